@@ -1,0 +1,119 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Swift 6 mode, every warning an error. `ExistentialAny` makes each existential visible in review (none belongs on
+// the request path); `MemberImportVisibility` keeps a file's imports honest, which TidyTests relies on.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+
+let package = Package(
+    name: "ensembled",
+    products: [
+        .executable(name: "ensembled", targets: ["ensembled"]),
+        .executable(name: "ensemblectl", targets: ["ensemblectl"]),
+        .executable(name: "ensemble-server", targets: ["ensemble-server"]),
+        .library(name: "KeeperClient", targets: ["KeeperClient"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    ],
+    targets: [
+        // System libraries: a header and a module map each, no C sources.
+        .systemLibrary(name: "CLinux"),
+        .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+
+        // The server: judgement, bytes, files, hands.
+        .target(name: "EnsembleBase", swiftSettings: settings),
+        .target(name: "KeeperCore", dependencies: ["EnsembleBase"], swiftSettings: settings),
+        .target(name: "KeeperCodec", dependencies: ["KeeperCore", "EnsembleBase", nioCore], swiftSettings: settings),
+        .target(
+            name: "KeeperStorage", dependencies: ["KeeperCodec", "KeeperCore", "EnsembleBase", "CLinux", nioCore],
+            swiftSettings: settings),
+        .target(
+            name: "KeeperServer",
+            dependencies: [
+                "KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", "CLinux", nioCore, nioPosix, logging, crypto,
+            ], swiftSettings: settings),
+        .target(
+            name: "KeeperClient",
+            dependencies: ["KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioPosix], swiftSettings: settings),
+
+        // The operator: judgement, backups, hands.
+        .target(name: "EnsembleControl", dependencies: ["EnsembleBase", "CYAML"], swiftSettings: settings),
+        .target(
+            name: "EnsembleBackup",
+            dependencies: [
+                "EnsembleBase", "KeeperStorage", "KeeperCodec", "KeeperCore", "CZstd", "CLinux", nioCore, crypto,
+            ], swiftSettings: settings),
+        .target(
+            name: "EnsembleHost",
+            dependencies: [
+                "EnsembleBase", "EnsembleControl", "EnsembleBackup", "KeeperClient", "KeeperStorage", "KeeperCodec",
+                "KeeperCore", "CSystemd", "CLinux", nioCore, nioPosix, nioHTTP1, logging, crypto,
+            ], swiftSettings: settings),
+
+        // The programs: composition only.
+        .executableTarget(
+            name: "ensembled", dependencies: ["EnsembleHost", "EnsembleControl", "EnsembleBase", logging, argumentParser],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "ensemblectl",
+            dependencies: [
+                "EnsembleControl", "EnsembleBackup", "EnsembleBase", "KeeperClient", "CLinux", nioCore, nioPosix, nioHTTP1,
+                argumentParser,
+            ], swiftSettings: settings),
+        .executableTarget(
+            name: "ensemble-server", dependencies: ["KeeperServer", "EnsembleBase", logging, argumentParser],
+            swiftSettings: settings),
+        // Load generator and history recorder for scripts/bench and the fault tests. Not shipped.
+        .executableTarget(
+            name: "keeper-load",
+            dependencies: ["KeeperClient", "KeeperCodec", "KeeperCore", "EnsembleBase", "CLinux", nioCore, nioPosix, argumentParser],
+            swiftSettings: settings),
+
+        .testTarget(name: "EnsembleBaseTests", dependencies: ["EnsembleBase"], swiftSettings: settings),
+        .testTarget(name: "KeeperCoreTests", dependencies: ["KeeperCore", "EnsembleBase"], swiftSettings: settings),
+        .testTarget(
+            name: "KeeperCodecTests", dependencies: ["KeeperCodec", "KeeperCore", "EnsembleBase", nioCore],
+            swiftSettings: settings),
+        .testTarget(
+            name: "KeeperStorageTests",
+            dependencies: ["KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore], swiftSettings: settings),
+        .testTarget(
+            name: "KeeperServerTests",
+            dependencies: ["KeeperServer", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioPosix, nioEmbedded],
+            swiftSettings: settings),
+        .testTarget(
+            name: "KeeperClientTests",
+            dependencies: ["KeeperClient", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioPosix],
+            swiftSettings: settings),
+        .testTarget(
+            name: "EnsembleControlTests", dependencies: ["EnsembleControl", "EnsembleBase"], swiftSettings: settings),
+        .testTarget(
+            name: "EnsembleBackupTests",
+            dependencies: ["EnsembleBackup", "KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore],
+            swiftSettings: settings),
+        .testTarget(
+            name: "EnsembleHostTests",
+            dependencies: ["EnsembleHost", "EnsembleControl", "EnsembleBackup", "EnsembleBase", nioCore, nioPosix],
+            swiftSettings: settings),
+        .testTarget(name: "TidyTests", swiftSettings: settings),
+    ]
+)

@@ -1,0 +1,31 @@
+// What `import Glibc` leaves out of Linux, and inline wrappers for the variadic calls that Swift cannot import.
+#define _GNU_SOURCE 1
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static inline int clx_prctl(int op, unsigned long a) { return prctl(op, a, 0, 0, 0); }
+static inline long clx_syscall3(long n, long a, long b, long c) { return syscall(n, a, b, c); }
+static inline int clx_wifexited(int s) { return WIFEXITED(s); }
+static inline int clx_wexitstatus(int s) { return WEXITSTATUS(s); }
+static inline int clx_wifsignaled(int s) { return WIFSIGNALED(s); }
+static inline int clx_wtermsig(int s) { return WTERMSIG(s); }
+static inline int clx_open(const char *path, int flags, mode_t mode) { return open(path, flags | O_CLOEXEC, mode); }

@@ -1,0 +1,103 @@
+import EnsembleBase
+
+/// Packets between leader and learner (reference/zookeeper.md, 3.3), decoded. The wire's type number is in each
+/// comment.
+package enum QuorumPacket: Hashable, Sendable {
+    /// 11, or 16 for an observer.
+    case learnerInfo(acceptedEpoch: Int64, server: ServerID, protocolVersion: Int32, configVersion: Int64, observer: Bool)
+    /// 17.
+    case leaderInfo(epoch: Int64, protocolVersion: Int32)
+    /// 18. `currentEpoch` −1: this epoch was accepted before, or the sender is recovering (S2); not counted either way.
+    case ackEpoch(lastZxid: Zxid, currentEpoch: Int32)
+    /// 13.
+    case diff(to: Zxid)
+    /// 14.
+    case trunc(to: Zxid)
+    /// 15: the tree follows on the same stream, then `BenWasHere`; the codec delivers it as `snapshotReceived`.
+    case snap(at: Zxid)
+    /// 10.
+    case newLeader(epoch: Int64, config: [UInt8])
+    /// 12.
+    case upToDate
+    /// 1: a client's write or session request on its way to the leader; also `sync`.
+    case request(ForwardedRequest)
+    /// 2.
+    case proposal(LogEntry)
+    /// 3.
+    case ack(Zxid)
+    /// 4.
+    case commit(Zxid)
+    /// 8: a committed proposal, for observers.
+    case inform(LogEntry)
+    /// 5. From a learner: the sessions touched since the last one, with their timeouts in milliseconds.
+    case ping(zxid: Zxid, sessions: [TouchedSession])
+    /// 6, learner to leader.
+    case revalidate(session: SessionID, timeout: Int32)
+    /// 6, leader to learner.
+    case revalidated(session: SessionID, valid: Bool)
+    /// 7: all proposals outstanding at the receipt of the oldest unanswered sync are committed.
+    case sync(session: SessionID, cxid: Int32)
+}
+
+package struct TouchedSession: Hashable, Sendable {
+    package var session: SessionID
+    /// Milliseconds.
+    package var timeout: Int32
+
+    package init(session: SessionID, timeout: Int32) {
+        self.session = session
+        self.timeout = timeout
+    }
+}
+
+package struct ForwardedRequest: Hashable, Sendable {
+    package var session: SessionID
+    package var cxid: Int32
+    package var request: Request
+    package var identities: [Identity]
+
+    package init(session: SessionID, cxid: Int32, request: Request, identities: [Identity]) {
+        self.session = session
+        self.cxid = cxid
+        self.request = request
+        self.identities = identities
+    }
+}
+
+/// What a member is doing, in the numbers of the election protocol (reference/zookeeper.md, 3.2).
+package enum PeerState: Int32, Hashable, Sendable {
+    case looking = 0
+    case following = 1
+    case leading = 2
+    case observing = 3
+}
+
+/// A vote: who should lead, and why.
+package struct Vote: Hashable, Sendable {
+    package var leader: ServerID
+    package var zxid: Zxid
+    package var peerEpoch: Int64
+
+    package init(leader: ServerID, zxid: Zxid, peerEpoch: Int64) {
+        self.leader = leader
+        self.zxid = zxid
+        self.peerEpoch = peerEpoch
+    }
+}
+
+/// An election message (reference/zookeeper.md, 3.2).
+package struct Notification: Hashable, Sendable {
+    package var state: PeerState
+    package var vote: Vote
+    /// The sender's logical clock: its election round.
+    package var electionEpoch: Int64
+    /// The sender's configuration text (`server.N=…` lines and `version=`); empty from old peers.
+    package var config: [UInt8]
+
+    package init(state: PeerState, vote: Vote, electionEpoch: Int64, config: [UInt8]) {
+        self.state = state
+        self.vote = vote
+        self.electionEpoch = electionEpoch
+        self.config = config
+    }
+}
