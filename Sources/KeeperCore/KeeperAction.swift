@@ -1,0 +1,67 @@
+import EnsembleBase
+
+/// What is to be done: the outputs of `KeeperMachine.step`. The hands perform them in order; order matters per
+/// connection and for the disk.
+package enum KeeperAction: Sendable {
+    case reply(ConnectionID, Reply)
+    case connectReply(ConnectionID, ConnectResponse)
+    case watchEvent(ConnectionID, WatchEvent)
+    /// Close once everything sent before is flushed.
+    case closeClient(ConnectionID)
+
+    case sendNotification(to: ServerID, Notification)
+
+    /// Accept learners on the quorum port; connections that arrive earlier are refused.
+    case openLearnerPort
+    /// Stop accepting, and close every learner connection.
+    case closeLearnerPort
+    case sendToLearner(LearnerID, QuorumPacket)
+    /// Send SNAP and the current tree to this learner. The tree may go on changing meanwhile (a fuzzy snapshot is
+    /// repaired by the proposals that follow); packets to this learner wait behind the stream.
+    case sendSnapshot(LearnerID, at: Zxid)
+    /// Append to the local log and send PROPOSAL to these learners, serialised once.
+    case propose(LogEntry, to: [LearnerID])
+    case commit(Zxid, to: [LearnerID])
+    case inform(LogEntry, to: [LearnerID])
+    case closeLearner(LearnerID)
+
+    case connectToLeader(ServerID)
+    case sendToLeader(QuorumPacket)
+    case disconnectFromLeader
+
+    /// Append to the local log; answered by `logSynced` once durable. Group commit: entries of one turn of the loop
+    /// share a sync.
+    case append(LogEntry)
+    /// Both files, atomically each, synced; answered by `epochsSaved`.
+    case saveEpochs(accepted: Int64, current: Int64)
+    /// Cut the log behind this zxid and read the directory again; answered by `recovered`.
+    case truncateLog(to: Zxid)
+    /// Write the received tree as a snapshot, synced, and set logs that it supersedes aside; answered by
+    /// `snapshotInstalled`.
+    case installSnapshot(DataTree)
+    /// Write the tree in the background; answered by `snapshotSaved`. `start` names the file.
+    case takeSnapshot(start: Zxid)
+    /// Remove the `recovering` mark, synced; answered by `recoveringMarkCleared`.
+    case clearRecoveringMark
+
+    case note(KeeperNote)
+    /// End the process: going on would be unsafe. The text says why.
+    case halt(String)
+}
+
+/// Things worth saying: the shell logs them, tests expect them.
+package enum KeeperNote: Hashable, Sendable {
+    case looking(round: Int64)
+    case elected(leader: ServerID, epoch: Int64)
+    case following(leader: ServerID, epoch: Int64)
+    case leading(epoch: Int64)
+    case standalone
+    case roleEnded(reason: String)
+    case learnerSynced(ServerID, how: String)
+    case learnerDropped(ServerID, reason: String)
+    case sessionExpired(SessionID)
+    case digestMismatch(zxid: Zxid, expected: UInt64, actual: UInt64)
+    case recoveringWaits
+    case recovered(epoch: Int64)
+    case clientRefused(reason: String)
+}

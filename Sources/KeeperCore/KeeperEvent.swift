@@ -1,0 +1,77 @@
+import EnsembleBase
+
+/// A client connection, as the hands number them. Never reused within a process.
+package struct ConnectionID: Hashable, Comparable, Sendable {
+    package let rawValue: UInt64
+    package init(rawValue: UInt64) { self.rawValue = rawValue }
+    package static func < (a: ConnectionID, b: ConnectionID) -> Bool { a.rawValue < b.rawValue }
+}
+
+/// A learner's connection to this leader. Never reused within a process.
+package struct LearnerID: Hashable, Comparable, Sendable {
+    package let rawValue: UInt64
+    package init(rawValue: UInt64) { self.rawValue = rawValue }
+    package static func < (a: LearnerID, b: LearnerID) -> Bool { a.rawValue < b.rawValue }
+}
+
+/// What a member found on its disk.
+package struct RecoveredState: Sendable {
+    /// The tree after the newest valid snapshot and every logged transaction behind it.
+    package var tree: DataTree
+    /// The last transactions of the log, oldest first, contiguous with the tree's zxid: the window for DIFF.
+    package var recent: [LogEntry]
+    /// 0 if never written.
+    package var acceptedEpoch: Int64
+    package var currentEpoch: Int64
+    /// The `recovering` mark (rule S2), or an empty directory without the `initialize` file.
+    package var recovering: Bool
+
+    package init(tree: DataTree, recent: [LogEntry], acceptedEpoch: Int64, currentEpoch: Int64, recovering: Bool) {
+        self.tree = tree
+        self.recent = recent
+        self.acceptedEpoch = acceptedEpoch
+        self.currentEpoch = currentEpoch
+        self.recovering = recovering
+    }
+}
+
+/// What has happened: the inputs of `KeeperMachine.step`.
+package enum KeeperEvent: Sendable {
+    /// The wall clock's reading at the step's instant. Sent once at the start and about once a second.
+    case clockRead(WallTime)
+    /// The machine's `deadline` has passed.
+    case deadlineReached
+    /// The answer to start-up and to `truncateLog`: nothing is handled before the first one.
+    case recovered(RecoveredState)
+
+    case clientConnected(ConnectionID, address: ByteString)
+    case connectRequested(ConnectionID, ConnectRequest)
+    /// Any decoded request but `auth`.
+    case requested(ConnectionID, xid: Int32, Request)
+    /// An `auth` request whose credential the hands have checked (hashing is theirs): the identities it proves, or
+    /// nil if it proves none.
+    case authenticated(ConnectionID, xid: Int32, [Identity]?)
+    case clientDisconnected(ConnectionID)
+
+    case notificationReceived(from: ServerID, Notification)
+
+    case learnerConnected(LearnerID)
+    case learnerPacketReceived(LearnerID, QuorumPacket)
+    case learnerDisconnected(LearnerID)
+
+    case leaderConnected(ServerID)
+    case leaderPacketReceived(QuorumPacket)
+    /// The whole tree that followed a SNAP packet, its last processed zxid set to the packet's.
+    case snapshotReceived(DataTree)
+    /// Also when the connection could not be made.
+    case leaderDisconnected
+
+    /// Every entry appended up to and including this one is durable.
+    case logSynced(Zxid)
+    case epochsSaved(accepted: Int64, current: Int64)
+    case snapshotInstalled(Zxid)
+    case snapshotSaved(Zxid)
+    case recoveringMarkCleared
+    /// An operator asks a leader to step down in favour of the most advanced follower.
+    case handOffRequested
+}
