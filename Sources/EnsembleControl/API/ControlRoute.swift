@@ -1,0 +1,145 @@
+/// One thing that can be asked of the control API. The daemon matches what arrives against these, and `ensemblectl`
+/// makes its requests from them, so that a path is spelled in one place.
+package enum ControlRoute: Hashable, Sendable {
+    case status
+    /// Events with a sequence number greater than `after`, oldest first, at most `limit` (1 to 1000).
+    case events(after: UInt64, limit: Int)
+    case plan
+    case backups
+    case operation(String)
+    case member(Int, MemberVerb)
+    /// Body: `RestartRollingRequest`.
+    case restartRolling
+    /// Body: `CreateBackupRequest`.
+    case createBackup
+    case verifyBackup(String)
+    /// Body: `PruneBackupsRequest`.
+    case pruneBackups
+    /// Body: `RestoreRequest`.
+    case restore
+
+    package enum MemberVerb: String, CaseIterable, Hashable, Sendable {
+        case start, stop, restart, reseed
+    }
+
+    package static let defaultEventLimit = 200
+    package static let maximumEventLimit = 1000
+
+    /// Reads and changes are separate rights: whoever may only read is refused a route for which this is true.
+    package var changes: Bool {
+        switch self {
+        case .status, .events, .plan, .backups, .operation: false
+        case .member, .restartRolling, .createBackup, .verifyBackup, .pruneBackups, .restore: true
+        }
+    }
+
+    package var method: String { changes ? "POST" : "GET" }
+
+    /// Request target: path and query.
+    package var target: String {
+        switch self {
+        case .status: "/v1/status"
+        case .events(let after, let limit): "/v1/events?after=\(after)&limit=\(limit)"
+        case .plan: "/v1/plan"
+        case .backups, .createBackup: "/v1/backups"
+        case .operation(let id): "/v1/operations/\(id)"
+        case .member(let id, let verb): "/v1/members/\(id)/\(verb.rawValue)"
+        case .restartRolling: "/v1/restart-rolling"
+        case .verifyBackup(let id): "/v1/backups/\(id)/verify"
+        case .pruneBackups: "/v1/backups/prune"
+        case .restore: "/v1/restore"
+        }
+    }
+}
+
+extension ControlRoute {
+    /// The route of a request line, or the error to answer it with.
+    package static func match(method: String, target: String) throws(ControlError) -> ControlRoute {
+        let halves = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let path = String(halves.first ?? "")
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count >= 3, parts[0].isEmpty, parts[1] == "v1" else { throw unknown(path) }
+        let candidates = try matches(Array(parts.dropFirst(2)), query: halves.count > 1 ? String(halves[1]) : "")
+        if let match = candidates.first(where: { $0.method == method }) { return match }
+        guard !candidates.isEmpty else { throw unknown(path) }
+        let allowed = candidates.map(\.method).joined(separator: " or ")
+        throw ControlError(.badRequest, "\(path) does not take \(method)", remedy: "use \(allowed)")
+    }
+
+    private static func unknown(_ path: String) -> ControlError {
+        ControlError(.notFound, "the API has nothing at \(path)", remedy: "every path begins with /v1/, such as /v1/status")
+    }
+
+    private static func matches(_ parts: [String], query: String) throws(ControlError) -> [ControlRoute] {
+        switch parts.count {
+        case 1:
+            switch parts[0] {
+            case "status": return [.status]
+            case "events": return [try events(query)]
+            case "plan": return [.plan]
+            case "backups": return [.backups, .createBackup]
+            case "restart-rolling": return [.restartRolling]
+            case "restore": return [.restore]
+            default: return []
+            }
+        case 2 where parts[0] == "operations": return [.operation(try identifier(parts[1]))]
+        case 2 where parts == ["backups", "prune"]: return [.pruneBackups]
+        case 3 where parts[0] == "backups" && parts[2] == "verify": return [.verifyBackup(try identifier(parts[1]))]
+        case 3 where parts[0] == "members":
+            guard let verb = MemberVerb(rawValue: parts[2]) else { return [] }
+            guard let id = Int(parts[1]), (1...254).contains(id) else {
+                throw ControlError(.badRequest, "\"\(parts[1])\" is not a member id", remedy: "ids are whole numbers from 1 to 254")
+            }
+            return [.member(id, verb)]
+        default: return []
+        }
+    }
+
+    /// Ids come from outside and end up in file names: letters, digits, `-`, `_` and `.` only, no `.` in front, at
+    /// most 128. Nothing in that alphabet can leave a directory.
+    package static func isIdentifier(_ text: String) -> Bool {
+        let bytes = text.utf8
+        guard (1...128).contains(bytes.count), bytes.first != UInt8(ascii: ".") else { return false }
+        return bytes.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
+                true
+            default: false
+            }
+        }
+    }
+
+    private static func identifier(_ text: String) throws(ControlError) -> String {
+        guard isIdentifier(text) else {
+            throw ControlError(
+                .badRequest, "this is not an id: letters, digits, '-', '_' and '.' make one, at most 128",
+                remedy: "take the id from a list that the API gave")
+        }
+        return text
+    }
+
+    private static func events(_ query: String) throws(ControlError) -> ControlRoute {
+        var after: UInt64 = 0
+        var limit = defaultEventLimit
+        for pair in query.split(separator: "&") {
+            let halves = pair.split(separator: "=", maxSplits: 1).map(String.init)
+            switch (halves.first, halves.count > 1 ? halves[1] : "") {
+            case ("after", let value):
+                guard let number = UInt64(value) else { throw badParameter("after", "a whole number") }
+                after = number
+            case ("limit", let value):
+                guard let number = Int(value), (1...maximumEventLimit).contains(number) else {
+                    throw badParameter("limit", "a whole number from 1 to \(maximumEventLimit)")
+                }
+                limit = number
+            default: throw badParameter(halves.first ?? "", "\"after\" or \"limit\"")
+            }
+        }
+        return .events(after: after, limit: limit)
+    }
+
+    private static func badParameter(_ name: String, _ wanted: String) -> ControlError {
+        ControlError(.badRequest, "the parameter \"\(name)\" is not right", remedy: "it must be \(wanted)")
+    }
+}
