@@ -22,6 +22,16 @@ package struct WallTime: Hashable, Comparable, Sendable, Codable {
 
     package init(milliseconds: Int64) { self.milliseconds = milliseconds }
 
+    /// In JSON a plain number of milliseconds.
+    package init(from decoder: any Decoder) throws {
+        milliseconds = try decoder.singleValueContainer().decode(Int64.self)
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(milliseconds)
+    }
+
     package static func < (a: WallTime, b: WallTime) -> Bool { a.milliseconds < b.milliseconds }
     package static func + (a: WallTime, d: Duration) -> WallTime { WallTime(milliseconds: a.milliseconds + d.inMilliseconds) }
     package static func - (a: WallTime, b: WallTime) -> Duration { .milliseconds(a.milliseconds - b.milliseconds) }
