@@ -1,5 +1,11 @@
 // What `import Glibc` leaves out of Linux, and inline wrappers for the variadic calls that Swift cannot import.
 #define _GNU_SOURCE 1
+#include <features.h>
+// Swift's Glibc module is built without X/Open names: `fd_set` must have the same member in both modules, or a file
+// (or a target) that sees both does not compile.
+#undef __USE_XOPEN
+#include <sys/select.h>
+#define __USE_XOPEN 1
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
