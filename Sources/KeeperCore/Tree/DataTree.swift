@@ -1,4 +1,267 @@
+import EnsembleBase
+
 /// The replicated state: znodes, their access lists, sessions.
+///
+/// Every member that applies the same log entries holds the same tree: nothing here depends on a clock, on randomness
+/// or on hash order. Nodes are values in a slab and refer to each other by position; a position never moves while its
+/// node lives, which `SnapshotWalk` relies on.
+///
+/// Invariants: the parent of every node but the root is live and lists it once; `digest` is the sum of the nodes'
+/// digests (reference/zookeeper.md, 2.4); a node whose owner is a session is in that session's list of ephemerals.
 package struct DataTree: Sendable {
-    package init() {}
+    var nodes: [Znode] = []
+    private var freeHead: NodeSlot = .none
+    private var index = PathIndex()
+    var access = AccessTable()
+    /// Milliseconds by session.
+    var sessionTimeouts: [SessionID: Int32] = [:]
+    private var ephemerals: [SessionID: [NodeSlot]] = [:]
+    private var containers: [NodeSlot] = []
+
+    /// The last transaction whose effects are in the tree, wholly: it moves after a multi's last part
+    /// (ZOOKEEPER-3127).
+    package internal(set) var lastProcessedZxid = Zxid.zero
+    /// The sum over the nodes of their digests, wrapping.
+    package private(set) var digest: UInt64 = 0
+    /// The root included.
+    package private(set) var nodeCount = 0
+    package private(set) var ephemeralCount = 0
+    /// Bytes of all paths and data.
+    package private(set) var approximateDataSize = 0
+
+    static let rootSlot: NodeSlot = 0
+    package static let configPath: NodePath = "/zookeeper/config"
+    package static let quotaPath: NodePath = "/zookeeper/quota"
+    package static let systemPath: NodePath = "/zookeeper"
+
+    /// The empty database, as Apache's: `/zookeeper` with `quota` and `config`, the latter readable only.
+    package init() {
+        plantRoot()
+        plant(DataTree.systemPath)
+        plant(DataTree.quotaPath)
+        plant(DataTree.configPath, acl: [AccessRight(permissions: .read, identity: .anyone)])
+    }
+
+    /// A tree without any node, to be loaded.
+    init(empty: Void) {}
+
+    private mutating func plant(_ path: NodePath, acl: [AccessRight] = []) {
+        guard let parent = path.parent else { return }
+        insert(path, below: slot(of: parent), data: [], aclKey: access.retain(acl), stat: StoredStat())
+    }
+
+    mutating func plantRoot(data: [UInt8] = [], aclKey: Int64 = AccessTable.openKey, stat: StoredStat = StoredStat()) {
+        insert(.root, below: .none, data: data, aclKey: aclKey, stat: stat)
+    }
+
+    // MARK: Reading
+
+    package func contains(_ path: NodePath) -> Bool { slot(of: path) != .none }
+
+    package func stat(_ path: NodePath) -> Stat? { node(path)?.shownStat }
+
+    package func storedStat(_ path: NodePath) -> StoredStat? { node(path)?.stat }
+
+    package func data(_ path: NodePath) -> [UInt8]? { node(path)?.data }
+
+    /// The access list as stored.
+    package func acl(_ path: NodePath) -> [AccessRight]? {
+        node(path).map { access.list($0.aclKey) ?? AccessRight.openToAll }
+    }
+
+    /// The children's names, in the order in which they were linked: the same on a member that replays the same log,
+    /// not the same on one that loaded a snapshot.
+    package func children(_ path: NodePath) -> [ByteString]? {
+        let slot = slot(of: path)
+        return slot == .none ? nil : childNames(slot)
+    }
+
+    /// The number of nodes below `path`; nil if there is no such node. Cost: one visit of each.
+    package func descendantCount(_ path: NodePath) -> Int? {
+        let slot = slot(of: path)
+        if slot == .none { return nil }
+        if slot == DataTree.rootSlot { return nodeCount - 1 }
+        var count = 0
+        var pending = nodes[Int(slot)].children
+        while let next = pending.popLast() {
+            count += 1
+            pending.append(contentsOf: nodes[Int(next)].children)
+        }
+        return count
+    }
+
+    /// The session's ephemeral nodes.
+    package func ephemeralPaths(of session: SessionID) -> [NodePath] {
+        (ephemerals[session] ?? []).map { nodes[Int($0)].path }
+    }
+
+    /// Sessions that own nodes, in order, with their nodes sorted: for the `dump` command.
+    package var ephemeralsBySession: [(session: SessionID, paths: [NodePath])] {
+        ephemerals.keys.sorted().map { ($0, ephemeralPaths(of: $0).sorted()) }
+    }
+
+    package var sessionCount: Int { sessionTimeouts.count }
+
+    /// In the order of their ids.
+    package var sessions: [TouchedSession] {
+        sessionTimeouts.map { TouchedSession(session: $0.key, timeout: $0.value) }.sorted { $0.session < $1.session }
+    }
+
+    /// Milliseconds; nil if the session does not exist.
+    package func timeout(of session: SessionID) -> Int32? { sessionTimeouts[session] }
+
+    /// Containers that have had children and have none: the leader deletes them (reference/zookeeper.md, 1.6). In
+    /// the order of their creation, but for swaps by earlier deletions.
+    package func emptyContainers(limit: Int = .max) -> [NodePath] {
+        var result: [NodePath] = []
+        for slot in containers where result.count < limit {
+            let node = nodes[Int(slot)]
+            if node.stat.cversion > 0, node.children.isEmpty { result.append(node.path) }
+        }
+        return result
+    }
+
+    // MARK: The slab
+
+    func slot(of path: NodePath) -> NodeSlot { index.find(path, in: nodes) }
+
+    /// The parent of `path`, without building its path.
+    func parentSlot(of path: NodePath) -> NodeSlot {
+        guard !path.isRoot, let slash = path.bytes.lastIndex(of: UInt8(ascii: "/")) else { return .none }
+        if slash == 0 { return DataTree.rootSlot }
+        return path.bytes.withUnsafeBytes { index.find(UnsafeRawBufferPointer(rebasing: $0[..<slash]), in: nodes) }
+    }
+
+    func node(_ path: NodePath) -> Znode? {
+        let slot = slot(of: path)
+        return slot == .none ? nil : nodes[Int(slot)]
+    }
+
+    func childNames(_ slot: NodeSlot) -> [ByteString] {
+        let prefix = slot == DataTree.rootSlot ? 1 : nodes[Int(slot)].path.bytes.count + 1
+        return nodes[Int(slot)].children.map { ByteString(Array(nodes[Int($0)].path.bytes[prefix...])) }
+    }
+
+    func ephemeralSlots(of session: SessionID) -> [NodeSlot] { ephemerals[session] ?? [] }
+
+    /// Links a new node. The path is not in the tree, the parent is (the root's is `none`), and the key's reference
+    /// passes to the node.
+    @discardableResult
+    mutating func insert(
+        _ path: NodePath, below parent: NodeSlot, data: [UInt8], aclKey: Int64, stat: StoredStat
+    ) -> NodeSlot {
+        var node = Znode(
+            path: path, data: data, aclKey: aclKey, stat: stat,
+            digest: NodeDigest(path: path, data: data, stat: stat), parent: parent, indexInParent: 0, indexInOwner: 0,
+            children: [])
+        digest &+= node.digest.value
+        nodeCount += 1
+        approximateDataSize += path.bytes.count + data.count
+        let slot = freeHead == .none ? NodeSlot(nodes.count) : freeHead
+        if parent != .none {
+            node.indexInParent = Int32(nodes[Int(parent)].children.count)
+            nodes[Int(parent)].children.append(slot)
+        }
+        node.indexInOwner = join(owner: NodeOwner(stat.ephemeralOwner), slot)
+        if freeHead == .none {
+            nodes.append(node)
+        } else {
+            freeHead = nodes[Int(slot)].indexInParent
+            nodes[Int(slot)] = node
+        }
+        index.insert(path, slot)
+        return slot
+    }
+
+    /// Unlinks and frees a node that has no children.
+    mutating func remove(_ slot: NodeSlot) {
+        let node = nodes[Int(slot)]
+        precondition(node.children.isEmpty && node.parent >= 0, "a node with children, or the root, is not removed")
+        index.remove(node.path, slot)
+        let siblingCount = nodes[Int(node.parent)].children.count
+        let lastSibling = nodes[Int(node.parent)].children[siblingCount - 1]
+        nodes[Int(node.parent)].children[Int(node.indexInParent)] = lastSibling
+        nodes[Int(lastSibling)].indexInParent = node.indexInParent
+        nodes[Int(node.parent)].children.removeLast()
+        leave(owner: NodeOwner(node.stat.ephemeralOwner), node.indexInOwner)
+        access.release(node.aclKey)
+        digest &-= node.digest.value
+        nodeCount -= 1
+        approximateDataSize -= node.path.bytes.count + node.data.count
+        nodes[Int(slot)] = Znode(
+            path: .root, data: [], aclKey: AccessTable.openKey, stat: StoredStat(), digest: node.digest,
+            parent: Znode.freed, indexInParent: freeHead, indexInOwner: 0, children: [])
+        freeHead = slot
+    }
+
+    mutating func replaceData(_ slot: NodeSlot, _ data: [UInt8]) {
+        approximateDataSize += data.count - nodes[Int(slot)].data.count
+        nodes[Int(slot)].data = data
+    }
+
+    /// To be called after each change of a node's stat, and with `dataChanged` after one of its data.
+    mutating func refreshDigest(_ slot: NodeSlot, dataChanged: Bool = false) {
+        let i = Int(slot)
+        digest &-= nodes[i].digest.value
+        if dataChanged {
+            nodes[i].digest.replaceData(nodes[i].data, path: nodes[i].path, stat: nodes[i].stat)
+        } else {
+            nodes[i].digest.refresh(nodes[i].stat)
+        }
+        digest &+= nodes[i].digest.value
+    }
+
+    private mutating func join(owner: NodeOwner, _ slot: NodeSlot) -> Int32 {
+        switch owner {
+        case .persistent, .ttl: return 0
+        case .container:
+            containers.append(slot)
+            return Int32(containers.count - 1)
+        case .session(let session):
+            ephemeralCount += 1
+            ephemerals[session, default: []].append(slot)
+            return Int32(ephemerals[session, default: []].count - 1)
+        }
+    }
+
+    private mutating func leave(owner: NodeOwner, _ position: Int32) {
+        switch owner {
+        case .persistent, .ttl: return
+        case .container:
+            let last = containers[containers.count - 1]
+            containers[Int(position)] = last
+            nodes[Int(last)].indexInOwner = position
+            containers.removeLast()
+        case .session(let session):
+            ephemeralCount -= 1
+            guard let count = ephemerals[session]?.count, count > 1 else {
+                ephemerals[session] = nil
+                return
+            }
+            let last = ephemerals[session, default: []][count - 1]
+            ephemerals[session, default: []][Int(position)] = last
+            nodes[Int(last)].indexInOwner = position
+            ephemerals[session, default: []].removeLast()
+        }
+    }
+
+    // MARK: Outside of transactions
+
+    /// Sets the data of `/zookeeper/config`. Every server does so by itself when a role starts, as Apache's do; the
+    /// node is outside of the digest, so members with different texts do not disagree. Its version is always −1.
+    ///
+    /// - Parameter zxid: the version of the configuration, which becomes the node's mzxid.
+    /// - Parameter time: wall clock, milliseconds.
+    package mutating func setConfiguration(_ text: [UInt8], zxid: Zxid = .zero, time: Int64 = 0) {
+        var slot = slot(of: DataTree.configPath)
+        if slot == .none {
+            // A snapshot of an Apache server before 3.5 lacks the node.
+            if !contains(DataTree.systemPath) { plant(DataTree.systemPath) }
+            plant(DataTree.configPath, acl: [AccessRight(permissions: .read, identity: .anyone)])
+            slot = self.slot(of: DataTree.configPath)
+        }
+        replaceData(slot, text)
+        nodes[Int(slot)].stat.setData(version: -1, zxid: zxid, time: time)
+        refreshDigest(slot, dataChanged: true)
+    }
 }

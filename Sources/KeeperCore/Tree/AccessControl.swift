@@ -1,0 +1,111 @@
+import EnsembleBase
+
+/// Who may do what: the schemes world, digest, ip, auth and super (reference/zookeeper.md, 1.6).
+package enum AccessControl {
+    /// Whether one of `permissions` is granted to one of `identities`.
+    ///
+    /// - Parameter list: nil or empty grants everything to everyone, as in Apache's server.
+    package static func allows(
+        _ list: [AccessRight]?, _ permissions: Permissions, to identities: [Identity]
+    ) -> Bool {
+        guard let list, !list.isEmpty else { return true }
+        for right in list where !right.permissions.isDisjoint(with: permissions) {
+            if right.identity == .anyone { return true }
+            for identity in identities where matches(identity, right.identity) { return true }
+        }
+        return identities.contains { $0.scheme == superScheme }
+    }
+
+    private static func matches(_ identity: Identity, _ granted: Identity) -> Bool {
+        guard identity.scheme == granted.scheme else { return false }
+        if identity.scheme == ipScheme {
+            guard let pattern = NetworkPattern(granted.id), let address = NetworkAddress(identity.id.bytes[...]) else {
+                return false
+            }
+            return pattern.matches(address)
+        }
+        // An identity is put on a connection only after its proof was checked: equality is enough for every scheme.
+        return identity.id == granted.id
+    }
+
+    /// The list as it is stored: duplicates removed, `auth` replaced by the identities that the client has proved.
+    ///
+    /// - Throws: `invalidACL` for an empty list, an unknown scheme, an id that its scheme can't have, or `auth` from a
+    ///   client without a proved identity.
+    package static func resolve(
+        _ list: [AccessRight], for identities: [Identity]
+    ) throws(KeeperError) -> [AccessRight] {
+        if AccessTable.isOpen(list) { return list }
+        var result: [AccessRight] = []
+        for right in list where !result.contains(right) {
+            if right.identity.scheme == authScheme {
+                let proved = identities.filter { isProof($0.scheme) }
+                guard !proved.isEmpty else { throw .invalidACL }
+                for identity in proved {
+                    let expanded = AccessRight(permissions: right.permissions, identity: identity)
+                    if !result.contains(expanded) { result.append(expanded) }
+                }
+            } else {
+                guard isValid(right.identity) else { throw .invalidACL }
+                result.append(right)
+            }
+        }
+        guard !result.isEmpty else { throw .invalidACL }
+        return result
+    }
+
+    private static func isValid(_ identity: Identity) -> Bool {
+        switch identity.scheme {
+        case worldScheme: identity == .anyone
+        case ipScheme: NetworkPattern(identity.id) != nil
+        case digestScheme: isUserAndHash(identity.id)
+        default: false
+        }
+    }
+
+    /// `user:hash`: one colon, something behind it.
+    private static func isUserAndHash(_ id: ByteString) -> Bool {
+        let colon = UInt8(ascii: ":")
+        guard let first = id.bytes.firstIndex(of: colon) else { return false }
+        return first + 1 < id.bytes.count && !id.bytes[(first + 1)...].contains(colon)
+    }
+
+    /// Where a client connects from proves nothing about who it is, and `super` is no identity to grant to.
+    private static func isProof(_ scheme: ByteString) -> Bool {
+        scheme != ipScheme && scheme != worldScheme && scheme != superScheme
+    }
+
+    /// For readers without ADMIN: the hash of `digest` ids is replaced by "x".
+    static func masked(_ list: [AccessRight]) -> [AccessRight] {
+        list.map { right in
+            guard right.identity.scheme == digestScheme,
+                let colon = right.identity.id.bytes.firstIndex(of: UInt8(ascii: ":"))
+            else { return right }
+            var masked = right
+            masked.identity.id = ByteString(Array(right.identity.id.bytes[...colon]) + [UInt8(ascii: "x")])
+            return masked
+        }
+    }
+
+    private static let worldScheme: ByteString = "world"
+    private static let authScheme: ByteString = "auth"
+    private static let ipScheme: ByteString = "ip"
+    private static let digestScheme: ByteString = "digest"
+    private static let superScheme: ByteString = "super"
+}
+
+extension DataTree {
+    /// - Throws: `noNode`, or `noAuth` if none of `permissions` is granted to `identities`.
+    package func checkAccess(
+        _ path: NodePath, _ permissions: Permissions, _ identities: [Identity]
+    ) throws(KeeperError) {
+        let slot = slot(of: path)
+        guard slot != .none else { throw .noNode }
+        guard allows(slot, permissions, identities) else { throw .noAuth }
+    }
+
+    func allows(_ slot: NodeSlot, _ permissions: Permissions, _ identities: [Identity]) -> Bool {
+        let key = nodes[Int(slot)].aclKey
+        return key == AccessTable.openKey || AccessControl.allows(access.list(key), permissions, to: identities)
+    }
+}
