@@ -1,0 +1,110 @@
+import KeeperCodec
+import KeeperCore
+import Logging
+import NIOCore
+import NIOPosix
+
+/// A learner's connection to its leader. Loop-bound.
+final class LeaderLink {
+    private let turn: LoopTurn
+    private let group: MultiThreadedEventLoopGroup
+    private let quorumAddresses: [ServerID: HostPort]
+    private let log: Logger
+    private var stream: PacketStream?
+    /// Counts `connect` and `disconnect`, so that a late answer to an earlier one is told from an answer to this one.
+    private var generation = 0
+
+    /// A leader opens its port when it has seen the vote through, perhaps after its followers have.
+    private static let attempts = 20
+    private static let pause = TimeAmount.milliseconds(100)
+
+    init(turn: LoopTurn, group: MultiThreadedEventLoopGroup, quorumAddresses: [ServerID: HostPort], log: Logger) {
+        self.turn = turn
+        self.group = group
+        self.quorumAddresses = quorumAddresses
+        self.log = log
+    }
+
+    /// Answered by `leaderConnected`, or by `leaderDisconnected` if it can't be made.
+    func connect(to leader: ServerID, within limit: TimeAmount) {
+        disconnect()
+        guard let address = quorumAddresses[leader] else {
+            log.error("the elected leader \(leader) is not in the configuration")
+            return turn.raise(.leaderDisconnected)
+        }
+        attempt(leader, address, left: LeaderLink.attempts, limit: limit, generation)
+    }
+
+    func send(_ packet: QuorumPacket) { stream?.send(packet) }
+
+    /// No event answers it.
+    func disconnect() {
+        generation += 1
+        stream?.close()
+        stream = nil
+    }
+
+    private func attempt(_ leader: ServerID, _ address: HostPort, left: Int, limit: TimeAmount, _ mine: Int) {
+        let me = NIOLoopBound(self, eventLoop: turn.eventLoop)
+        ClientBootstrap(group: group)
+            .connectTimeout(min(limit, .seconds(5)))
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.socketOption(.so_keepalive), value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(me.value.makeStream(mine))
+                }
+            }
+            .connect(host: address.host, port: address.port)
+            .assumeIsolated()
+            .whenComplete { [self] result in
+                guard mine == generation else {
+                    if case .success(let channel) = result { channel.close(promise: nil) }
+                    return
+                }
+                switch result {
+                case .success(let channel):
+                    guard let handler = try? channel.pipeline.syncOperations.handler(type: PacketStream.self) else {
+                        return turn.raise(.leaderDisconnected)
+                    }
+                    stream = handler
+                    turn.raise(.leaderConnected(leader))
+                case .failure(let error):
+                    retry(leader, address, left: left - 1, limit: limit, mine, after: error)
+                }
+            }
+    }
+
+    private func retry(
+        _ leader: ServerID, _ address: HostPort, left: Int, limit: TimeAmount, _ mine: Int, after error: any Error
+    ) {
+        guard left > 0 else {
+            log.warning("cannot reach the leader \(leader) at \(address): \(error)")
+            return turn.raise(.leaderDisconnected)
+        }
+        turn.eventLoop.assumeIsolated().scheduleTask(in: LeaderLink.pause) { [self] in
+            if mine == generation { attempt(leader, address, left: left, limit: limit, mine) }
+        }
+    }
+
+    private func makeStream(_ mine: Int) -> PacketStream {
+        PacketStream(
+            turn: turn,
+            received: { [weak self] packet in
+                if let self, mine == generation { turn.raise(.leaderPacketReceived(packet)) }
+            },
+            treeReceived: { [weak self] tree in
+                if let self, mine == generation { turn.raise(.snapshotReceived(tree)) }
+            },
+            closed: { [weak self] in self?.ended(mine) })
+    }
+
+    /// An end or a reset is reported at once: the next election begins without waiting for a timeout.
+    private func ended(_ mine: Int) {
+        guard mine == generation, let stream else { return }
+        if let fault = stream.fault { log.warning("connection to the leader ended: \(fault)") }
+        self.stream = nil
+        generation += 1
+        turn.raise(.leaderDisconnected)
+    }
+}

@@ -1,0 +1,97 @@
+import KeeperCodec
+import KeeperCore
+import Logging
+import NIOCore
+import NIOPosix
+
+/// A leader's end of its learners' connections: the quorum port, open only while leading. Loop-bound.
+final class LearnerPort {
+    private let turn: LoopTurn
+    private let group: MultiThreadedEventLoopGroup
+    private let address: SocketAddress
+    private let log: Logger
+    private var isWanted = false
+    private var listener: (any Channel)?
+    private var streams: [LearnerID: PacketStream] = [:]
+    private var nextID: UInt64 = 1
+    /// Attempts to bind since the port was last wanted.
+    private var attempts = 0
+
+    init(turn: LoopTurn, group: MultiThreadedEventLoopGroup, address: SocketAddress, log: Logger) {
+        self.turn = turn
+        self.group = group
+        self.address = address
+        self.log = log
+    }
+
+    subscript(id: LearnerID) -> PacketStream? { streams[id] }
+
+    func open() {
+        guard !isWanted else { return }
+        isWanted = true
+        attempts = 0
+        bind()
+    }
+
+    /// Stops accepting and closes every learner's connection.
+    func close() {
+        isWanted = false
+        listener?.close(promise: nil)
+        listener = nil
+        for id in streams.keys.sorted() { streams[id]?.close() }
+    }
+
+    private func bind() {
+        let me = NIOLoopBound(self, eventLoop: turn.eventLoop)
+        ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 128)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.socketOption(.so_keepalive), value: 1)
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 256 << 10, high: 1 << 20))
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(me.value.admit())
+                }
+            }
+            .bind(to: address)
+            .assumeIsolated()
+            .whenComplete { [self] result in bound(result) }
+    }
+
+    private func bound(_ result: Result<any Channel, any Error>) {
+        switch result {
+        case .success(let channel):
+            // Closed while it was being bound.
+            guard isWanted, listener == nil else { return channel.close(promise: nil) }
+            listener = channel
+        case .failure(let error):
+            guard isWanted else { return }
+            attempts += 1
+            // The port of an earlier leadership may still be closing. The machine gives up leading by itself if no
+            // learner comes in time.
+            log.log(level: attempts == 1 ? .warning : .debug, "cannot listen for learners at \(address): \(error); trying again")
+            turn.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(200)) { [self] in
+                if isWanted, listener == nil { bind() }
+            }
+        }
+    }
+
+    private func admit() -> PacketStream {
+        let id = LearnerID(rawValue: nextID)
+        nextID += 1
+        let stream = PacketStream(
+            turn: turn,
+            received: { [turn] packet in turn.raise(.learnerPacketReceived(id, packet)) },
+            closed: { [weak self] in self?.ended(id) })
+        streams[id] = stream
+        turn.raise(.learnerConnected(id))
+        return stream
+    }
+
+    private func ended(_ id: LearnerID) {
+        guard let stream = streams.removeValue(forKey: id) else { return }
+        if let fault = stream.fault { log.info("learner connection \(id.rawValue) ended: \(fault)") }
+        turn.raise(.learnerDisconnected(id))
+    }
+}

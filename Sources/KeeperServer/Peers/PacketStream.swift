@@ -1,0 +1,180 @@
+import KeeperCodec
+import KeeperCore
+import NIOCore
+
+/// A connection between leader and learner, either end: packets in, packets out, coalesced per turn of the loop.
+/// Loop-bound.
+package final class PacketStream: ChannelInboundHandler {
+    package typealias InboundIn = ByteBuffer
+    package typealias OutboundOut = ByteBuffer
+
+    /// Bytes that may wait for a peer that doesn't read, before it is dropped. It must hold what is proposed while a
+    /// snapshot is on its way.
+    static let unsentLimit = 256 << 20
+
+    private let turn: LoopTurn
+    /// nil once closed; both ends of the conversation hang on the stream.
+    private var received: ((QuorumPacket) -> Void)?
+    private var treeReceived: ((DataTree) -> Void)?
+    private var closed: (() -> Void)?
+
+    private var context: ChannelHandlerContext?
+    private var input = ByteBuffer()
+    private var output = ByteBuffer()
+    private var outputIsScheduled = false
+    private var receiver: SnapshotReceiver?
+    private var sender: SnapshotSender?
+    /// Why the stream was closed from here; nil if the peer did it.
+    package private(set) var fault: String?
+
+    package init(
+        turn: LoopTurn, received: @escaping (QuorumPacket) -> Void, treeReceived: ((DataTree) -> Void)? = nil,
+        closed: @escaping () -> Void
+    ) {
+        self.turn = turn
+        self.received = received
+        self.treeReceived = treeReceived
+        self.closed = closed
+    }
+
+    // MARK: in
+
+    package func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    package func handlerRemoved(context: ChannelHandlerContext) {
+        finish()
+        self.context = nil
+    }
+
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var buffer = unwrapInboundIn(data)
+        if input.readableBytes == 0 { input = buffer } else { input.writeBuffer(&buffer) }
+        do {
+            while received != nil, try decodeOne() {}
+        } catch {
+            close(because: "\(error)")
+        }
+        if input.readableBytes == 0 { input = ByteBuffer() } else if input.readerIndex > 65536 { input.discardReadBytes() }
+    }
+
+    package func channelInactive(context: ChannelHandlerContext) {
+        finish()
+        context.fireChannelInactive()
+    }
+
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A reset is as good as an end: it is reported at once (channelInactive follows).
+        if fault == nil { fault = "\(error)" }
+        context.close(promise: nil)
+    }
+
+    /// Whether something whole was there.
+    private func decodeOne() throws -> Bool {
+        if receiver != nil {
+            guard let tree = try receiver?.next(from: &input) else { return false }
+            receiver = nil
+            treeReceived?(tree)
+            return true
+        }
+        guard let packet = try QuorumPacket.next(from: &input) else {
+            guard input.readableBytes <= QuorumPacket.sizeLimit else {
+                throw CodecError(.length(input.readableBytes, limit: QuorumPacket.sizeLimit), what: "QuorumPacket", offset: 0)
+            }
+            return false
+        }
+        // Before the event: what follows on the stream is no packet.
+        if case .snap(let zxid) = packet, treeReceived != nil { receiver = SnapshotReceiver(zxid: zxid) }
+        received?(packet)
+        return true
+    }
+
+    // MARK: out
+
+    package func send(_ packet: QuorumPacket) {
+        guard context != nil else { return }
+        output.write(packet)
+        schedule()
+    }
+
+    /// Bytes of a packet that goes to several learners: encoded once.
+    package func send(encoded: ByteBuffer) {
+        guard context != nil else { return }
+        output.writeImmutableBuffer(encoded)
+        schedule()
+    }
+
+    /// Sends SNAP and the tree; packets sent from now on follow it. `tree` gives the tree as it is at that moment: the
+    /// walk is fuzzy by design (reference/zookeeper.md, 2.5).
+    package func send(snapshotAt zxid: Zxid, tree: @escaping () -> DataTree) {
+        guard context != nil else { return }
+        output.write(QuorumPacket.snap(at: zxid))
+        flush()
+        sender = SnapshotSender(tree: tree)
+        continueSnapshot()
+    }
+
+    private func schedule() {
+        guard !outputIsScheduled else { return }
+        outputIsScheduled = true
+        turn.flushAtEnd(self)
+    }
+
+    package func flush() {
+        outputIsScheduled = false
+        guard let context, output.readableBytes > 0 else { return }
+        guard output.readableBytes <= PacketStream.unsentLimit else {
+            return close(because: "\(output.readableBytes) bytes wait behind a snapshot, more than \(PacketStream.unsentLimit)")
+        }
+        guard sender == nil else { return }
+        context.writeAndFlush(wrapOutboundOut(output), promise: nil)
+        if output.capacity > 1 << 20 { output = ByteBuffer() } else { output.clear() }
+        if !context.channel.isWritable { dropIfStuck(context) }
+    }
+
+    private func dropIfStuck(_ context: ChannelHandlerContext) {
+        guard let unsent = try? context.channel.syncOptions?.getOption(.bufferedWritableBytes),
+            unsent > PacketStream.unsentLimit
+        else { return }
+        close(because: "\(unsent) bytes wait for a peer that doesn't read")
+    }
+
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { continueSnapshot() }
+        context.fireChannelWritabilityChanged()
+    }
+
+    /// One slice of the snapshot per turn of the loop, and none while the peer's window is full.
+    private func continueSnapshot() {
+        guard let context, context.channel.isWritable, var slice = sender?.nextSlice() else { return }
+        if slice.isLast {
+            sender = nil
+            slice.bytes.writeBuffer(&output)
+            output = ByteBuffer()
+        }
+        context.writeAndFlush(wrapOutboundOut(slice.bytes), promise: nil)
+        guard !slice.isLast else { return }
+        turn.eventLoop.assumeIsolated().execute { [self] in continueSnapshot() }
+    }
+
+    // MARK: end
+
+    package func close(because reason: String) {
+        if fault == nil { fault = reason }
+        close()
+    }
+
+    package func close() {
+        received = nil
+        sender = nil
+        context?.close(promise: nil)
+    }
+
+    private func finish() {
+        received = nil
+        treeReceived = nil
+        sender = nil
+        let closed = self.closed
+        self.closed = nil
+        closed?()
+    }
+}

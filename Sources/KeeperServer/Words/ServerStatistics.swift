@@ -1,0 +1,28 @@
+import EnsembleBase
+
+/// Counters of the whole server. Loop-bound; shared by all connections.
+package final class ServerStatistics {
+    package var packetsReceived: Int64 = 0
+    package var packetsSent: Int64 = 0
+    package var latency = LatencySummary()
+    package var fsync = LatencySummary()
+    package var snapshot = LatencySummary()
+    package var proposals: Int64 = 0
+    package var commits: Int64 = 0
+    package var snapshotsSentToLearners: Int64 = 0
+    package var diffsSentToLearners: Int64 = 0
+    package var elections: Int64 = 0
+    package var failedAuthentications: Int64 = 0
+    package var malformedFrames: Int64 = 0
+    package var slowReadersClosed: Int64 = 0
+    package var refusedConnections: Int64 = 0
+
+    package init() {}
+
+    /// `srst`: what Apache's server resets.
+    package func reset() {
+        packetsReceived = 0
+        packetsSent = 0
+        latency = LatencySummary()
+    }
+}

@@ -1,0 +1,128 @@
+import EnsembleBase
+import KeeperServer
+import Testing
+
+@Suite struct ConfigurationTests {
+    private func parse(_ text: String, myid: String? = "1\n") -> ConfigurationParser.Outcome {
+        ConfigurationParser.parse(Array(text.utf8), file: "zoo.cfg") { path in
+            #expect(path == "/data/myid")
+            return myid.map { Array($0.utf8) }
+        }
+    }
+
+    private static let ensemble = """
+        tickTime=2000
+        initLimit=10
+        syncLimit=5
+        dataDir=/data
+        clientPort=2181
+        server.1=a.example:2888:3888
+        server.2=[2001:db8::1]:2888:3888;2182
+        server.3=c.example:2888:3888:observer
+        """
+
+    @Test func anEnsembleAsApacheWouldReadIt() throws {
+        let outcome = parse(Self.ensemble)
+        let configuration = try #require(outcome.configuration)
+        #expect(outcome.problems.map(\.severity) == [.warning])
+        #expect(configuration.serverID == 1)
+        #expect(!configuration.standalone)
+        #expect(configuration.tickTime == .seconds(2))
+        #expect(configuration.minSessionTimeout == .seconds(4))
+        #expect(configuration.maxSessionTimeout == .seconds(40))
+        #expect(configuration.logDirectory == "/data")
+        #expect(configuration.client == HostPort(host: "0.0.0.0", port: 2181))
+        #expect(configuration.allowedWords == .only(["srvr"]))
+        #expect(
+            configuration.configText == """
+                server.1=a.example:2888:3888:participant
+                server.2=[2001:db8::1]:2888:3888:participant;0.0.0.0:2182
+                server.3=c.example:2888:3888:observer
+                version=0
+                """)
+    }
+
+    @Test func withoutServersItStandsAlone() throws {
+        let configuration = try #require(parse("dataDir=/data\nclientPort=2181\n", myid: nil).configuration)
+        #expect(configuration.standalone)
+        #expect(configuration.members.isEmpty)
+        #expect(configuration.tickTime == .seconds(3))
+    }
+
+    @Test func oneServerStandsAloneUnlessToldOtherwise() throws {
+        let one = "dataDir=/data\nclientPort=2181\ninitLimit=5\nsyncLimit=5\nserver.1=a:1:2\n"
+        #expect(try #require(parse(one).configuration).standalone)
+        #expect(try #require(parse(one + "standaloneEnabled=false\n").configuration).standalone == false)
+    }
+
+    @Test(arguments: [
+        ("server.4=c:2888", 9, "host:quorumPort:electionPort"),
+        ("server.4=c:2888:3888|d:2888:3888", 9, "several addresses"),
+        ("server.4=c:2888:99999", 9, "1...65535"),
+        ("server.4=c:2888:2888", 9, "must differ"),
+        ("server.4=a.example:2888:4888", 9, "same host"),
+        ("server.1=d:2888:3888", 9, "already given"),
+        ("server.300=d:2888:3888", 9, "0...254"),
+        ("server.4=d:2888:3888:leader", 9, "participant or observer"),
+        ("electionAlg=0", 9, "only 3"),
+        ("forceSync=no", 9, "on disk"),
+        ("reconfigEnabled=true", 9, "not built"),
+        ("secureClientPort=2281", 9, "TLS"),
+        ("ssl.keyStore.location=/k", 9, "TLS"),
+        ("quorum.auth.enableSasl=true", 9, "SASL"),
+        ("zookeeper.db.autocreate=true", 9, "never votes"),
+        ("tickTime=1000", 9, "line 1"),
+        ("maxClientCnxns=many", 9, "whole number"),
+        ("snapCount=1", 9, "within"),
+        ("standaloneEnabled=perhaps", 9, "true or false"),
+        ("DigestAuthenticationProvider.superDigest=super", 9, "superDigest"),
+        ("peerType=observer", 9, "agree"),
+    ])
+    func badValuesAreErrorsWithTheirLine(text: String, line: Int, words: String) {
+        let outcome = parse(Self.ensemble + "\n" + text + "\n")
+        #expect(outcome.configuration == nil)
+        let errors = outcome.problems.filter { $0.severity == .error }
+        #expect(errors.count == 1)
+        #expect(errors.first?.line == line)
+        #expect(errors.first?.message.contains(words) == true, "\(errors)")
+    }
+
+    @Test func everyMistakeIsReportedAtOnce() {
+        let outcome = parse("tickTime=x\ninitLimit=0\nserver.1=a\nclientPort=70000\n", myid: nil)
+        let lines = outcome.problems.filter { $0.severity == .error }.compactMap(\.line)
+        #expect(lines == [1, 2, 3, 4])
+        #expect(outcome.problems.contains { $0.line == nil && $0.message.contains("dataDir") })
+    }
+
+    @Test func unknownKeysAreWarnings() throws {
+        let outcome = parse(Self.ensemble + "\nmyOwnKey=1\nmaxSessionTimeOut=3\n")
+        #expect(outcome.configuration != nil)
+        #expect(outcome.problems.filter { $0.severity == .warning && $0.message.contains("unknown key") }.map(\.line) == [9, 10])
+    }
+
+    @Test(arguments: [nil, "", "x", "255", "7"])
+    func aWrongMyIDIsAnError(myid: String?) {
+        #expect(parse(Self.ensemble, myid: myid).configuration == nil)
+    }
+
+    @Test func theSyntaxOfPropertiesFiles() {
+        let text = "# c\n! c\n a = 1 \nb:2\nc 3\nd\\=e=x\\\n   y\nf=\\u0041\\t\r\ng"
+        let (properties, problems) = PropertiesText.parse(Array(text.utf8))
+        #expect(problems.isEmpty)
+        #expect(
+            properties == [
+                Property(key: "a", value: "1", line: 3), Property(key: "b", value: "2", line: 4),
+                Property(key: "c", value: "3", line: 5), Property(key: "d=e", value: "xy", line: 6),
+                Property(key: "f", value: "A", line: 8), Property(key: "g", value: "", line: 9),
+            ])
+        #expect(PropertiesText.parse(Array("a=\\u00g0".utf8)).problems.count == 1)
+        #expect(PropertiesText.parse([0x61, 0x3d, 0xff]).problems.count == 1)
+    }
+
+    @Test func exitReportsSurviveTheirLine() {
+        let report = ServerExitReport(
+            exit: .corruptData, message: "checksum \"x\"\n\\", file: "/data/version-2/log.1", offset: 1234)
+        #expect(ServerExitReport(line: "<3>error " + report.line) == report)
+        #expect(ServerExitReport(line: "something else") == nil)
+    }
+}
