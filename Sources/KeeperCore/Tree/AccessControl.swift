@@ -87,6 +87,15 @@ package enum AccessControl {
         }
     }
 
+    /// What a client is told about itself: of a `digest` id only the user.
+    static func userNames(_ identities: [Identity]) -> [Identity] {
+        identities.map { identity in
+            guard identity.scheme == digestScheme else { return identity }
+            return Identity(
+                scheme: identity.scheme, id: ByteString(Array(identity.id.bytes.prefix { $0 != UInt8(ascii: ":") })))
+        }
+    }
+
     private static let worldScheme: ByteString = "world"
     private static let authScheme: ByteString = "auth"
     private static let ipScheme: ByteString = "ip"
