@@ -11,6 +11,8 @@ package struct CodecError: Error, Hashable, Sendable, CustomStringConvertible {
         case trailing(Int)
         /// A checksum that differs from the one computed over the bytes.
         case checksum(stored: UInt64, computed: UInt64)
+        /// Well-formed records that don't fit together: why.
+        case content(String)
     }
 
     package var reason: Reason
@@ -27,16 +29,18 @@ package struct CodecError: Error, Hashable, Sendable, CustomStringConvertible {
 
     package var isTruncated: Bool { reason == .truncated }
 
-    package var description: String {
-        let problem =
-            switch reason {
-            case .truncated: "the bytes end inside it"
-            case .length(let length, let limit): "length \(length) is not within 0...\(limit)"
-            case .value(let value): "\(value) is not a legal value"
-            case .trailing(let count): "\(count) bytes follow its end"
-            case .checksum(let stored, let computed):
-                "checksum is 0x\(String(stored, radix: 16)), the bytes have 0x\(String(computed, radix: 16))"
-            }
-        return "\(what) at offset \(offset): \(problem)"
+    /// What is wrong, without what and where.
+    package var problem: String {
+        switch reason {
+        case .truncated: "the bytes end inside it"
+        case .length(let length, let limit): "length \(length) is not within 0...\(limit)"
+        case .value(let value): "\(value) is not a legal value"
+        case .trailing(let count): "\(count) bytes follow its end"
+        case .checksum(let stored, let computed):
+            "checksum is 0x\(String(stored, radix: 16)), the bytes have 0x\(String(computed, radix: 16))"
+        case .content(let problem): problem
+        }
     }
+
+    package var description: String { "\(what) at offset \(offset): \(problem)" }
 }

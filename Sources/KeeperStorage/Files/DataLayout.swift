@@ -1,0 +1,72 @@
+import Glibc
+import KeeperCore
+
+/// Where a member's files are (reference/zookeeper.md, 2.1).
+package struct DataLayout: Hashable, Sendable {
+    /// `dataDir`: snapshots, epochs, `myid`.
+    package var dataDir: String
+    /// `dataLogDir`: logs, `initialize`. The same as `dataDir` unless configured.
+    package var dataLogDir: String
+
+    package init(dataDir: String, dataLogDir: String? = nil) {
+        self.dataDir = dataDir
+        self.dataLogDir = dataLogDir ?? dataDir
+    }
+
+    package var snapshotDirectory: String { dataDir + "/version-2" }
+    package var logDirectory: String { dataLogDir + "/version-2" }
+    package var directoriesDiffer: Bool { snapshotDirectory != logDirectory }
+
+    /// Where files go that a truncation, a received snapshot or a repair has replaced. Nothing reads them; nothing
+    /// deletes them here (S6).
+    package static let setAsideName = "set-aside"
+
+    package func path(of snapshot: Zxid) -> String { snapshotDirectory + "/snapshot." + snapshot.hex }
+
+    /// Makes the directories.
+    package func create() throws(StorageError) {
+        try Directory.create(snapshotDirectory)
+        try Directory.create(logDirectory)
+    }
+
+    /// The snapshots, newest first. A directory that isn't there has none.
+    package func snapshots() throws(StorageError) -> [NumberedFile] {
+        try NumberedFile.list(snapshotDirectory, prefix: "snapshot.").reversed()
+    }
+
+    /// The logs, oldest first.
+    package func logs() throws(StorageError) -> [NumberedFile] {
+        try NumberedFile.list(logDirectory, prefix: "log.")
+    }
+}
+
+/// A snapshot or log, by the zxid in its name.
+package struct NumberedFile: Hashable, Sendable {
+    package var zxid: Zxid
+    package var path: String
+
+    package init(zxid: Zxid, path: String) {
+        self.zxid = zxid
+        self.path = path
+    }
+
+    package var name: String { String(path[path.index(after: path.lastIndex(of: "/") ?? path.startIndex)...]) }
+
+    /// The files of `directory` with names of `prefix` and a hexadecimal zxid, oldest first. Others (compressed ones
+    /// among them) are not ours to read.
+    static func list(_ directory: String, prefix: String) throws(StorageError) -> [NumberedFile] {
+        if !Directory.exists(directory) { return [] }
+        var files: [NumberedFile] = []
+        for name in try Directory.names(directory) where name.hasPrefix(prefix) {
+            guard let number = UInt64(name.dropFirst(prefix.count), radix: 16) else { continue }
+            let zxid = Zxid(rawValue: Int64(bitPattern: number))
+            files.append(NumberedFile(zxid: zxid, path: directory + "/" + name))
+        }
+        return files.sorted { $0.zxid < $1.zxid }
+    }
+}
+
+extension Zxid {
+    /// As in file names: without "0x".
+    package var hex: String { String(UInt64(bitPattern: rawValue), radix: 16) }
+}

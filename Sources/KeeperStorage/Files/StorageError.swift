@@ -1,0 +1,59 @@
+import Glibc
+import KeeperCodec
+
+/// What is wrong with a file or directory, and what a person can do about it.
+package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible {
+    package enum Cause: Hashable, Sendable {
+        /// A system call failed.
+        case system(operation: String, errno: Int32)
+        /// The bytes at `offset` are not what was written there.
+        case damaged(offset: Int, problem: String)
+        /// Each file may be sound, but together they are no database.
+        case inconsistent(String)
+    }
+
+    package var path: String
+    package var cause: Cause
+    package var remedy: String
+
+    package init(path: String, cause: Cause, remedy: String) {
+        self.path = path
+        self.cause = cause
+        self.remedy = remedy
+    }
+
+    package static let reseed = "move the data directory away and reseed the member from a backup or its peers"
+
+    static func system(_ operation: String, _ path: String, errno code: Int32 = errno) -> StorageError {
+        let remedy =
+            switch code {
+            case ENOSPC, EDQUOT: "free space on the file system, then start the server again"
+            case EACCES, EPERM, EROFS: "give the server's user the right to write there"
+            case ENOENT, ENOTDIR: "create the directory, or correct dataDir or dataLogDir"
+            default: "check the disk and the kernel's log; a server never goes on after a failed write"
+            }
+        return StorageError(path: path, cause: .system(operation: operation, errno: code), remedy: remedy)
+    }
+
+    static func damaged(_ path: String, _ error: CodecError) -> StorageError {
+        let cause = Cause.damaged(offset: error.offset, problem: "\(error.what): \(error.problem)")
+        return StorageError(path: path, cause: cause, remedy: reseed)
+    }
+
+    static func damaged(_ path: String, offset: Int, _ problem: String) -> StorageError {
+        StorageError(path: path, cause: .damaged(offset: offset, problem: problem), remedy: reseed)
+    }
+
+    static func inconsistent(_ path: String, _ problem: String, remedy: String = reseed) -> StorageError {
+        StorageError(path: path, cause: .inconsistent(problem), remedy: remedy)
+    }
+
+    package var description: String {
+        switch cause {
+        case .system(let operation, let code):
+            "\(path): \(operation) failed: \(String(cString: strerror(code))) (errno \(code)); \(remedy)"
+        case .damaged(let offset, let problem): "\(path): damaged at offset \(offset): \(problem); \(remedy)"
+        case .inconsistent(let problem): "\(path): \(problem); \(remedy)"
+        }
+    }
+}

@@ -1,0 +1,245 @@
+import EnsembleBase
+import Glibc
+import KeeperCodec
+import KeeperCore
+import Synchronization
+
+/// What the log writer reports, on its own thread.
+package enum LogOutcome: Sendable {
+    /// Every entry appended up to and including this one is durable.
+    case synced(Zxid)
+    /// A write or sync failed. Said once, and nothing is ever synced behind it: end the process.
+    case failed(StorageError)
+}
+
+/// The log's hand: one thread that writes what one event loop appends, many entries to a sync.
+///
+/// Whatever waits when a sync ends is written and synced as one; nothing waits for company when the thread is idle.
+/// Files are preallocated and zero-written ahead, so that a sync moves data and no metadata
+/// (reference/swift-linux.md, 3). Each writer starts a new file with its first entry and never appends to another's.
+package final class LogWriter: Sendable {
+    package struct Configuration: Hashable, Sendable {
+        /// Files are preallocated in steps of so many bytes (Apache: 64 MiB).
+        package var preallocation: Int
+        /// Zeros are written ahead in chunks of so many bytes.
+        package var zeroChunk: Int
+
+        package init(preallocation: Int = 64 << 20, zeroChunk: Int = 1 << 20) {
+            self.preallocation = max(preallocation, 4096)
+            self.zeroChunk = max(zeroChunk, 4096)
+        }
+    }
+
+    private enum Item: Sendable {
+        case entry(payload: [UInt8], Zxid)
+        case roll
+    }
+
+    private struct Queue: Sendable {
+        var items: [Item] = []
+        var lastZxid: Zxid
+        /// The thread sleeps, or is about to.
+        var isIdle = false
+        var isClosed = false
+    }
+
+    private let queue: Mutex<Queue>
+    private let wakeUp: WakeUp
+    private let thread: Mutex<DedicatedThread?>
+    private let directory: String
+    private let configuration: Configuration
+    private let report: @Sendable (LogOutcome) -> Void
+
+    /// Starts the thread. `report` is called on it.
+    ///
+    /// - Parameters:
+    ///   - directory: the log `version-2`, which exists.
+    ///   - lastZxid: of the recovered state: the next entry must follow it.
+    package init(
+        directory: String, lastZxid: Zxid, configuration: Configuration = Configuration(),
+        report: @escaping @Sendable (LogOutcome) -> Void
+    ) throws(StorageError) {
+        self.directory = directory
+        self.configuration = configuration
+        self.report = report
+        queue = Mutex(Queue(lastZxid: lastZxid))
+        wakeUp = try WakeUp()
+        thread = Mutex(nil)
+        let started = try DedicatedThread(name: "log") { [self] in run() }
+        thread.withLock { $0 = started }
+    }
+
+    /// Puts an entry into the queue. It is written after the next `submit`, or earlier.
+    ///
+    /// - Throws: if the entry does not follow the one before. Within an epoch zxids have no gaps: one that got into a
+    ///   log once spread through an ensemble (ZOOKEEPER-4925). The entry is not queued; end the process.
+    package func append(_ entry: LogEntry) throws(StorageError) {
+        let payload = entry.payload
+        let previous = queue.withLock { queue -> Zxid? in
+            guard entry.zxid.follows(queue.lastZxid) else { return queue.lastZxid }
+            queue.lastZxid = entry.zxid
+            queue.items.append(.entry(payload: payload, entry.zxid))
+            return nil
+        }
+        if let previous {
+            throw .inconsistent(
+                directory, "entry \(entry.zxid) was to be appended behind \(previous), which it does not follow",
+                remedy: "report this as a bug; the log on disk is sound")
+        }
+    }
+
+    /// Hands over what was appended. Once per turn of the loop.
+    package func submit() {
+        let mustWake = queue.withLock { queue -> Bool in
+            guard queue.isIdle, !queue.items.isEmpty else { return false }
+            queue.isIdle = false
+            return true
+        }
+        if mustWake { wakeUp.signal() }
+    }
+
+    /// Lets the next entry start a new file. Called when a snapshot begins.
+    package func roll() {
+        queue.withLock { $0.items.append(.roll) }
+        submit()
+    }
+
+    /// Accepts an installed snapshot's zxid as the one that the next entry must follow, and starts a new file then.
+    package func restart(after zxid: Zxid) {
+        queue.withLock { queue in
+            queue.items.append(.roll)
+            queue.lastZxid = zxid
+        }
+        submit()
+    }
+
+    /// Writes and syncs what is queued, ends the thread and waits for it.
+    package func close() {
+        queue.withLock { $0.isClosed = true }
+        wakeUp.signal()
+        thread.withLock { $0.take() }?.join()
+    }
+
+    // MARK: On the thread
+
+    private func run() {
+        var file: LogFile?
+        while let items = takeItems() {
+            do throws(StorageError) {
+                if let zxid = try write(items, to: &file) { report(.synced(zxid)) }
+                if queue.withLock({ $0.items.isEmpty }) { try file?.zeroAhead(configuration) }
+            } catch {
+                report(.failed(error))
+                return
+            }
+        }
+    }
+
+    /// Waits for items; nil once closed and empty.
+    private func takeItems() -> [Item]? {
+        while true {
+            let (items, isClosed) = queue.withLock { queue -> ([Item], Bool) in
+                defer { queue.items.removeAll(keepingCapacity: false) }
+                queue.isIdle = queue.items.isEmpty
+                return (queue.items, queue.isClosed)
+            }
+            if !items.isEmpty { return items }
+            if isClosed { return nil }
+            wakeUp.wait()
+        }
+    }
+
+    /// Writes the items and syncs once (and once for every file that ends among them). Returns the last zxid.
+    private func write(_ items: [Item], to file: inout LogFile?) throws(StorageError) -> Zxid? {
+        var records: [UInt8] = []
+        var last: Zxid?
+        for item in items {
+            switch item {
+            case .entry(let payload, let zxid):
+                if file == nil { file = try LogFile.create(in: directory, first: zxid, configuration) }
+                LogFormat.append(payload: payload, to: &records)
+                last = zxid
+            case .roll:
+                try file?.write(records, configuration)
+                try file?.end()
+                records.removeAll()
+                file = nil
+            }
+        }
+        try file?.write(records, configuration)
+        return last
+    }
+}
+
+extension Zxid {
+    /// Whether an entry of this zxid may stand right behind one of `previous`: the next of its epoch, or the first of a
+    /// later one.
+    package func follows(_ previous: Zxid) -> Bool {
+        epoch == previous.epoch ? rawValue == previous.rawValue + 1 : epoch > previous.epoch && counter == 1
+    }
+}
+
+/// The file that is being written.
+private struct LogFile: Sendable {
+    private final class Open: Sendable {
+        let file: File
+        init(_ file: consuming File) { self.file = file }
+    }
+
+    private let open: Open
+    /// Where the next record goes.
+    private var position = 0
+    /// Zeros are written up to here.
+    private var zeroed = 0
+    /// Blocks are reserved up to here.
+    private var reserved = 0
+
+    /// Makes the file durably: header, first zeros, directory entry.
+    static func create(
+        in directory: String, first: Zxid, _ configuration: LogWriter.Configuration
+    ) throws(StorageError) -> LogFile {
+        var log = LogFile(open: Open(try File.create(directory + "/log." + first.hex)))
+        try log.extend(past: FileHeader.size, configuration)
+        try log.open.file.write(FileHeader.log.encoded(), at: 0)
+        log.position = FileHeader.size
+        try log.open.file.sync()
+        try Directory.sync(directory)
+        return log
+    }
+
+    private init(open: Open) { self.open = open }
+
+    /// Writes and syncs. What is in the file when this throws is unknown; nothing may be written behind it.
+    mutating func write(_ records: [UInt8], _ configuration: LogWriter.Configuration) throws(StorageError) {
+        if records.isEmpty { return }
+        try extend(past: position + records.count, configuration)
+        try open.file.write(records, at: position)
+        try open.file.syncData()
+        position += records.count
+    }
+
+    /// In idle time: keeps at least half a chunk of zeros ahead, so that no entry waits for them.
+    mutating func zeroAhead(_ configuration: LogWriter.Configuration) throws(StorageError) {
+        guard zeroed - position < configuration.zeroChunk / 2 else { return }
+        try extend(past: zeroed, configuration)
+        try open.file.sync()
+    }
+
+    /// Writes zeros until there are some behind `end`.
+    private mutating func extend(past end: Int, _ configuration: LogWriter.Configuration) throws(StorageError) {
+        while zeroed <= end {
+            while reserved < zeroed + configuration.zeroChunk {
+                reserved += configuration.preallocation
+                open.file.reserve(upTo: reserved)
+            }
+            try open.file.write([UInt8](repeating: 0, count: configuration.zeroChunk), at: zeroed)
+            zeroed += configuration.zeroChunk
+        }
+    }
+
+    /// Gives unused preallocated space back.
+    func end() throws(StorageError) {
+        try open.file.truncate(to: position)
+        try open.file.sync()
+    }
+}
