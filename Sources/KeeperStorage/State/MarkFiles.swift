@@ -1,0 +1,86 @@
+import KeeperCore
+
+/// The `recovering` mark of the snapshot `version-2` (rule S2): this member's data was lost, older than it should be,
+/// rolled back or restored. While the mark stands it neither votes nor acknowledges epochs.
+package struct RecoveringMark: Sendable {
+    private let directory: String
+
+    /// - Parameter directory: the snapshot `version-2`.
+    package init(directory: String) { self.directory = directory }
+
+    package var path: String { directory + "/recovering" }
+
+    /// S2: the file's mere presence counts: one that can't be read marks as well.
+    package var isSet: Bool { Directory.exists(path) }
+
+    /// Why, for people; nil if the mark isn't set.
+    package var reason: String? {
+        guard isSet else { return nil }
+        guard let bytes = try? Directory.content(of: path) else { return "unreadable" }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Durable on return.
+    package func set(reason: String) throws(StorageError) {
+        try Directory.create(directory)
+        try Directory.replace(file: path, with: Array(reason.utf8))
+    }
+
+    /// Durable on return.
+    package func clear() throws(StorageError) {
+        try Directory.remove(file: path)
+        try Directory.sync(directory)
+    }
+}
+
+/// The `initialize` file of `dataLogDir` (reference/zookeeper.md, 2.1): permits a member without any data to vote as one
+/// whose history is empty, because the ensemble is new.
+package struct InitializeFile: Sendable {
+    private let directory: String
+
+    /// - Parameter directory: `dataLogDir` itself.
+    package init(directory: String) { self.directory = directory }
+
+    package var path: String { directory + "/initialize" }
+
+    package var exists: Bool { Directory.exists(path) }
+
+    /// For whoever sets a new ensemble up. Durable on return.
+    package func create() throws(StorageError) {
+        try Directory.create(directory)
+        try Directory.replace(file: path, with: [])
+    }
+
+    /// S2: only once the empty database is on disk. Removed earlier, a crash between would turn a new member into one
+    /// without memory; left, it would let a later loss of the data pass for a new member. Durable on return.
+    package func consume() throws(StorageError) {
+        guard exists else { return }
+        try Directory.remove(file: path)
+        try Directory.sync(directory)
+    }
+}
+
+/// `myid` of `dataDir`.
+package enum MyID {
+    /// The legal ids: the high byte of a session id, less the one that marks TTL nodes (reference/zookeeper.md, 1.2).
+    package static let range: ClosedRange<ServerID> = 0...254
+
+    package static func read(dataDir: String) throws(StorageError) -> ServerID {
+        let path = dataDir + "/myid"
+        guard let bytes = try Directory.content(of: path) else {
+            throw .inconsistent(path, "the file is missing", remedy: "write the member's number into it")
+        }
+        guard let id = parseDecimal(bytes), range.contains(id) else {
+            throw .inconsistent(
+                path, "\"\(String(decoding: bytes.prefix(40), as: UTF8.self))\" is no member number",
+                remedy: "write the member's number, 0 to 254, into it")
+        }
+        return id
+    }
+
+    /// Durable on return.
+    package static func write(_ id: ServerID, dataDir: String) throws(StorageError) {
+        try Directory.create(dataDir)
+        try Directory.replace(file: dataDir + "/myid", with: Array("\(id)\n".utf8))
+    }
+}
