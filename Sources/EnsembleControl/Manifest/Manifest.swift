@@ -214,8 +214,9 @@ package struct Limits: Hashable, Sendable {
 /// package.
 package struct ApacheSettings: Hashable, Sendable {
     package var java = "/usr/bin/java"
-    /// Directories and archives, in order. The first holds the logging configuration.
-    package var classpath = ["/etc/zookeeper/conf", "/usr/share/java/zookeeper.jar"]
+    /// Directories and archives, in order. Debian's package names no binding of its logging interface, so the last one is
+    /// there to let the server say what it does.
+    package var classpath = ["/etc/zookeeper/conf", "/usr/share/java/zookeeper.jar", "/usr/share/java/slf4j-simple.jar"]
     /// Bytes of JVM heap (`-Xms`, `-Xmx`): 64 MiB and more.
     package var heap = 512 << 20
     /// Further flags of the JVM. Those that would break a safety rule are refused.
