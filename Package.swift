@@ -102,8 +102,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "KeeperClientTests",
-            dependencies: ["KeeperClient", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioPosix],
-            swiftSettings: settings),
+            dependencies: [
+                "KeeperClient", "keeper-load", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioPosix,
+            ], swiftSettings: settings),
         .testTarget(
             name: "EnsembleControlTests", dependencies: ["EnsembleControl", "EnsembleBase"], swiftSettings: settings),
         .testTarget(
