@@ -52,13 +52,17 @@ package struct NumberedFile: Hashable, Sendable {
 
     package var name: String { String(path[path.index(after: path.lastIndex(of: "/") ?? path.startIndex)...]) }
 
-    /// The files of `directory` with names of `prefix` and a hexadecimal zxid, oldest first. Others (compressed ones
-    /// among them) are not ours to read.
+    /// The files of `directory` with names of `prefix` and a hexadecimal zxid, oldest first. Compressed snapshots
+    /// (`.gz`, `.snappy`) are among them, so that one which can't be read isn't overlooked.
     static func list(_ directory: String, prefix: String) throws(StorageError) -> [NumberedFile] {
         if !Directory.exists(directory) { return [] }
         var files: [NumberedFile] = []
         for name in try Directory.names(directory) where name.hasPrefix(prefix) {
-            guard let number = UInt64(name.dropFirst(prefix.count), radix: 16) else { continue }
+            var digits = name.dropFirst(prefix.count)
+            for suffix in [".gz", ".snappy"] where digits.hasSuffix(suffix) { digits = digits.dropLast(suffix.count) }
+            // "-1" and so on: a second one of the name, set aside.
+            digits = digits.prefix { $0 != "-" }
+            guard let number = UInt64(digits, radix: 16) else { continue }
             let zxid = Zxid(rawValue: Int64(bitPattern: number))
             files.append(NumberedFile(zxid: zxid, path: directory + "/" + name))
         }

@@ -27,25 +27,38 @@ package enum SnapshotFile {
 
     /// Reads and checks a snapshot wholly.
     package static func read(_ snapshot: NumberedFile) throws(StorageError) -> LoadedSnapshot {
+        var loader = DataTreeLoader()
+        let (digest, size) = try scan(snapshot) { item throws(CodecError) in try loader.add(item) }
+        do throws(CodecError) {
+            return LoadedSnapshot(tree: try loader.complete(zxid: snapshot.zxid), digest: digest, size: size)
+        } catch {
+            throw .damaged(snapshot.path, error)
+        }
+    }
+
+    /// Reads the file and compares its checksums, without building its tree.
+    package static func check(_ snapshot: NumberedFile) throws(StorageError) {
+        _ = try scan(snapshot) { _ in }
+    }
+
+    private static func scan(
+        _ snapshot: NumberedFile, _ body: (SnapshotItem) throws(CodecError) -> Void
+    ) throws(StorageError) -> (digest: SnapshotDigest?, size: Int) {
         let file = try File.openForReading(snapshot.path)
         var reader = SnapshotFileReader()
-        var loader = DataTreeLoader()
         var position = 0
         while true {
             let bytes = try file.read(count: chunkSize, at: position)
-            if bytes.isEmpty { break }
-            position += bytes.count
             do throws(CodecError) {
-                try reader.feed(ByteBuffer(bytes: bytes)) { item throws(CodecError) in try loader.add(item) }
+                if bytes.isEmpty {
+                    try reader.finish()
+                    return (reader.digest, position)
+                }
+                try reader.feed(ByteBuffer(bytes: bytes), body)
             } catch {
                 throw .damaged(snapshot.path, error)
             }
-        }
-        do throws(CodecError) {
-            try reader.finish()
-            return LoadedSnapshot(tree: try loader.complete(zxid: snapshot.zxid), digest: reader.digest, size: position)
-        } catch {
-            throw .damaged(snapshot.path, error)
+            position += bytes.count
         }
     }
 }

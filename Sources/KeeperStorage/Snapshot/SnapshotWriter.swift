@@ -53,8 +53,10 @@ package final class SnapshotWriter: Sendable {
 
     package func write(_ chunk: ByteBuffer) { put(.chunk(chunk), size: chunk.readableBytes) }
 
-    /// - Parameter digest: the tree's digest now and the last transaction in it, which the snapshot's effects do not
-    ///   exceed.
+    /// Call this only once the log is durable up to `digest.zxid`: a snapshot that holds effects of transactions which
+    /// a crash takes out of the log is refused by `Recovery`.
+    ///
+    /// - Parameter digest: the tree's digest at the end of the walk and the last transaction in it then.
     package func finish(digest: SnapshotDigest) { put(.finish(digest), size: 0) }
 
     /// Removes the unfinished file.

@@ -1,0 +1,185 @@
+import EnsembleBase
+import KeeperCodec
+import KeeperCore
+
+/// What a server reads from its directories before it does anything, and what it does to them on the protocol's order
+/// (reference/zookeeper.md, 2.5). Nothing here runs while a `LogWriter` or `SnapshotWriter` of the same directories does.
+package struct Recovery: Sendable {
+    package let layout: DataLayout
+    /// A standalone server has no peers whose data an empty directory could contradict.
+    package let isStandalone: Bool
+    private let window: RecentEntries
+
+    package init(layout: DataLayout, isStandalone: Bool, recent: RecentEntries = RecentEntries()) {
+        self.layout = layout
+        self.isStandalone = isStandalone
+        window = recent
+    }
+
+    private var mark: RecoveringMark { RecoveringMark(directory: layout.snapshotDirectory) }
+    private var epochs: EpochFiles { EpochFiles(directory: layout.snapshotDirectory) }
+
+    /// Recovers the state of the newest sound snapshot and the logs behind it, and repairs what a crash left: an
+    /// interrupted write at a log's end is cut off durably, so that nothing can be appended behind it.
+    ///
+    /// New entries go into a new file (`LogWriter` never appends to one that it didn't create).
+    ///
+    /// - Throws: for damage anywhere else, naming file and offset; for gaps between logs; for logs without a snapshot;
+    ///   for files in the wrong directory. The files are then as they were.
+    package func recover() throws(StorageError) -> RecoveredState {
+        try layout.create()
+        try removeUnfinishedSnapshots()
+        try checkPlaces()
+        let snapshots = try layout.snapshots()
+        let logs = try layout.logs()
+        if snapshots.isEmpty, try !holdEntries(logs) { return try recoverEmpty(logs) }
+        let replay = try Replay.run(snapshots: snapshots, logs: logs, limit: nil, recent: window)
+        try repair(replay)
+        return try state(replay)
+    }
+
+    /// Cuts the log behind `zxid`, sets aside what is newer, and recovers.
+    ///
+    /// - Throws: before anything is touched, if the state at `zxid` can't be recovered from what would remain.
+    package func truncateLog(to zxid: Zxid) throws(StorageError) -> RecoveredState {
+        let logs = try layout.logs()
+        let snapshots = try layout.snapshots()
+        let remaining = try Replay.run(snapshots: snapshots, logs: logs, limit: zxid, recent: window)
+        guard remaining.tree.lastProcessedZxid == zxid else {
+            throw .inconsistent(
+                layout.logDirectory,
+                "the log was to be cut behind \(zxid), but what it holds before ends at \(remaining.tree.lastProcessedZxid)")
+        }
+        // Snapshots first: those that may hold effects behind `zxid`. Without the logs that complete them they are no
+        // state at all, whereas an older one and the uncut logs are the state before. The order makes a crash safe.
+        let newer = snapshots.filter { $0.zxid > remaining.snapshot.zxid }
+        try setAside(newer, in: layout.snapshotDirectory)
+        try setAside(logs.filter { $0.zxid > zxid }, in: layout.logDirectory)
+        if let last = remaining.logs.last { try cut(last, behind: zxid) }
+        return try recover()
+    }
+
+    /// Makes a tree that a leader sent the state on disk: writes it as a snapshot, then sets aside the logs, which are
+    /// no history of it, and the snapshots that are newer. Durable on return (ZOOKEEPER-3642).
+    package func install(_ tree: DataTree) throws(StorageError) {
+        let logs = try layout.logs()
+        let newer = try layout.snapshots().filter { $0.zxid > tree.lastProcessedZxid }
+        // A crash behind the write leaves a mixture that recovers to the state before, or to the new one.
+        try SnapshotFile.write(tree, in: layout.snapshotDirectory)
+        try setAside(newer, in: layout.snapshotDirectory)
+        try setAside(logs, in: layout.logDirectory)
+    }
+
+    // MARK: The empty directory
+
+    private func holdEntries(_ logs: [NumberedFile]) throws(StorageError) -> Bool {
+        var found = false
+        for log in logs where !found {
+            _ = try LogFileContent(log).forEachEntry { (_, _) throws(StorageError) in
+                found = true
+                return false
+            }
+        }
+        return found
+    }
+
+    /// S2: a member without data votes only if the ensemble is known to be new: the `initialize` file says so, and no
+    /// epoch file contradicts it. Otherwise its data was lost, and the mark says so before there is a database that a
+    /// restart could take for its own.
+    private func recoverEmpty(_ logs: [NumberedFile]) throws(StorageError) -> RecoveredState {
+        let initialize = InitializeFile(directory: layout.dataLogDir)
+        let epochs = try epochs.load(lastZxid: .zero)
+        let isNew = initialize.exists && epochs.accepted == 0
+        if !isStandalone, !isNew, !mark.isSet {
+            try mark.set(
+                reason: """
+                    The data directory held no database, and nothing showed that the ensemble is new (the file \
+                    \(initialize.path)). The member's earlier data, if it had any, is lost. Until it has synced with a \
+                    leader it does not vote.
+
+                    """)
+        }
+        try setAside(logs, in: layout.logDirectory)
+        let tree = DataTree()
+        try SnapshotFile.write(tree, in: layout.snapshotDirectory)
+        try initialize.consume()
+        return RecoveredState(
+            tree: tree, recent: [], acceptedEpoch: epochs.accepted, currentEpoch: epochs.current,
+            recovering: mark.isSet)
+    }
+
+    // MARK: Checks and repairs
+
+    private func state(_ replay: Replay) throws(StorageError) -> RecoveredState {
+        let epochs = try epochs.load(lastZxid: replay.tree.lastProcessedZxid)
+        // A leftover would let a later loss of the data pass for a new member (S2).
+        try InitializeFile(directory: layout.dataLogDir).consume()
+        return RecoveredState(
+            tree: replay.tree, recent: replay.recent.all, acceptedEpoch: epochs.accepted, currentEpoch: epochs.current,
+            recovering: mark.isSet)
+    }
+
+    /// With separate directories, files in the wrong one mean that the configuration was changed without moving them:
+    /// going on would lose them.
+    private func checkPlaces() throws(StorageError) {
+        guard layout.directoriesDiffer else { return }
+        let swapped = DataLayout(dataDir: layout.dataLogDir, dataLogDir: layout.dataDir)
+        let remedy = "move the files to where dataDir and dataLogDir say, or correct these two"
+        if let snapshot = try swapped.snapshots().first {
+            throw .inconsistent(snapshot.path, "a snapshot in the log directory", remedy: remedy)
+        }
+        if let log = try swapped.logs().first {
+            throw .inconsistent(log.path, "a log in the snapshot directory", remedy: remedy)
+        }
+    }
+
+    /// What `SnapshotWriter` left when the server died: never had a final name.
+    private func removeUnfinishedSnapshots() throws(StorageError) {
+        let directory = layout.snapshotDirectory
+        for name in try Directory.names(directory) where name.hasPrefix("snapshot.") && name.hasSuffix(".writing") {
+            try Directory.remove(file: directory + "/" + name)
+        }
+    }
+
+    private func repair(_ replay: Replay) throws(StorageError) {
+        for tail in replay.tornTails where !replay.emptyLogs.contains(tail.file) {
+            try cut(tail.file, at: tail.offset)
+        }
+        // An empty log would stand in the way of the one that the next entry names.
+        try setAside(replay.emptyLogs, in: layout.logDirectory)
+    }
+
+    private func cut(_ log: NumberedFile, behind zxid: Zxid) throws(StorageError) {
+        var position = FileHeader.size
+        _ = try LogFileContent(log).forEachEntry { (entry, end) throws(StorageError) in
+            guard entry.zxid <= zxid else { return false }
+            position = end
+            return true
+        }
+        try cut(log, at: position)
+    }
+
+    private func cut(_ log: NumberedFile, at offset: Int) throws(StorageError) {
+        let file = try File.openForWriting(log.path)
+        try file.truncate(to: offset)
+        try file.sync()
+    }
+
+    /// S6: moved, not removed.
+    private func setAside(_ files: [NumberedFile], in directory: String) throws(StorageError) {
+        if files.isEmpty { return }
+        let target = directory + "/" + DataLayout.setAsideName
+        try Directory.create(target)
+        for file in files {
+            var path = target + "/" + file.name
+            var number = 1
+            while Directory.exists(path) {
+                path = target + "/" + file.name + "-\(number)"
+                number += 1
+            }
+            try Directory.move(file.path, to: path)
+        }
+        try Directory.sync(target)
+        try Directory.sync(directory)
+    }
+}

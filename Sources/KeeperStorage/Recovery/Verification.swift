@@ -1,0 +1,62 @@
+import EnsembleBase
+import KeeperCodec
+import KeeperCore
+
+/// What a set of snapshots and logs holds, established by reading and replaying all of it.
+package struct VerificationReport: Hashable, Sendable {
+    package struct File: Hashable, Sendable {
+        package var path: String
+        /// Bytes.
+        package var size: Int
+    }
+
+    /// The snapshot's zxid: the set starts there.
+    package var startZxid: Zxid
+    /// The last transaction.
+    package var endZxid: Zxid
+    /// The tree's digest at `endZxid`.
+    package var endDigest: UInt64
+    /// Replayed.
+    package var entryCount: Int
+    package var nodeCount: Int
+    package var sessionCount: Int
+    /// The leader's clock at the last entry; nil if nothing was replayed.
+    package var endTime: WallTime?
+    package var acceptedEpoch: Int64
+    package var currentEpoch: Int64
+    /// Whether a log ends in an interrupted write, which holds nothing that was acknowledged.
+    package var hasTornTail: Bool
+    /// The snapshot and the logs that were used.
+    package var files: [File]
+}
+
+/// S7: a backup is what was verified.
+package enum Verification {
+    /// Parses and replays the newest sound snapshot and the logs behind it, and compares every digest on the way.
+    /// Changes nothing.
+    ///
+    /// - Parameter limit: stop behind this zxid: entries later than it are left out.
+    /// - Throws: for whatever `Recovery.recover` would refuse, and if `limit` is given and not reached.
+    package static func verify(_ layout: DataLayout, upTo limit: Zxid? = nil) throws(StorageError) -> VerificationReport {
+        let replay = try Replay.run(
+            snapshots: try layout.snapshots(), logs: try layout.logs(), limit: limit,
+            recent: RecentEntries(countLimit: 0, sizeLimit: 0))
+        let end = replay.tree.lastProcessedZxid
+        if let limit, end != limit {
+            throw .inconsistent(
+                layout.logDirectory, "the data ends at \(end), not at \(limit)",
+                remedy: "this set is incomplete: take another one")
+        }
+        let epochs = try EpochFiles(directory: layout.snapshotDirectory).load(lastZxid: end)
+        var files: [VerificationReport.File] = []
+        for file in [replay.snapshot] + replay.logs {
+            let size = try File.openForReading(file.path).size()
+            files.append(VerificationReport.File(path: file.path, size: size))
+        }
+        return VerificationReport(
+            startZxid: replay.snapshot.zxid, endZxid: end, endDigest: replay.tree.digest,
+            entryCount: replay.entryCount, nodeCount: replay.tree.nodeCount, sessionCount: replay.tree.sessionCount,
+            endTime: replay.lastTime.map(WallTime.init(milliseconds:)), acceptedEpoch: epochs.accepted,
+            currentEpoch: epochs.current, hasTornTail: !replay.tornTails.isEmpty, files: files)
+    }
+}
