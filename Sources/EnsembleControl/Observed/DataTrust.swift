@@ -1,0 +1,128 @@
+import EnsembleBase
+
+/// May a member be started from the data directory it has? Judged before every launch, from what was found on disk and
+/// what the ledger says.
+package enum DataTrust: Sendable, Hashable {
+    /// Start it as it is.
+    case trusted
+    /// The directory has data and no ledger entry (the daemon's own state was lost, or the cluster was run by hand
+    /// before): take the directory at its word, and enter it.
+    case adopted(DataDirectoryContents)
+    /// A cluster that never ran: create an empty directory whose server may vote.
+    case bootstrap
+    /// A reseed was under way: go on with it, in a way that abstains (S2).
+    case recovering
+    /// Reseed.
+    case untrusted(UntrustedReason)
+    /// Nothing is known, so nothing is done (S10).
+    case unknown(String)
+
+    /// - Parameters:
+    ///   - everyLocalDirectoryIsBlank: every member of this host has a missing or empty directory.
+    ///   - mayBootstrap: every member is of this host, or a person said that the cluster is new.
+    ///   - archive: what is known of the archive, which contradicts a bootstrap when it holds backups.
+    package static func judge(
+        _ condition: DataDirectoryCondition, entry: LedgerEntry?, ledger: Ledger, everyLocalDirectoryIsBlank: Bool,
+        mayBootstrap: Bool, archive: BackupObservation
+    ) -> DataTrust {
+        switch condition {
+        case .unreadable(let why):
+            return .unknown(why)
+        case .damaged(let why):
+            return .untrusted(.damaged(why))
+        case .missing, .empty:
+            let reason: UntrustedReason = condition == .missing ? .missing : .emptyButWasNot
+            guard let entry else {
+                return judgeBlank(
+                    reason, ledger: ledger, everyLocalDirectoryIsBlank: everyLocalDirectoryIsBlank,
+                    mayBootstrap: mayBootstrap, archive: archive)
+            }
+            switch entry.standing {
+            case .bootstrapping: return .bootstrap
+            // S2: an empty directory of a member that has voted is an amnesiac's.
+            case .voter: return .untrusted(reason)
+            case .recovering: return .recovering
+            }
+        case .holding(let contents):
+            return judge(contents, entry: entry)
+        }
+    }
+
+    private static func judge(_ contents: DataDirectoryContents, entry: LedgerEntry?) -> DataTrust {
+        guard let entry else { return .adopted(contents) }
+        switch entry.standing {
+        case .recovering:
+            return .recovering
+        case .bootstrapping:
+            return .trusted
+        case .voter:
+            // S2: another directory than the one it voted with has none of its promises.
+            if let was = entry.identity, contents.identity != was {
+                return .untrusted(.otherIdentity(expected: was, found: contents.identity))
+            }
+            // S2: a directory that knows less than was acknowledged has been rolled back.
+            if contents.zxid < entry.zxid {
+                return .untrusted(.olderThanLedger(expected: entry.zxid, found: contents.zxid))
+            }
+            if max(contents.acceptedEpoch, contents.zxid >> 32) < entry.acceptedEpoch {
+                return .untrusted(.epochBelowLedger(expected: entry.acceptedEpoch, found: contents.acceptedEpoch))
+            }
+            return .trusted
+        }
+    }
+
+    /// No data and no entry: a new cluster, a new member, or a loss of everything. Only the first may vote.
+    private static func judgeBlank(
+        _ reason: UntrustedReason, ledger: Ledger, everyLocalDirectoryIsBlank: Bool, mayBootstrap: Bool,
+        archive: BackupObservation
+    ) -> DataTrust {
+        // S2: others of this host have data or are entered: this member has lost its own, or is new and must sync.
+        guard !ledger.isBootstrapped, everyLocalDirectoryIsBlank else { return .untrusted(reason) }
+        guard archive.isListed else { return .unknown("the archive has not been listed yet") }
+        // S10: backups of a cluster that never ran contradict each other.
+        guard archive.count == 0 else {
+            return .unknown(
+                "there is no data and no ledger, yet the archive holds \(archive.count) backups of this cluster: "
+                    + "restore one (ensemblectl restore), or move the archive away to begin anew")
+        }
+        guard mayBootstrap else {
+            return .unknown(
+                "the cluster has members on other hosts and this host has no ledger: if the cluster is new, start "
+                    + "each daemon once with --bootstrap; if this host was replaced, ensemblectl reseed its members")
+        }
+        return .bootstrap
+    }
+}
+
+/// Why a data directory isn't believed.
+package enum UntrustedReason: Sendable, Hashable, Codable {
+    case missing
+    case emptyButWasNot
+    case damaged(String)
+    case otherIdentity(expected: String, found: String?)
+    case olderThanLedger(expected: Int64, found: Int64)
+    case epochBelowLedger(expected: Int64, found: Int64)
+    /// The server itself refused its files.
+    case refusedByServer(String)
+    /// A person asked for a reseed.
+    case askedFor(String)
+
+    package var description: String {
+        switch self {
+        case .missing: "its data directory is missing"
+        case .emptyButWasNot: "its data directory is empty, and was not"
+        case .damaged(let what): "its data is damaged: \(what)"
+        case .otherIdentity(let expected, let found):
+            "its data directory is not the one it voted with (identity \(found ?? "none"), expected \(expected))"
+        case .olderThanLedger(let expected, let found):
+            "its data ends at \(hex(found)), and it had acknowledged \(hex(expected))"
+        case .epochBelowLedger(let expected, let found):
+            "its data promises epoch \(found), and it had accepted epoch \(expected)"
+        case .refusedByServer(let what): "the server refused its data: \(what)"
+        case .askedFor(let who): "asked for by \(who)"
+        }
+    }
+}
+
+/// A zxid as people read it.
+package func hex(_ zxid: Int64) -> String { "0x" + String(UInt64(bitPattern: zxid), radix: 16) }

@@ -1,0 +1,69 @@
+import EnsembleBase
+
+/// What the daemon durably knows of each member: the highest transaction and the highest epoch it is known to have
+/// acknowledged, and which data directory it did that with. Rule S2 rests on it: a directory that knows less than the
+/// ledger has lost votes.
+package struct Ledger: Sendable, Hashable, Codable {
+    package var cluster: String
+    /// By rising id.
+    package private(set) var entries: [LedgerEntry] = []
+    /// The highest epoch that any member was ever seen in. It only rises: a restore goes above it (S8).
+    package var highestEpoch: Int64 = 0
+    /// Members that a person has stopped, and that therefore stay stopped.
+    package var stoppedByPerson: [MemberID] = []
+
+    package init(cluster: String) { self.cluster = cluster }
+
+    /// True once any member of the cluster was started. Only a cluster that isn't bootstrapped gets `initialize`
+    /// files.
+    package var isBootstrapped: Bool { !entries.isEmpty }
+
+    package subscript(id: MemberID) -> LedgerEntry? { entries.first { $0.id == id } }
+
+    package mutating func set(_ entry: LedgerEntry) {
+        highestEpoch = max(highestEpoch, entry.acceptedEpoch, entry.zxid >> 32)
+        if let index = entries.firstIndex(where: { $0.id == entry.id }) {
+            entries[index] = entry
+        } else {
+            entries.append(entry)
+            entries.sort { $0.id < $1.id }
+        }
+    }
+
+    /// Takes note of what a member that is a voter in good standing said. Returns whether anything rose.
+    package mutating func raise(_ id: MemberID, zxid: Int64) -> Bool {
+        guard var entry = self[id], entry.standing == .voter, zxid > entry.zxid else { return false }
+        entry.zxid = zxid
+        entry.acceptedEpoch = max(entry.acceptedEpoch, zxid >> 32)
+        set(entry)
+        return true
+    }
+}
+
+/// The ledger's word on one member.
+package struct LedgerEntry: Sendable, Hashable, Codable {
+    package enum Standing: String, Sendable, Hashable, Codable {
+        /// Made with an `initialize` file and not yet seen participating: it has acknowledged nothing. → `voter`
+        case bootstrapping
+        /// It participates, or did: its data directory must hold at least what this entry says. → `recovering`
+        case voter
+        /// Being reseeded: its directory may know less than the ledger, and it is started only in ways that abstain.
+        /// → `voter`, once it was seen participating
+        case recovering
+    }
+
+    package var id: MemberID
+    package var standing: Standing
+    package var zxid: Int64
+    package var acceptedEpoch: Int64
+    /// The identity of its data directory.
+    package var identity: String?
+
+    package init(id: MemberID, standing: Standing, zxid: Int64, acceptedEpoch: Int64, identity: String?) {
+        self.id = id
+        self.standing = standing
+        self.zxid = zxid
+        self.acceptedEpoch = acceptedEpoch
+        self.identity = identity
+    }
+}

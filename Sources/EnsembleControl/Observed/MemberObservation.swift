@@ -1,0 +1,141 @@
+import EnsembleBase
+
+/// A member's number: its `myid`.
+package typealias MemberID = Int
+
+/// Which program a member runs.
+package enum ServerEngine: String, Sendable, Hashable, Codable {
+    case bundled
+    case apache
+}
+
+/// What is known of one member. Health is three questions, kept apart: `process` (is it alive), `answer` (does it
+/// answer) and, judged over the whole ensemble by `EnsembleObservation.participants`, does it participate.
+package struct MemberObservation: Sendable, Hashable {
+    package let id: MemberID
+    package var process: ProcessObservation
+    /// What it last said, and when. A silent member keeps its last answer; freshness is judged by `at`.
+    package var answer: MemberAnswer?
+    /// When the present run of unanswered probes began; nil while it answers.
+    package var silentSince: Instant?
+    /// When its data directory was last looked at, and what was there. Only for members of this host.
+    package var disk: DataDirectoryCondition?
+
+    package init(
+        id: MemberID, process: ProcessObservation = .unknown, answer: MemberAnswer? = nil, silentSince: Instant? = nil,
+        disk: DataDirectoryCondition? = nil
+    ) {
+        self.id = id
+        self.process = process
+        self.answer = answer
+        self.silentSince = silentSince
+        self.disk = disk
+    }
+}
+
+/// Is the process alive? For a member of another host this is always `.unknown`: only its daemon can say.
+package enum ProcessObservation: Sendable, Hashable {
+    case unknown
+    case absent
+    /// Alive. `stopped` is the kernel's state T (SIGSTOP, a debugger).
+    case alive(pid: Int32, stopped: Bool)
+    case exited(ExitCause)
+}
+
+/// Why a server ended, as far as can be told. What follows from each is `MemberSupervisor`'s.
+package enum ExitCause: Sendable, Hashable, Codable {
+    /// Exit status 0, or the signal that we sent.
+    case clean
+    /// It refused its configuration: starting it again can't help.
+    case configuration(String)
+    /// It found its files damaged: reseed.
+    case damagedData(String)
+    /// The disk is full or failed.
+    case storage(String)
+    /// A port of its configuration is taken.
+    case addressInUse(String)
+    case signalled(Int32)
+    case status(Int32)
+    /// It was not our child (a former daemon's): the kernel doesn't tell us.
+    case untold
+
+    package var description: String {
+        switch self {
+        case .clean: "it ended cleanly"
+        case .configuration(let text): "it refused its configuration: \(text)"
+        case .damagedData(let text): "it found its data damaged: \(text)"
+        case .storage(let text): "its disk failed or is full: \(text)"
+        case .addressInUse(let text): "an address it listens on is taken: \(text)"
+        case .signalled(let number): "it was ended by signal \(number)"
+        case .status(let code): "it exited with status \(code)"
+        case .untold: "it ended; it was started by an earlier daemon, so its status is not known"
+        }
+    }
+}
+
+/// One answer of a server to a probe.
+package struct MemberAnswer: Sendable, Hashable {
+    package enum Role: String, Sendable, Hashable, Codable {
+        /// It answers, and serves nobody: electing, syncing, recovering.
+        case looking
+        case leading
+        case following
+        case observing
+        case standalone
+
+        package var serves: Bool { self != .looking }
+    }
+
+    package var at: Instant
+    package var role: Role
+    /// The last transaction it has applied. Its high 32 bits are an epoch.
+    package var zxid: Int64
+    /// Only a leader's: how many followers it counts as synced.
+    package var syncedFollowers: Int?
+    package var clients: Int
+    package var version: String
+
+    package init(
+        at: Instant, role: Role, zxid: Int64, syncedFollowers: Int? = nil, clients: Int = 0, version: String = ""
+    ) {
+        self.at = at
+        self.role = role
+        self.zxid = zxid
+        self.syncedFollowers = syncedFollowers
+        self.clients = clients
+        self.version = version
+    }
+}
+
+/// What is in a member's data directory, found by looking, before the ledger's opinion (`DataTrust`).
+package enum DataDirectoryCondition: Sendable, Hashable {
+    /// No such directory, while its parent is there.
+    case missing
+    /// There, without snapshots, logs or epoch files.
+    case empty
+    case holding(DataDirectoryContents)
+    /// Files of a server that don't parse: names the file and the offset.
+    case damaged(String)
+    /// It can't be looked at (I/O error, permissions, an absent mount): nothing is known, so nothing is done (S10).
+    case unreadable(String)
+}
+
+/// What an intact data directory claims.
+package struct DataDirectoryContents: Sendable, Hashable, Codable {
+    /// Written by the daemon when the directory was made; nil in a directory that no daemon has made.
+    package var identity: String?
+    /// The highest transaction on disk; 0 when there is none.
+    package var zxid: Int64
+    package var acceptedEpoch: Int64
+    package var currentEpoch: Int64
+    /// The bundled engine's `recovering` mark is present.
+    package var recovering: Bool
+
+    package init(identity: String?, zxid: Int64, acceptedEpoch: Int64, currentEpoch: Int64, recovering: Bool) {
+        self.identity = identity
+        self.zxid = zxid
+        self.acceptedEpoch = acceptedEpoch
+        self.currentEpoch = currentEpoch
+        self.recovering = recovering
+    }
+}

@@ -1,0 +1,61 @@
+import EnsembleBase
+
+/// The condition that holds a step back, named (S10). `status` and systemd's STATUS= show `description`; the daemon
+/// goes on by itself when the condition is gone.
+package enum HoldReason: Sendable, Hashable, Codable {
+    case noLeader
+    case noQuorum(participating: Int, quorum: Int)
+    case quorumWouldBreak(participatingAfter: Int, quorum: Int)
+    case unknownMember(MemberID)
+    case leaderCountsFewer(counted: Int, seen: Int)
+    case memberNotParticipating(MemberID)
+    case memberLags(MemberID, by: Int64)
+    case waitingForBarrier(MemberID)
+    case soaking(MemberID)
+    case lockNotHeld(String?)
+    case reseedRunning(MemberID)
+    case operationRunning(String)
+    case noVerifiedBackup
+    case archiveUnknown
+    case budgetSpent(MemberID, count: Int)
+    case paused
+    case processNotProvedDead(MemberID)
+    case epochPromises(MemberID)
+    case effectFailed(String)
+    case noSource
+    case dataUnknown(MemberID, String)
+    case needsPerson(String)
+    case stopping
+
+    package var description: String {
+        switch self {
+        case .noLeader: "no member, or more than one, says that it leads"
+        case .noQuorum(let n, let q): "\(n) of the \(q) members that a quorum needs participate"
+        case .quorumWouldBreak(let n, let q):
+            "\(n) members would go on participating, and a quorum needs \(q)"
+        case .unknownMember(let id): "member \(id) has given no recent sign of life or death"
+        case .leaderCountsFewer(let counted, let seen):
+            "the leader counts \(counted) participating members, the probes \(seen)"
+        case .memberNotParticipating(let id): "member \(id) does not participate"
+        case .memberLags(let id, let by):
+            by == .max ? "member \(id) lags an epoch behind the leader" : "member \(id) lags \(by) transactions behind"
+        case .waitingForBarrier(let id): "member \(id) has not reached the barrier yet"
+        case .soaking(let id): "member \(id) is being watched before the next step"
+        case .lockNotHeld(let why): "the ensemble's lock for disruptions is not held" + (why.map { ": \($0)" } ?? "")
+        case .reseedRunning(let id): "member \(id) is being reseeded"
+        case .operationRunning(let what): "\(what) is under way"
+        case .noVerifiedBackup: "there is no verified backup"
+        case .archiveUnknown: "the archive could not be listed"
+        case .budgetSpent(let id, let count): "member \(id) was reseeded \(count) times already; it may be its disk"
+        case .paused: "the cluster is paused"
+        case .processNotProvedDead(let id): "the old process of member \(id) is not proved dead"
+        case .epochPromises(let id):
+            "waiting out the epoch promises that member \(id) may have forgotten (3 x initLimit x tickTime)"
+        case .effectFailed(let why): why
+        case .noSource: "no member of this host participates, so there is nothing to copy from"
+        case .dataUnknown(let id, let why): "the data of member \(id) can't be judged: \(why)"
+        case .needsPerson(let what): what
+        case .stopping: "the daemon is stopping"
+        }
+    }
+}
