@@ -18,12 +18,11 @@ package enum DataTrust: Sendable, Hashable {
     case unknown(String)
 
     /// - Parameters:
-    ///   - everyLocalDirectoryIsBlank: every member of this host has a missing or empty directory.
-    ///   - mayBootstrap: every member is of this host, or a person said that the cluster is new.
+    ///   - everyDirectoryIsBlank: every member has a missing or empty directory.
     ///   - archive: what is known of the archive, which contradicts a bootstrap when it holds backups.
     package static func judge(
-        _ condition: DataDirectoryCondition, entry: LedgerEntry?, ledger: Ledger, everyLocalDirectoryIsBlank: Bool,
-        mayBootstrap: Bool, archive: BackupObservation
+        _ condition: DataDirectoryCondition, entry: LedgerEntry?, ledger: Ledger, everyDirectoryIsBlank: Bool,
+        archive: BackupObservation
     ) -> DataTrust {
         switch condition {
         case .unreadable(let why):
@@ -34,8 +33,7 @@ package enum DataTrust: Sendable, Hashable {
             let reason: UntrustedReason = condition == .missing ? .missing : .emptyButWasNot
             guard let entry else {
                 return judgeBlank(
-                    reason, ledger: ledger, everyLocalDirectoryIsBlank: everyLocalDirectoryIsBlank,
-                    mayBootstrap: mayBootstrap, archive: archive)
+                    reason, ledger: ledger, everyDirectoryIsBlank: everyDirectoryIsBlank, archive: archive)
             }
             switch entry.standing {
             case .bootstrapping: return .bootstrap
@@ -73,22 +71,17 @@ package enum DataTrust: Sendable, Hashable {
 
     /// No data and no entry: a new cluster, a new member, or a loss of everything. Only the first may vote.
     private static func judgeBlank(
-        _ reason: UntrustedReason, ledger: Ledger, everyLocalDirectoryIsBlank: Bool, mayBootstrap: Bool,
+        _ reason: UntrustedReason, ledger: Ledger, everyDirectoryIsBlank: Bool,
         archive: BackupObservation
     ) -> DataTrust {
-        // S2: others of this host have data or are entered: this member has lost its own, or is new and must sync.
-        guard !ledger.isBootstrapped, everyLocalDirectoryIsBlank else { return .untrusted(reason) }
+        // S2: others have data or are entered: this member has lost its own, or is new and must sync.
+        guard !ledger.isBootstrapped, everyDirectoryIsBlank else { return .untrusted(reason) }
         guard archive.isListed else { return .unknown("the archive has not been listed yet") }
         // S10: backups of a cluster that never ran contradict each other.
         guard archive.count == 0 else {
             return .unknown(
                 "there is no data and no ledger, yet the archive holds \(archive.count) backups of this cluster: "
                     + "restore one (ensemblectl restore), or move the archive away to begin anew")
-        }
-        guard mayBootstrap else {
-            return .unknown(
-                "the cluster has members on other hosts and this host has no ledger: if the cluster is new, start "
-                    + "each daemon once with --bootstrap; if this host was replaced, ensemblectl reseed its members")
         }
         return .bootstrap
     }

@@ -3,12 +3,6 @@ import EnsembleBase
 /// A member's number: its `myid`.
 package typealias MemberID = Int
 
-/// Which program a member runs.
-package enum ServerEngine: String, Sendable, Hashable, Codable {
-    case bundled
-    case apache
-}
-
 /// What is known of one member. Health is three questions, kept apart: `process` (is it alive), `answer` (does it
 /// answer) and, judged over the whole ensemble by `EnsembleObservation.participants`, does it participate.
 package struct MemberObservation: Sendable, Hashable {

@@ -1,0 +1,168 @@
+import EnsembleBase
+
+/// What the daemon is in the middle of, as written down before each step (S9). The next daemon takes it up from here:
+/// every phase below is safe to begin again.
+package struct Intents: Sendable, Hashable, Codable {
+    package var reseed: Reseed?
+    package var operation: Operation?
+
+    package init(reseed: Reseed? = nil, operation: Operation? = nil) {
+        self.reseed = reseed
+        self.operation = operation
+    }
+}
+
+/// One member's way back.
+package struct Reseed: Sendable, Hashable, Codable {
+    package enum Phase: Sendable, Hashable, Codable {
+        /// The old process is being proved dead (S3). → quarantining
+        case fencing
+        /// Its remains are being moved aside (S6). → seeding
+        case quarantining
+        /// → waiting
+        case seeding
+        /// Lost epoch promises are being waited out (S2). → joining
+        case waiting
+        /// Started; not yet seen participating past the barrier. → done, or quarantining when the seed is refused
+        case joining
+
+        package var description: String {
+            switch self {
+            case .fencing: "proving that the old process is dead"
+            case .quarantining: "moving its remains to quarantine"
+            case .seeding: "seeding its data directory"
+            case .waiting: "waiting for lost promises to expire"
+            case .joining: "waiting for it to sync with the leader"
+            }
+        }
+    }
+
+    package var member: MemberID
+    package var reason: UntrustedReason
+    package var phase: Phase
+    /// The backup that it is seeded from; nil: it starts empty and syncs everything from the leader.
+    package var backup: String?
+    /// Seeds that were tried, this one included.
+    package var attempt: Int
+}
+
+/// A multi-step action of the whole cluster. At most one is at work.
+package struct Operation: Sendable, Hashable, Codable {
+    package enum Kind: Sendable, Hashable, Codable {
+        case rolling(RollingRestart)
+        case stopMember(MemberID)
+        case coldBackup(ColdBackup)
+        case restore(Restore)
+    }
+
+    /// Given by the hands; unique over the daemon's restarts.
+    package var id: String
+    package var kind: Kind
+
+    package init(id: String, kind: Kind) {
+        self.id = id
+        self.kind = kind
+    }
+
+    package var title: String {
+        switch kind {
+        case .rolling(let rolling):
+            rolling.members.count == 1 ? "restart of member \(rolling.members[0])" : "rolling restart"
+        case .stopMember(let id): "stop of member \(id)"
+        case .coldBackup: "cold backup"
+        case .restore(let restore): "restore of backup \(restore.backup.id)"
+        }
+    }
+
+    /// The member that is out of service because of this operation, if one is.
+    package var disrupted: MemberID? {
+        switch kind {
+        case .rolling(let rolling): rolling.phase.member
+        case .stopMember: nil
+        case .coldBackup(let cold): cold.phase == .choosing ? nil : cold.member
+        case .restore: nil
+        }
+    }
+}
+
+package struct RollingRestart: Sendable, Hashable, Codable {
+    package enum Phase: Sendable, Hashable, Codable {
+        /// → handingOff, stopping, done
+        case choosing
+        /// → choosing, with the leader read again
+        case handingOff(MemberID)
+        /// → joining
+        case stopping(MemberID)
+        /// → soaking
+        case joining(MemberID)
+        /// → choosing; joining when it drops out
+        case soaking(MemberID)
+
+        package var member: MemberID? {
+            switch self {
+            case .choosing, .handingOff: nil
+            case .stopping(let id), .joining(let id), .soaking(let id): id
+            }
+        }
+    }
+
+    package var members: [MemberID]
+    package var remaining: [MemberID]
+    package var reason: String
+    package var phase: Phase = .choosing
+    /// The leader that was asked to step down; it is not asked twice.
+    package var askedToStepDown: MemberID?
+    /// For ensembles of one or two voters, which S4 could never restart.
+    package var acceptOutage: Bool
+
+    package init(members: [MemberID], reason: String, acceptOutage: Bool) {
+        self.members = members
+        remaining = members
+        self.reason = reason
+        self.acceptOutage = acceptOutage
+    }
+}
+
+package struct ColdBackup: Sendable, Hashable, Codable {
+    package enum Phase: Sendable, Hashable, Codable {
+        /// → stopping
+        case choosing
+        /// → copying
+        case stopping
+        /// → joining. Begun again after a crash it is given up: the copy has no manifest, so it doesn't exist.
+        case copying
+        /// → done
+        case joining
+    }
+
+    /// Asked for by a person, or chosen.
+    package var member: MemberID?
+    package var phase: Phase = .choosing
+    package var taken: BackupReference?
+    package var failure: String?
+
+    package init(member: MemberID?) { self.member = member }
+}
+
+package struct Restore: Sendable, Hashable, Codable {
+    package enum Phase: Sendable, Hashable, Codable {
+        /// → quarantining
+        case stopping
+        /// → seeding
+        case quarantining(remaining: [MemberID])
+        /// → starting
+        case seeding(remaining: [MemberID])
+        /// → done, once a quorum participates
+        case starting
+    }
+
+    package var backup: BackupReference
+    package var phase: Phase = .stopping
+    /// Above every epoch ever seen, chosen once (S8).
+    package var acceptedEpoch: Int64
+
+    package init(backup: BackupReference, acceptedEpoch: Int64) {
+        self.backup = backup
+        self.acceptedEpoch = acceptedEpoch
+    }
+}

@@ -1,0 +1,190 @@
+import EnsembleBase
+
+/// The table: every state answers every event, and the compiler holds it complete (no `default`).
+extension MemberSupervisor {
+    package mutating func step(_ event: Event, at now: Instant, into actions: inout ActionBuffer<Action>) {
+        switch event {
+        case .wanted: isWanted = true
+        case .unwanted, .fenced: isWanted = false
+        case .dataTrusted, .dataUntrusted, .dataUnknown, .launched, .launchFailed, .exited, .frozen, .proved, .revived,
+            .reseeded, .timePassed:
+            break
+        }
+        switch state {
+        case .stopped: whileStopped(event, into: &actions)
+        case .inspecting: whileInspecting(event, at: now, into: &actions)
+        case .launching, .running: whileAlive(event, at: now, into: &actions)
+        case .stopping(let deadline): whileStopping(event, deadline: deadline, at: now, into: &actions)
+        case .killing: whileKilling(event, at: now, into: &actions)
+        case .backingOff(let until), .doubtful(_, let until): whileWaiting(event, until: until, at: now, into: &actions)
+        case .untrusted: whileUntrusted(event, into: &actions)
+        case .gaveUp: whileGivenUp(event, into: &actions)
+        }
+    }
+
+    private mutating func inspect(into actions: inout ActionBuffer<Action>) {
+        state = .inspecting
+        actions.append(.inspect)
+    }
+
+    private mutating func whileStopped(_ event: Event, into actions: inout ActionBuffer<Action>) {
+        switch event {
+        case .wanted:
+            inspect(into: &actions)
+        case .dataUntrusted(let reason):
+            state = .untrusted(reason)
+        case .unwanted, .fenced, .dataTrusted, .dataUnknown, .launched, .launchFailed, .exited, .frozen, .proved,
+            .revived, .reseeded, .timePassed:
+            if isWanted { inspect(into: &actions) }
+        }
+    }
+
+    private mutating func whileInspecting(_ event: Event, at now: Instant, into actions: inout ActionBuffer<Action>) {
+        switch event {
+        case .dataTrusted:
+            guard isWanted else { return state = .stopped }
+            state = .launching
+            actions.append(.launch)
+        case .dataUntrusted(let reason):
+            state = .untrusted(reason)
+            actions.append(.note(Note(.warning, .dataUntrusted, member: id, reason.description)))
+        case .dataUnknown(let why):
+            // S10: looked at again after a while, started never.
+            state = .doubtful(why, until: now + .seconds(1))
+        case .unwanted, .fenced:
+            state = .stopped
+        case .wanted, .launched, .launchFailed, .exited, .frozen, .proved, .revived, .reseeded, .timePassed:
+            break
+        }
+    }
+
+    private mutating func whileAlive(_ event: Event, at now: Instant, into actions: inout ActionBuffer<Action>) {
+        switch event {
+        case .launched:
+            state = .running
+        case .launchFailed(let why):
+            afterDeath(.configuration(why), at: now, into: &actions)
+        case .exited(let cause):
+            afterDeath(cause, at: now, into: &actions)
+        case .unwanted:
+            state = .stopping(deadline: now + stopTimeout)
+            actions.append(.terminate)
+        case .fenced:
+            state = .killing
+            actions.append(.kill)
+        case .frozen:
+            state = .killing
+            actions.append(.note(Note(.warning, .memberSilent, member: id, "it is alive and does not answer: killed")))
+            actions.append(.kill)
+        case .proved:
+            backoff.reset()
+            recentDeaths = []
+        case .wanted, .dataTrusted, .dataUntrusted, .dataUnknown, .revived, .reseeded, .timePassed:
+            break
+        }
+    }
+
+    private mutating func whileStopping(
+        _ event: Event, deadline: Instant, at now: Instant, into actions: inout ActionBuffer<Action>
+    ) {
+        switch event {
+        case .exited(let cause):
+            lastExit = cause
+            state = .stopped
+            actions.append(.note(Note(.information, .memberStopped, member: id, "it has stopped")))
+            if isWanted { inspect(into: &actions) }
+        case .fenced:
+            state = .killing
+            actions.append(.kill)
+        case .timePassed:
+            guard now >= deadline else { return }
+            state = .killing
+            actions.append(.note(Note(.warning, .memberSilent, member: id, "it did not stop in \(stopTimeout): killed")))
+            actions.append(.kill)
+        case .wanted, .unwanted, .dataTrusted, .dataUntrusted, .dataUnknown, .launched, .launchFailed, .frozen, .proved,
+            .revived, .reseeded:
+            break
+        }
+    }
+
+    private mutating func whileKilling(_ event: Event, at now: Instant, into actions: inout ActionBuffer<Action>) {
+        switch event {
+        case .exited(let cause):
+            lastExit = cause
+            state = .stopped
+            if isWanted { afterDeath(.signalled(9), at: now, into: &actions) }
+        case .wanted, .unwanted, .fenced, .dataTrusted, .dataUntrusted, .dataUnknown, .launched, .launchFailed, .frozen,
+            .proved, .revived, .reseeded, .timePassed:
+            break
+        }
+    }
+
+    private mutating func whileWaiting(
+        _ event: Event, until: Instant, at now: Instant, into actions: inout ActionBuffer<Action>
+    ) {
+        switch event {
+        case .unwanted, .fenced:
+            state = .stopped
+        case .revived:
+            inspect(into: &actions)
+        case .timePassed:
+            if now >= until { inspect(into: &actions) }
+        case .wanted, .dataTrusted, .dataUntrusted, .dataUnknown, .launched, .launchFailed, .exited, .frozen, .proved,
+            .reseeded:
+            break
+        }
+    }
+
+    private mutating func whileUntrusted(_ event: Event, into actions: inout ActionBuffer<Action>) {
+        switch event {
+        case .reseeded:
+            state = .stopped
+            if isWanted { inspect(into: &actions) }
+        case .revived:
+            // A person may have put the right data back: look again, don't believe.
+            inspect(into: &actions)
+        case .wanted, .unwanted, .fenced, .dataTrusted, .dataUntrusted, .dataUnknown, .launched, .launchFailed, .exited,
+            .frozen, .proved, .timePassed:
+            break
+        }
+    }
+
+    private mutating func whileGivenUp(_ event: Event, into actions: inout ActionBuffer<Action>) {
+        switch event {
+        case .revived, .reseeded:
+            recentDeaths = []
+            backoff.reset()
+            if isWanted { inspect(into: &actions) } else { state = .stopped }
+        case .unwanted, .fenced:
+            state = .stopped
+        case .wanted, .dataTrusted, .dataUntrusted, .dataUnknown, .launched, .launchFailed, .exited, .frozen, .proved,
+            .timePassed:
+            break
+        }
+    }
+
+    /// The crash policy by cause. A lost quorum is no cause: a server without one lives on and is left alone.
+    private mutating func afterDeath(_ cause: ExitCause, at now: Instant, into actions: inout ActionBuffer<Action>) {
+        lastExit = cause
+        guard isWanted else { return state = .stopped }
+        deaths += 1
+        actions.append(.note(Note(.warning, .memberDied, member: id, cause.description)))
+        switch cause {
+        case .configuration(let why):
+            state = .gaveUp(why)
+            actions.append(.note(Note(.error, .memberGaveUp, member: id, "not restarted: \(why)")))
+        case .damagedData(let why):
+            state = .untrusted(.refusedByServer(why))
+            actions.append(.note(Note(.warning, .dataUntrusted, member: id, why)))
+        case .clean, .storage, .addressInUse, .signalled, .status, .untold:
+            recentDeaths = recentDeaths.filter { now - $0 < policy.within } + [now]
+            guard recentDeaths.count < policy.giveUpAfter else {
+                let why = "\(recentDeaths.count) deaths in \(policy.within), the last because \(cause.description)"
+                state = .gaveUp(why)
+                actions.append(.note(Note(.error, .memberGaveUp, member: id, "not restarted any more: \(why)")))
+                return
+            }
+            state = .backingOff(until: now + backoff.next(using: &random))
+        }
+    }
+}

@@ -1,0 +1,41 @@
+import EnsembleBase
+
+/// What the reconciler needs of a manifest.
+package struct ReconcilePolicy: Sendable, Hashable {
+    package var cluster: String
+    package var engine: Engine
+    /// By rising id. One daemon runs all members of its cluster.
+    package var members: [MemberID]
+    package var voters: [MemberID]
+    package var restart: RestartPolicy
+    package var reseed: ReseedPolicy
+    package var stopTimeout: Duration
+    /// How long lost epoch promises may matter (S2).
+    package var promiseLifetime: Duration
+    /// A process that is alive and silent for longer is killed: the leader drops a silent follower after `syncLimit`
+    /// ticks, so by then it takes part in nothing.
+    package var answerTimeout: Duration
+    /// The same for a server that has not answered once yet: it may be reading a large snapshot.
+    package var startTimeout: Duration
+    /// How old an answer may be and still count as "now".
+    package var freshness: Duration
+    /// How long one effect, such as a hand-off, may hold a step before it goes on without.
+    package var patience: Duration = .seconds(10)
+    /// A proof that the lock is held is good for this long; less than any session timeout.
+    package var lockProof: Duration = .seconds(2)
+    package var retry: Duration = .seconds(1)
+
+    package init(_ manifest: Manifest) {
+        cluster = manifest.cluster
+        engine = manifest.engine
+        members = manifest.members.map(\.id).sorted()
+        voters = manifest.voters
+        restart = manifest.restart
+        reseed = manifest.reseed
+        stopTimeout = manifest.limits.stopTimeout
+        promiseLifetime = manifest.settings.promiseLifetime
+        answerTimeout = max(.seconds(4), manifest.settings.tickTime * manifest.settings.syncLimit)
+        startTimeout = max(.seconds(60), manifest.settings.tickTime * manifest.settings.initLimit * 2)
+        freshness = .seconds(3)
+    }
+}

@@ -1,0 +1,64 @@
+import EnsembleBase
+
+/// S5: the ensemble's lock for disruptions, as far as the core knows of it.
+struct DisruptionLock: Sendable {
+    var asked: EffectToken?
+    var provedAt: Instant?
+    var mayBeHeld = false
+    var failure: String?
+    var retryAt: Instant?
+}
+
+extension ReconcilerStateMachine {
+    /// Why no member may be taken out of service for an operation now; nil when `member` may be.
+    mutating func objection(
+        toDisrupting member: MemberID, acceptOutage: Bool = false, at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) -> HoldReason? {
+        guard termination == nil else { return .stopping }
+        // S5: a lost member being brought back is a disruption already.
+        if let reseed = intents.reseed { return .reseedRunning(reseed.member) }
+        if let lost = candidateForReseed, lost.member != member { return .memberNotParticipating(lost.member) }
+        if let reason = QuorumGate(observed, at: now).objection(toDisrupting: member, acceptOutage: acceptOutage) {
+            return reason
+        }
+        if acceptOutage, policy.voters.count <= 2 { return nil }
+        return objectionOfLock(at: now, into: &actions)
+    }
+
+    /// S5: nil when the lock was proved to be held a moment ago; else it is asked for.
+    mutating func objectionOfLock(
+        at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) -> HoldReason? {
+        if let proved = lock.provedAt, now - proved <= policy.lockProof { return nil }
+        if lock.asked == nil, lock.retryAt.map({ now >= $0 }) ?? true {
+            let token = token()
+            lock.asked = token
+            lock.mayBeHeld = true
+            actions.append(.acquireLock(token))
+        }
+        return .lockNotHeld(lock.failure)
+    }
+
+    mutating func lockFinished(_ outcome: EffectOutcome, at now: Instant) {
+        lock.asked = nil
+        switch outcome {
+        case .failed(let why):
+            lock.provedAt = nil
+            lock.failure = why
+            lock.retryAt = now + policy.retry
+        case .done, .barrier, .seeded, .captured:
+            lock.provedAt = now
+            lock.failure = nil
+            lock.retryAt = nil
+        }
+    }
+
+    /// The lock is given back when nothing needs it: a person's command or another tool may.
+    mutating func releaseIdleLock(into actions: inout ActionBuffer<ReconcilerAction>) {
+        guard intents.operation == nil, intents.reseed == nil, candidateForReseed == nil else { return }
+        guard lock.mayBeHeld, lock.asked == nil else { return }
+        lock = DisruptionLock()
+        actions.append(.releaseLock)
+    }
+}

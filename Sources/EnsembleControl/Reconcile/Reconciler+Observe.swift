@@ -1,0 +1,198 @@
+import EnsembleBase
+
+/// Taking events in.
+extension ReconcilerStateMachine {
+    mutating func absorb(
+        _ event: ReconcilerEvent, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        switch event {
+        case .adopted(let id, let pid, let fingerprint):
+            adopt(id, pid: pid, fingerprint: fingerprint, at: now, into: &actions)
+        case .policyChanged(let new, let fingerprints):
+            change(to: new, fingerprints: fingerprints, at: now, into: &actions)
+        case .dataInspected(let id, let condition):
+            judge(id, condition, at: now, into: &actions)
+        case .dataVanished(let id, let reason):
+            updateRun(id) { $0.vanished = reason }
+        case .launched(let id, let pid):
+            launched(id, pid: pid, at: now, into: &actions)
+        case .launchFailed(let id, let why):
+            signal(id, .launchFailed(why), at: now, into: &actions)
+        case .exited(let id, let cause):
+            exited(id, cause, at: now, into: &actions)
+        case .answered(let id, let answer):
+            answered(id, answer, at: now, into: &actions)
+        case .unanswered(let id, let stopped):
+            unanswered(id, stopped: stopped, at: now)
+        case .backupsListed(let backups):
+            observed.backups = backups
+        case .backupDue:
+            backupDue(at: now, into: &actions)
+        case .effectFinished(let token, let outcome):
+            finished(token, outcome, at: now, into: &actions)
+        case .requested(let id, let request):
+            answer(request, id: id, at: now, into: &actions)
+        case .terminationRequested(let leave):
+            if termination == nil {
+                termination = Termination(leaveMembers: leave)
+                let what = leave ? "the members go on serving" : "the members are stopped, the leader last"
+                actions.append(.note(Note(.information, .terminating, what)))
+            }
+        case .timePassed:
+            for id in policy.members { signal(id, .timePassed, at: now, into: &actions) }
+        }
+    }
+
+    private mutating func adopt(
+        _ id: MemberID, pid: Int32, fingerprint: Fingerprint?, at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        guard let index = supervisors.firstIndex(where: { $0.id == id }) else { return }
+        supervisors[index].adopt()
+        observed[id]?.process = .alive(pid: pid, stopped: false)
+        updateRun(id) {
+            $0.launchedAt = now
+            $0.fingerprint = fingerprint
+            // It may have answered the former daemon: silence is judged by the shorter bound.
+            $0.hasAnswered = true
+        }
+        if ledger[id] == nil {
+            // The state directory was lost while the servers lived: they are at their word.
+            ledger.set(LedgerEntry(id: id, standing: .voter, zxid: 0, acceptedEpoch: 0, identity: nil))
+            saveLedger(into: &actions)
+        }
+        actions.append(.note(Note(.information, .adopted, member: id, "found alive as process \(pid)")))
+    }
+
+    private mutating func change(
+        to new: ReconcilePolicy, fingerprints: [MemberFingerprint], at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        policy = new
+        self.fingerprints = fingerprints
+        for index in supervisors.indices {
+            supervisors[index].change(policy: new.restart, stopTimeout: new.stopTimeout)
+        }
+        for id in policy.members {
+            guard case .gaveUp = supervisor(id)?.state else { continue }
+            signal(id, .revived, at: now, into: &actions)
+        }
+        actions.append(.note(Note(.information, .manifestChanged, "the manifest was read again")))
+    }
+
+    private mutating func launched(
+        _ id: MemberID, pid: Int32, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        observed[id]?.process = .alive(pid: pid, stopped: false)
+        observed[id]?.silentSince = nil
+        observed[id]?.answer = nil
+        updateRun(id) {
+            $0 = MemberRun(id: id)
+            $0.launchedAt = now
+        }
+        let fingerprint = fingerprints.first { $0.member == id }?.fingerprint
+        updateRun(id) { $0.fingerprint = fingerprint }
+        signal(id, .launched, at: now, into: &actions)
+        actions.append(.note(Note(.information, .memberLaunched, member: id, "launched as process \(pid)")))
+    }
+
+    private mutating func exited(
+        _ id: MemberID, _ cause: ExitCause, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        observed[id]?.process = .exited(cause)
+        observed[id]?.answer = nil
+        observed[id]?.silentSince = nil
+        updateRun(id) { run in
+            let vanished = run.vanished
+            run = MemberRun(id: id)
+            run.vanished = vanished
+        }
+        signal(id, .exited(cause), at: now, into: &actions)
+    }
+
+    private mutating func answered(
+        _ id: MemberID, _ answer: MemberAnswer, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        // A late answer of a dead process says nothing about the next one.
+        guard supervisor(id)?.state.mayHaveProcess == true else { return }
+        observed[id]?.answer = answer
+        observed[id]?.silentSince = nil
+        if case .alive(let pid, _) = observed[id]?.process { observed[id]?.process = .alive(pid: pid, stopped: false) }
+        updateRun(id) { $0.hasAnswered = true }
+        guard answer.role.serves else { return }
+        ledger.highestEpoch = max(ledger.highestEpoch, answer.zxid >> 32)
+        guard ledger.raise(id, zxid: answer.zxid) else { return }
+        // A lower bound a second old detects every rollback but one within that second; a write per probe would
+        // cost an fsync each.
+        if savedLedgerAt.map({ now - $0 >= .seconds(1) }) ?? true {
+            savedLedgerAt = now
+            saveLedger(into: &actions)
+        }
+    }
+
+    private mutating func unanswered(_ id: MemberID, stopped: Bool, at now: Instant) {
+        guard case .alive(let pid, _) = observed[id]?.process else { return }
+        observed[id]?.process = .alive(pid: pid, stopped: stopped)
+        if observed[id]?.silentSince == nil { observed[id]?.silentSince = now }
+    }
+
+    /// S2: before every launch, what is on disk is judged against the ledger.
+    private mutating func judge(
+        _ id: MemberID, _ condition: DataDirectoryCondition, at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        observed[id]?.disk = condition
+        updateRun(id) { $0.condition = condition }
+        // Whether the cluster is new is known only when every directory has been looked at; until then nobody is
+        // judged, and after that whoever waits is.
+        let unseen = running.contains { $0.condition == nil && supervisor($0.id)?.state.mayHaveProcess != true }
+        guard ledger.isBootstrapped || !unseen else { return }
+        for run in running where ledger.isBootstrapped ? run.id == id : true {
+            guard let condition = run.condition, supervisor(run.id)?.state == .inspecting else { continue }
+            let trust = DataTrust.judge(
+                condition, entry: ledger[run.id], ledger: ledger, everyDirectoryIsBlank: everyDirectoryIsBlank,
+                archive: observed.backups)
+            act(on: trust, run.id, at: now, into: &actions)
+        }
+    }
+
+    private var everyDirectoryIsBlank: Bool {
+        running.allSatisfy { run in
+            switch run.condition {
+            case .missing, .empty: true
+            case .holding, .damaged, .unreadable, nil: false
+            }
+        }
+    }
+
+    private mutating func act(
+        on trust: DataTrust, _ id: MemberID, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        switch trust {
+        case .trusted, .recovering:
+            signal(id, .dataTrusted, at: now, into: &actions)
+        case .adopted(let contents):
+            ledger.set(
+                LedgerEntry(
+                    id: id, standing: .voter, zxid: contents.zxid, acceptedEpoch: contents.acceptedEpoch,
+                    identity: contents.identity))
+            saveLedger(into: &actions)
+            signal(id, .dataTrusted, at: now, into: &actions)
+        case .bootstrap:
+            if !ledger.isBootstrapped {
+                // Written for all members at once, before the first is launched: from here on an empty directory of
+                // a member that has voted is a loss, whenever the daemon dies.
+                for member in policy.members {
+                    ledger.set(
+                        LedgerEntry(id: member, standing: .bootstrapping, zxid: 0, acceptedEpoch: 0, identity: nil))
+                }
+                saveLedger(into: &actions)
+            }
+            signal(id, .dataTrusted, at: now, into: &actions)
+        case .untrusted(let reason):
+            signal(id, .dataUntrusted(reason), at: now, into: &actions)
+        case .unknown(let why):
+            signal(id, .dataUnknown(why), at: now, into: &actions)
+        }
+    }
+}

@@ -1,0 +1,127 @@
+import EnsembleBase
+
+/// Multi-step operations: what all of them share.
+extension ReconcilerStateMachine {
+    mutating func advanceOperation(at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
+        guard termination == nil, let operation = intents.operation else { return }
+        if clock.phaseSince == nil { clock.phaseSince = now }
+        switch operation.kind {
+        case .rolling(let rolling): advance(rolling, of: operation, at: now, into: &actions)
+        case .stopMember(let id): advanceStop(of: id, operation, at: now, into: &actions)
+        case .coldBackup(let cold): advance(cold, of: operation, at: now, into: &actions)
+        case .restore(let restore): advance(restore, of: operation, at: now, into: &actions)
+        }
+    }
+
+    mutating func begin(_ operation: Operation, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
+        actions.append(.note(Note(.information, .operationStarted, "\(operation.title) begins")))
+        enter(operation.kind, of: operation, at: now, into: &actions)
+    }
+
+    /// S9: the new phase is written down, then its actions follow.
+    mutating func enter(
+        _ kind: Operation.Kind, of operation: Operation, at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        intents.operation = Operation(id: operation.id, kind: kind)
+        clock.phaseSince = now
+        clock.operationEffect = nil
+        clock.barrier = nil
+        clock.barrierEffect = nil
+        clock.retryAt = nil
+        saveIntents(into: &actions)
+        // What the phase keeps down or lets up.
+        driveMembers(at: now, into: &actions)
+        advanceOperation(at: now, into: &actions)
+    }
+
+    mutating func end(
+        _ operation: Operation, failure: String? = nil, backup: String? = nil,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        intents.operation = nil
+        clock = OperationClock(reseedSince: clock.reseedSince, reseedEffect: clock.reseedEffect)
+        saveIntents(into: &actions)
+        record(operation.id, operation.title, failure: failure, backup: backup)
+        if let failure {
+            actions.append(.note(Note(.error, .operationFailed, "\(operation.title) failed: \(failure)")))
+        } else {
+            actions.append(.note(Note(.information, .operationFinished, "\(operation.title) is done")))
+        }
+    }
+
+    mutating func record(_ id: String, _ title: String, failure: String?, backup: String?) {
+        outcomes.append(OperationOutcome(id: id, title: title, failure: failure, backup: backup))
+        if outcomes.count > 64 { outcomes.removeFirst(outcomes.count - 64) }
+    }
+
+    mutating func finished(
+        _ token: EffectToken, _ outcome: EffectOutcome, at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        if token == lock.asked { return lockFinished(outcome, at: now) }
+        if token == clock.reseedEffect { return reseedEffectFinished(outcome, at: now, into: &actions) }
+        if token == clock.reseedBarrierEffect {
+            clock.reseedBarrierEffect = nil
+            if case .barrier(let zxid) = outcome { clock.reseedBarrier = zxid } else { clock.reseedRetryAt = now + policy.retry }
+            return
+        }
+        if token == clock.barrierEffect {
+            clock.barrierEffect = nil
+            if case .barrier(let zxid) = outcome { clock.barrier = zxid } else { clock.retryAt = now + policy.retry }
+            return
+        }
+        if token == capture?.effect { return captureFinished(outcome, at: now, into: &actions) }
+        guard token == clock.operationEffect, let operation = intents.operation else { return }
+        clock.operationEffect = nil
+        switch operation.kind {
+        case .rolling(let rolling): effectFinished(rolling, of: operation, at: now, into: &actions)
+        case .coldBackup(let cold): effectFinished(cold, outcome, of: operation, at: now, into: &actions)
+        case .restore(let restore): effectFinished(restore, outcome, of: operation, at: now, into: &actions)
+        case .stopMember: break
+        }
+    }
+
+    /// Whether `id` participates and has everything up to a transaction that was committed after it came back.
+    mutating func hasPassedBarrier(
+        _ id: MemberID, title: String, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) -> Bool {
+        guard observed.participates(id, at: now), let answer = observed.freshAnswer(of: id, at: now) else {
+            hold(title, member: id, .memberNotParticipating(id))
+            return false
+        }
+        guard let barrier = clock.barrier else {
+            if clock.barrierEffect == nil, clock.retryAt.map({ now >= $0 }) ?? true {
+                let token = token()
+                clock.barrierEffect = token
+                actions.append(.writeBarrier(token))
+            }
+            hold(title, member: id, .waitingForBarrier(id))
+            return false
+        }
+        guard answer.zxid >= barrier else {
+            hold(title, member: id, .memberLags(id, by: barrier - answer.zxid))
+            return false
+        }
+        return true
+    }
+
+    // MARK: Stopping one member for a person
+
+    private mutating func advanceStop(
+        of id: MemberID, _ operation: Operation, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        if !ledger.stoppedByPerson.contains(id) {
+            // S4, S5
+            if let reason = objection(toDisrupting: id, acceptOutage: true, at: now, into: &actions) {
+                return hold(operation.title, member: id, reason)
+            }
+            ledger.stoppedByPerson.append(id)
+            ledger.stoppedByPerson.sort()
+            saveLedger(into: &actions)
+            driveMembers(at: now, into: &actions)
+        }
+        guard supervisor(id)?.state.mayHaveProcess == false else { return }
+        end(operation, into: &actions)
+    }
+}

@@ -1,0 +1,242 @@
+import EnsembleBase
+
+/// Bringing back a member whose data is lost or untrusted. Order is safety: conditions, fence (S3), quarantine (S6),
+/// seed (S2, S7), promises (S2), start, participation past a barrier, ledger.
+extension ReconcilerStateMachine {
+    struct ReseedCandidate {
+        var member: MemberID
+        var reason: UntrustedReason
+    }
+
+    /// The first member that needs a reseed: its data isn't trusted, or vanished under a live server, or a person
+    /// asked.
+    var candidateForReseed: ReseedCandidate? {
+        for id in policy.members {
+            if case .untrusted(let reason) = supervisor(id)?.state { return ReseedCandidate(member: id, reason: reason) }
+        }
+        for run in running {
+            if let reason = run.vanished { return ReseedCandidate(member: run.id, reason: reason) }
+        }
+        return reseedsAskedFor.first.map { ReseedCandidate(member: $0, reason: .askedFor("a person")) }
+    }
+
+    mutating func advanceReseed(at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
+        guard termination == nil else { return }
+        if case .restore = intents.operation?.kind { return }
+        if intents.reseed == nil { beginReseed(at: now, into: &actions) }
+        guard let reseed = intents.reseed else { return }
+        switch reseed.phase {
+        case .fencing: fence(reseed, at: now, into: &actions)
+        case .quarantining: quarantine(reseed, at: now, into: &actions)
+        case .seeding: seed(reseed, at: now, into: &actions)
+        case .waiting: waitOutPromises(reseed, at: now, into: &actions)
+        case .joining: awaitJoining(reseed, at: now, into: &actions)
+        }
+    }
+
+    private mutating func beginReseed(at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
+        guard let candidate = candidateForReseed else { return }
+        if let reason = objection(toReseeding: candidate, at: now, into: &actions) {
+            // S10: it waits, says for what, and goes on by itself.
+            return hold("reseed of member \(candidate.member)", member: candidate.member, reason)
+        }
+        let why = candidate.reason.description
+        actions.append(.note(Note(.warning, .reseedStarted, member: candidate.member, "reseed begins: \(why)")))
+        reseedTimes.append(ReseedTime(member: candidate.member, at: now))
+        reseedsAskedFor.removeAll { $0 == candidate.member }
+        // The ledger goes first: whenever the daemon dies from here on, this member is started only to abstain (S2).
+        var entry =
+            ledger[candidate.member]
+            ?? LedgerEntry(id: candidate.member, standing: .recovering, zxid: 0, acceptedEpoch: 0, identity: nil)
+        entry.standing = .recovering
+        ledger.set(entry)
+        saveLedger(into: &actions)
+        let backup = policy.engine == .bundled ? observed.backups.newestVerified?.id : nil
+        enter(
+            Reseed(member: candidate.member, reason: candidate.reason, phase: .fencing, backup: backup, attempt: 1),
+            at: now, into: &actions)
+    }
+
+    private mutating func objection(
+        toReseeding candidate: ReseedCandidate, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) -> HoldReason? {
+        let id = candidate.member
+        if case .askedFor = candidate.reason {} else if !policy.reseed.automatic {
+            return .needsPerson("the manifest forbids automatic reseeds; ensemblectl reseed \(id) begins one")
+        }
+        // S5: one member at a time is out of service because of us.
+        if let operation = intents.operation, let other = operation.disrupted, other != id {
+            return .operationRunning(operation.title)
+        }
+        // S4: a live member may be the one that holds the quorum; a lost one must not be needed for it.
+        if let reason = QuorumGate(observed, at: now).objection(toRelyingOnOthersThan: id) { return reason }
+        guard observed.backups.isListed else { return .archiveUnknown }
+        // S7: only a verified backup. Also where the seed will be empty: while a member is brought back, one more
+        // loss would leave the archive as the only copy.
+        guard observed.backups.newestVerified != nil else { return .noVerifiedBackup }
+        if case .askedFor = candidate.reason {} else if let spent = spentBudget(id, at: now) { return spent }
+        return objectionOfLock(at: now, into: &actions)
+    }
+
+    private mutating func spentBudget(_ id: MemberID, at now: Instant) -> HoldReason? {
+        reseedTimes.removeAll { now - $0.at >= .seconds(86_400) }
+        let own = reseedTimes.count { $0.member == id && now - $0.at < .seconds(3600) }
+        guard own < policy.reseed.perMemberPerHour else { return .budgetSpent(id, count: own) }
+        guard reseedTimes.count < policy.reseed.perDay else { return .budgetSpent(id, count: reseedTimes.count) }
+        return nil
+    }
+
+    /// S9: the phase is written down, then its actions follow.
+    private mutating func enter(
+        _ reseed: Reseed, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        intents.reseed = reseed
+        clock.reseedSince = now
+        clock.reseedEffect = nil
+        clock.reseedBarrier = nil
+        clock.reseedBarrierEffect = nil
+        clock.reseedRetryAt = nil
+        saveIntents(into: &actions)
+        actions.append(.note(Note(.information, .reseedPhase, member: reseed.member, reseed.phase.description)))
+        advanceReseed(at: now, into: &actions)
+    }
+
+    private mutating func fence(
+        _ reseed: Reseed, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        guard let supervisor = supervisor(reseed.member) else { return }
+        // S3: while a process may exist, nothing of its data is touched.
+        if supervisor.state.mayHaveProcess {
+            if supervisor.state != .killing { signal(reseed.member, .fenced, at: now, into: &actions) }
+            return hold(title(reseed), member: reseed.member, .processNotProvedDead(reseed.member))
+        }
+        signal(reseed.member, .unwanted, at: now, into: &actions)
+        updateRun(reseed.member) { $0.vanished = nil }
+        var next = reseed
+        next.phase = .quarantining
+        enter(next, at: now, into: &actions)
+    }
+
+    private mutating func quarantine(
+        _ reseed: Reseed, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        // S3, again for a daemon that takes over in this phase.
+        if supervisor(reseed.member)?.state.mayHaveProcess == true { return fence(reseed, at: now, into: &actions) }
+        guard startEffect(at: now) else { return }
+        let token = token()
+        clock.reseedEffect = token
+        actions.append(.quarantine(reseed.member, reason: reseed.reason.description, token))
+    }
+
+    private mutating func seed(
+        _ reseed: Reseed, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        guard startEffect(at: now) else { return }
+        let token = token()
+        clock.reseedEffect = token
+        actions.append(.seed(reseed.member, reseed.backup.map(Seed.recovering) ?? .empty, token))
+    }
+
+    private mutating func startEffect(at now: Instant) -> Bool {
+        if let failure = clock.failure, let member = intents.reseed?.member {
+            hold("reseed of member \(member)", member: member, .effectFailed(failure))
+        }
+        return clock.reseedEffect == nil && (clock.reseedRetryAt.map { now >= $0 } ?? true)
+    }
+
+    /// S2: the member forgot which epochs it promised. Each phase of a candidate that may rely on such a promise is
+    /// bounded by initLimit ticks, so after three of them nobody does. The wait is counted from the fence by this
+    /// daemon's clock; a daemon that takes over begins it anew.
+    private mutating func waitOutPromises(
+        _ reseed: Reseed, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        guard let since = clock.reseedSince, now - since >= policy.promiseLifetime else {
+            if clock.reseedSince == nil { clock.reseedSince = now }
+            return hold(title(reseed), member: reseed.member, .epochPromises(reseed.member))
+        }
+        var next = reseed
+        next.phase = .joining
+        intents.reseed = next
+        signal(reseed.member, .reseeded, at: now, into: &actions)
+        enter(next, at: now, into: &actions)
+    }
+
+    private mutating func awaitJoining(
+        _ reseed: Reseed, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        let id = reseed.member
+        if case .untrusted(let reason) = supervisor(id)?.state {
+            // The seed was refused (damaged, or cut by the leader beyond its snapshot): the second try starts empty.
+            var next = reseed
+            next.phase = .fencing
+            next.reason = reason
+            next.backup = nil
+            next.attempt += 1
+            guard next.attempt <= 3 else {
+                return hold(title(reseed), member: id, .needsPerson("three seeds were refused: \(reason.description)"))
+            }
+            return enter(next, at: now, into: &actions)
+        }
+        guard observed.participates(id, at: now), let answer = observed.freshAnswer(of: id, at: now) else {
+            return hold(title(reseed), member: id, .memberNotParticipating(id))
+        }
+        guard let barrier = clock.reseedBarrier else {
+            if clock.reseedBarrierEffect == nil, clock.reseedRetryAt.map({ now >= $0 }) ?? true {
+                let token = token()
+                clock.reseedBarrierEffect = token
+                actions.append(.writeBarrier(token))
+            }
+            return hold(title(reseed), member: id, .waitingForBarrier(id))
+        }
+        guard answer.zxid >= barrier else { return hold(title(reseed), member: id, .waitingForBarrier(id)) }
+        finishReseed(reseed, answer, into: &actions)
+    }
+
+    private mutating func finishReseed(
+        _ reseed: Reseed, _ answer: MemberAnswer, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        if var entry = ledger[reseed.member] {
+            entry.standing = .voter
+            entry.zxid = answer.zxid
+            entry.acceptedEpoch = answer.zxid >> 32
+            ledger.set(entry)
+        }
+        // The ledger first: a daemon that finds the intent without the standing only waits once more.
+        saveLedger(into: &actions)
+        intents.reseed = nil
+        clock.failure = nil
+        saveIntents(into: &actions)
+        let how = reseed.backup.map { "from backup \($0)" } ?? "from the leader alone"
+        actions.append(
+            .note(Note(.information, .reseedFinished, member: reseed.member, "participates again, reseeded \(how)")))
+    }
+
+    mutating func reseedEffectFinished(
+        _ outcome: EffectOutcome, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        clock.reseedEffect = nil
+        guard var reseed = intents.reseed else { return }
+        switch (reseed.phase, outcome) {
+        case (_, .failed(let why)):
+            clock.failure = why
+            clock.reseedRetryAt = now + policy.retry
+        case (.quarantining, _):
+            clock.failure = nil
+            reseed.phase = .seeding
+            enter(reseed, at: now, into: &actions)
+        case (.seeding, .seeded(let contents)):
+            clock.failure = nil
+            if var entry = ledger[reseed.member] {
+                entry.identity = contents.identity
+                ledger.set(entry)
+                saveLedger(into: &actions)
+            }
+            reseed.phase = .waiting
+            enter(reseed, at: now, into: &actions)
+        case (.seeding, _), (.fencing, _), (.waiting, _), (.joining, _):
+            break
+        }
+    }
+
+    private func title(_ reseed: Reseed) -> String { "reseed of member \(reseed.member)" }
+}

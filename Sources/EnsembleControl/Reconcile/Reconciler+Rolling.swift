@@ -1,0 +1,119 @@
+import EnsembleBase
+
+/// The rolling restart. Invariant: never is a participating member taken out while an earlier one has not rejoined;
+/// when one doesn't come back the roll stands still and says so, for as long as it takes (S10).
+extension ReconcilerStateMachine {
+    mutating func advance(
+        _ rolling: RollingRestart, of operation: Operation, at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        switch rolling.phase {
+        case .choosing: choose(rolling, of: operation, at: now, into: &actions)
+        case .handingOff(let id): awaitHandOff(rolling, id, of: operation, at: now, into: &actions)
+        case .stopping(let id):
+            guard supervisor(id)?.state.mayHaveProcess == false else { return }
+            enter(rolling, .joining(id), of: operation, at: now, into: &actions)
+        case .joining(let id):
+            guard hasPassedBarrier(id, title: operation.title, at: now, into: &actions) else { return }
+            enter(rolling, .soaking(id), of: operation, at: now, into: &actions)
+        case .soaking(let id): soak(rolling, id, of: operation, at: now, into: &actions)
+        }
+    }
+
+    private mutating func enter(
+        _ rolling: RollingRestart, _ phase: RollingRestart.Phase, of operation: Operation, at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        var next = rolling
+        next.phase = phase
+        enter(.rolling(next), of: operation, at: now, into: &actions)
+    }
+
+    private mutating func choose(
+        _ rolling: RollingRestart, of operation: Operation, at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        // The leader is read here, before each step: it may have changed with the last one.
+        guard let choice = RollingOrder.next(of: rolling.remaining, in: observed, at: now) else {
+            return end(operation, into: &actions)
+        }
+        let id = choice.member
+        // S4, S5
+        if let reason = objection(toDisrupting: id, acceptOutage: rolling.acceptOutage, at: now, into: &actions) {
+            return hold(operation.title, member: id, reason)
+        }
+        if choice.isLeader, policy.voters.count > 2, rolling.askedToStepDown != id {
+            var next = rolling
+            next.askedToStepDown = id
+            enter(next, .handingOff(id), of: operation, at: now, into: &actions)
+            let token = token()
+            clock.operationEffect = token
+            actions.append(.handOff(id, token))
+            return
+        }
+        actions.append(.note(Note(.information, .operationStep, member: id, "restarted now: \(choice.reason)")))
+        enter(rolling, .stopping(id), of: operation, at: now, into: &actions)
+    }
+
+    /// A hand-off is an offer: where the engine has none, or it doesn't take, the leader is restarted as it is.
+    private mutating func awaitHandOff(
+        _ rolling: RollingRestart, _ id: MemberID, of operation: Operation, at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        let waited = clock.phaseSince.map { now - $0 } ?? .zero
+        guard clock.operationEffect == nil && waited >= .milliseconds(1) || waited >= policy.patience else { return }
+        enter(rolling, .choosing, of: operation, at: now, into: &actions)
+    }
+
+    mutating func effectFinished(
+        _ rolling: RollingRestart, of operation: Operation, at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        guard case .handingOff = rolling.phase else { return }
+        enter(rolling, .choosing, of: operation, at: now, into: &actions)
+    }
+
+    private mutating func soak(
+        _ rolling: RollingRestart, _ id: MemberID, of operation: Operation, at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        guard observed.participates(id, at: now) else {
+            return enter(rolling, .joining(id), of: operation, at: now, into: &actions)
+        }
+        guard let since = clock.phaseSince, now - since >= policy.restart.soak else {
+            return hold(operation.title, member: id, .soaking(id))
+        }
+        var next = rolling
+        next.remaining.removeAll { $0 == id }
+        enter(next, .choosing, of: operation, at: now, into: &actions)
+    }
+
+    /// What a rolling restart would do now, for `--dry-run` and `plan`.
+    package func planOfRollingRestart(_ members: [MemberID], reason: String, at now: Instant) -> Plan {
+        let order = RollingOrder.ordered(members, in: observed, at: now)
+        let gate = QuorumGate(observed, at: now)
+        let outage = policy.voters.count <= 2
+        var steps: [PlanStep] = []
+        for (index, choice) in order.enumerated() {
+            // Later steps are judged when their turn comes; what holds the first holds them all.
+            var held = index == 0 ? gate.objection(toDisrupting: choice.member, acceptOutage: outage) : nil
+            if index == 0, let reseed = intents.reseed { held = .reseedRunning(reseed.member) }
+            if index == 0, let operation = intents.operation { held = .operationRunning(operation.title) }
+            if choice.isLeader, !outage {
+                steps.append(
+                    PlanStep(
+                        member: choice.member, action: "ask member \(choice.member) to hand the lead over",
+                        reason: "an election with a waiting successor is shorter"))
+            }
+            steps.append(
+                PlanStep(
+                    member: choice.member, action: "restart member \(choice.member)", reason: choice.reason,
+                    heldBack: held))
+            steps.append(
+                PlanStep(
+                    member: choice.member, action: "wait until member \(choice.member) participates without lag",
+                    reason: "the next member may go only when this one is whole (soak \(policy.restart.soak))"))
+        }
+        return Plan(title: "rolling restart: \(reason)", steps: steps)
+    }
+}

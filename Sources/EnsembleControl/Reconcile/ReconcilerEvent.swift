@@ -1,0 +1,44 @@
+import EnsembleBase
+
+/// What has happened: the inputs of `ReconcilerStateMachine.step`.
+package enum ReconcilerEvent: Sendable {
+    /// A server of an earlier daemon was found alive and is this member's. Comes before the first `timePassed`.
+    case adopted(MemberID, pid: Int32, fingerprint: Fingerprint?)
+    case policyChanged(ReconcilePolicy, fingerprints: [MemberFingerprint])
+    case dataInspected(MemberID, DataDirectoryCondition)
+    /// The data directory of a running member is gone or replaced.
+    case dataVanished(MemberID, UntrustedReason)
+    case launched(MemberID, pid: Int32)
+    case launchFailed(MemberID, String)
+    case exited(MemberID, ExitCause)
+    case answered(MemberID, MemberAnswer)
+    /// A probe got no answer in time. `stopped` is the kernel's state T.
+    case unanswered(MemberID, stopped: Bool)
+    case backupsListed(BackupObservation)
+    case backupDue
+    case effectFinished(EffectToken, EffectOutcome)
+    case requested(id: String, OperatorRequest)
+    case terminationRequested(leaveMembers: Bool)
+    case timePassed
+}
+
+package struct MemberFingerprint: Sendable, Hashable {
+    package var member: MemberID
+    package var fingerprint: Fingerprint
+
+    package init(member: MemberID, fingerprint: Fingerprint) {
+        self.member = member
+        self.fingerprint = fingerprint
+    }
+}
+
+/// What a person, or a program for a person, asks for.
+package enum OperatorRequest: Sendable, Hashable {
+    case start(MemberID)
+    case stop(MemberID)
+    case restart(MemberID)
+    case reseed(MemberID)
+    case restartRolling(reason: String)
+    case backup(CaptureMode, member: MemberID?)
+    case restore(BackupReference)
+}

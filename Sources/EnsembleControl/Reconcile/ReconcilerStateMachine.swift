@@ -1,0 +1,174 @@
+import EnsembleBase
+
+/// The operator's judgement: what is declared and what was observed go in as events, what is to be done comes out.
+///
+/// Order of a step: the event is taken in, then everything that may have become possible is advanced, repairs first
+/// (a lost member is worth more than a restart). Nothing here reads a clock, a file or a socket.
+///
+/// Invariants, each tested by generated worlds (`ReconcilerWorldTests`):
+/// - at most one member is out of service because of the daemon (S5);
+/// - the members that stay when one is taken out are a quorum at that moment (S4);
+/// - a member whose data isn't trusted is launched only as `recovering` (S2), after a fence (S3) and a quarantine (S6).
+package struct ReconcilerStateMachine: Sendable {
+    package internal(set) var policy: ReconcilePolicy
+    package internal(set) var fingerprints: [MemberFingerprint]
+    package internal(set) var observed: EnsembleObservation
+    package internal(set) var ledger: Ledger
+    package internal(set) var supervisors: [MemberSupervisor]
+    package internal(set) var intents: Intents
+    /// What waits, and for what; renewed by each step (S10).
+    package internal(set) var holds: [Held] = []
+    /// Finished operations, oldest first; bounded.
+    package internal(set) var outcomes: [OperationOutcome] = []
+    package internal(set) var termination: Termination?
+
+    var running: [MemberRun]
+    var lock = DisruptionLock()
+    var capture: LiveCapture?
+    var clock = OperationClock()
+    var reseedTimes: [ReseedTime] = []
+    var reseedsAskedFor: [MemberID] = []
+    var tokens: EffectToken = 0
+    var savedLedgerAt: Instant?
+    var isFinished = false
+
+    package struct Held: Sendable, Hashable {
+        package var what: String
+        package var member: MemberID?
+        package var reason: HoldReason
+    }
+
+    package struct OperationOutcome: Sendable, Hashable {
+        package var id: String
+        package var title: String
+        package var failure: String?
+        package var backup: String?
+    }
+
+    /// What is known of a member's present process beside its supervisor's state.
+    struct MemberRun: Sendable {
+        var id: MemberID
+        var launchedAt: Instant?
+        var hasAnswered = false
+        var fingerprint: Fingerprint?
+        var participatesSince: Instant?
+        var isProved = false
+        var condition: DataDirectoryCondition?
+        var vanished: UntrustedReason?
+    }
+
+    struct ReseedTime: Sendable {
+        var member: MemberID
+        var at: Instant
+    }
+
+    package struct Termination: Sendable {
+        package var leaveMembers: Bool
+    }
+
+    package init(
+        policy: ReconcilePolicy, fingerprints: [MemberFingerprint], ledger: Ledger, intents: Intents, seed: UInt64
+    ) {
+        self.policy = policy
+        self.fingerprints = fingerprints
+        self.ledger = ledger
+        self.intents = intents
+        observed = EnsembleObservation(members: policy.members, voters: policy.voters, freshness: policy.freshness)
+        var random = SeededRandom(seed: seed)
+        supervisors = policy.members.map {
+            MemberSupervisor(id: $0, policy: policy.restart, stopTimeout: policy.stopTimeout, seed: random.next())
+        }
+        running = policy.members.map { MemberRun(id: $0) }
+    }
+
+    package mutating func step(
+        _ event: ReconcilerEvent, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        guard !isFinished else { return }
+        absorb(event, at: now, into: &actions)
+        holds = []
+        driveMembers(at: now, into: &actions)
+        advanceReseed(at: now, into: &actions)
+        advanceOperation(at: now, into: &actions)
+        advanceCapture(at: now, into: &actions)
+        advanceTermination(at: now, into: &actions)
+        releaseIdleLock(into: &actions)
+    }
+
+    /// The latest moment at which `timePassed` must be delivered. Freshness of answers decays by itself, so that the
+    /// machine is never left alone for longer than a second.
+    package func deadline(at now: Instant) -> Instant {
+        supervisors.compactMap(\.deadline).reduce(now + .seconds(1), min)
+    }
+
+    // MARK: Shared by the extensions
+
+    func supervisor(_ id: MemberID) -> MemberSupervisor? { supervisors.first { $0.id == id } }
+
+    mutating func token() -> EffectToken {
+        tokens += 1
+        return tokens
+    }
+
+    mutating func hold(_ what: String, member: MemberID? = nil, _ reason: HoldReason) {
+        holds.append(Held(what: what, member: member, reason: reason))
+    }
+
+    mutating func signal(
+        _ id: MemberID, _ event: MemberSupervisor.Event, at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        guard let index = supervisors.firstIndex(where: { $0.id == id }) else { return }
+        var own = ActionBuffer<MemberSupervisor.Action>()
+        supervisors[index].step(event, at: now, into: &own)
+        for action in own.drain() {
+            switch action {
+            case .inspect: actions.append(.inspectData(id))
+            case .launch: launch(id, into: &actions)
+            case .terminate: actions.append(.terminate(id))
+            case .kill: actions.append(.kill(id))
+            case .note(let note): actions.append(.note(note))
+            }
+        }
+    }
+
+    mutating func updateRun(_ id: MemberID, _ change: (inout MemberRun) -> Void) {
+        guard let index = running.firstIndex(where: { $0.id == id }) else { return }
+        change(&running[index])
+    }
+
+    mutating func saveLedger(into actions: inout ActionBuffer<ReconcilerAction>) {
+        actions.append(.saveLedger(ledger))
+    }
+
+    /// S9: every change of phase is written down before the actions of the phase, which follow it in the buffer.
+    mutating func saveIntents(into actions: inout ActionBuffer<ReconcilerAction>) {
+        actions.append(.saveIntents(intents))
+    }
+
+    private mutating func launch(_ id: MemberID, into actions: inout ActionBuffer<ReconcilerAction>) {
+        let mode: LaunchMode
+        switch ledger[id]?.standing {
+        case .bootstrapping: mode = .bootstrap
+        case .recovering: mode = .recovering
+        case .voter, nil: mode = .existing
+        }
+        actions.append(.launch(id, mode))
+    }
+}
+
+/// Timers and outstanding effects of the running operation: not written down, begun anew by the next daemon.
+struct OperationClock: Sendable {
+    var phaseSince: Instant?
+    var reseedSince: Instant?
+    /// The effect that the operation, the reseed, a barrier waits for.
+    var operationEffect: EffectToken?
+    var reseedEffect: EffectToken?
+    var barrierEffect: EffectToken?
+    var barrier: Int64?
+    var reseedBarrierEffect: EffectToken?
+    var reseedBarrier: Int64?
+    var retryAt: Instant?
+    var reseedRetryAt: Instant?
+    var failure: String?
+}
