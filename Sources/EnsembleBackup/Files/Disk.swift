@@ -29,6 +29,17 @@ package struct Disk: Sendable {
         try syncDirectory(parent)
     }
 
+    /// Makes a directory that must not exist; false if it does.
+    func makeNewDirectory(_ path: String) throws(BackupError) -> Bool {
+        try interpose(.makeDirectory(path))
+        if mkdir(path, 0o750) != 0 {
+            guard errno == EEXIST else { throw systemError("mkdir", path) }
+            return false
+        }
+        try syncDirectory(parentPath(path))
+        return true
+    }
+
     /// A new file for writing; one that exists is an error, so that two writers cannot share a temporary name.
     func create(_ path: String) throws(BackupError) -> FileHandle {
         try interpose(.create(path))

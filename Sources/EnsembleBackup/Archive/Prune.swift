@@ -1,0 +1,113 @@
+import EnsembleBase
+import Glibc
+
+/// What a prune did, or would do.
+package struct PruneReport: Sendable {
+    package var decisions: [Retention.Decision]
+    package var objectsRemoved: [ContentHash]
+    package var bytesFreed: Int64
+}
+
+extension BackupArchive {
+    /// Objects younger than this stay even if no manifest names them.
+    package static let defaultGrace: Duration = .seconds(3600)
+
+    /// Applies `policy`, then removes the objects that no backup needs. Of several clusters in one archive each is
+    /// judged by itself.
+    ///
+    /// - Throws: `.busy` while anything uses the archive; S10: `.damaged` or `.unsupported`, before anything is
+    ///   deleted, if a manifest cannot be read, because what it needs is not known.
+    package func prune(
+        policy: RetentionPolicy, now: WallTime, grace: Duration = defaultGrace, dryRun: Bool = false
+    ) throws(BackupError) -> PruneReport {
+        let lock = try lock(exclusively: true)
+        defer { _ = lock }
+        let backups = try readableBackups()
+        var decisions: [Retention.Decision] = []
+        for cluster in Set(backups.map(\.manifest.clusterIdentity)).sorted() {
+            let candidates = backups.filter { $0.manifest.clusterIdentity == cluster }.map {
+                Retention.Candidate(id: $0.manifest.id, capturedAt: $0.manifest.capturedAt, isVerified: $0.isVerified)
+            }
+            decisions += Retention.decide(candidates, policy: policy, now: now)
+        }
+        let kept = Set(decisions.filter(\.isKept).map(\.id))
+        let objects = try objects()
+        let unneeded = ObjectCollection.unneeded(
+            objects.map(\.candidate), manifests: backups.map(\.manifest).filter { kept.contains($0.id) }, grace: grace,
+            now: now)
+        let sizes = Dictionary(uniqueKeysWithValues: objects.map { ($0.candidate.hash, $0.size) })
+        let report = PruneReport(
+            decisions: decisions, objectsRemoved: unneeded, bytesFreed: unneeded.reduce(0) { $0 + (sizes[$1] ?? 0) })
+        if dryRun { return report }
+        // Manifests go first: an object without a backup is waste, a backup without an object is a lie.
+        for decision in decisions where !decision.isKept { try delete(decision.id) }
+        for hash in unneeded { try disk.remove(objectPath(hash)) }
+        try sweep(grace: grace, now: now)
+        return report
+    }
+
+    /// Every backup with its manifest, or an error naming the first that cannot be read.
+    private func readableBackups() throws(BackupError) -> [(manifest: BackupManifest, isVerified: Bool)] {
+        var backups: [(manifest: BackupManifest, isVerified: Bool)] = []
+        for name in try directoryEntries(backupsPath) {
+            guard let id = BackupID(name) else {
+                // S10: it may be a backup that somebody renamed.
+                throw BackupError(
+                    .damaged, file: "\(backupsPath)/\(name)", problem: "is no backup id, so what it needs is unknown",
+                    remedy: "move it out of the archive; nothing is deleted until then")
+            }
+            guard let backup = try backup(id) else { continue }
+            backups.append((try backup.content.get(), backup.verified != nil))
+        }
+        return backups
+    }
+
+    private func objects() throws(BackupError) -> [(candidate: ObjectCollection.Candidate, size: Int64)] {
+        var objects: [(candidate: ObjectCollection.Candidate, size: Int64)] = []
+        for folder in try directoryEntries(objectsPath) {
+            for name in try directoryEntries("\(objectsPath)/\(folder)") {
+                guard let hash = ContentHash(hex: name), let status = status("\(objectsPath)/\(folder)/\(name)") else { continue }
+                objects.append((ObjectCollection.Candidate(hash: hash, writtenAt: status.modified), status.size))
+            }
+        }
+        return objects
+    }
+
+    /// The proof goes first: a crash between leaves an unverified backup, never a proof without one.
+    private func delete(_ id: BackupID) throws(BackupError) {
+        try withdrawVerified(id)
+        try disk.remove(manifestPath(id))
+        try disk.syncDirectory(directory(of: id))
+        try removeRemains(of: id)
+    }
+
+    /// What crashed captures left: directories without a manifest, staged files. Nothing is being written, since the
+    /// lock is held alone; the grace period covers hosts whose file system does not carry locks.
+    private func sweep(grace: Duration, now: WallTime) throws(BackupError) {
+        for name in try directoryEntries(backupsPath) {
+            guard let id = BackupID(name), fileKind(manifestPath(id)) == .absent,
+                let status = status(directory(of: id)), now - status.modified >= grace
+            else { continue }
+            try removeRemains(of: id)
+        }
+        for name in try directoryEntries(stagingPath) {
+            let file = "\(stagingPath)/\(name)"
+            if let status = status(file), now - status.modified >= grace { try disk.removeTree(file) }
+        }
+    }
+
+    private func removeRemains(of id: BackupID) throws(BackupError) {
+        for file in [manifestPath(id) + ".tmp", verifiedPath(id) + ".tmp", verifiedPath(id)] { try disk.remove(file) }
+        // A file of another's making keeps the directory, which is then no backup and stays.
+        guard try directoryEntries(directory(of: id)).isEmpty else { return }
+        try disk.remove(directory(of: id))
+        try disk.syncDirectory(backupsPath)
+    }
+
+    private func status(_ path: String) -> (modified: WallTime, size: Int64)? {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return nil }
+        let modified = WallTime(milliseconds: Int64(status.st_mtim.tv_sec) * 1000 + Int64(status.st_mtim.tv_nsec) / 1_000_000)
+        return (modified, Int64(status.st_size))
+    }
+}

@@ -1,0 +1,48 @@
+import EnsembleBase
+import KeeperCore
+
+/// Proves a backup from its stored bytes (S7).
+package enum Verification {
+    /// Reads every stored byte back, checks all hashes and checksums, replays to the end and compares the digests; then,
+    /// and only then, writes the verified record. Blocks as long as that takes; needs memory for the tree, no disk.
+    ///
+    /// - Throws: `.damaged` naming the object; an earlier proof of this backup is withdrawn first.
+    @discardableResult
+    package static func run(
+        _ id: BackupID, in archive: BackupArchive, now: WallTime, toolVersion: String,
+        progress: BackupProgress = .silent
+    ) throws(BackupError) -> VerifiedRecord {
+        let lock = try archive.lock(exclusively: false)
+        defer { _ = lock }
+        guard let backup = try archive.backup(id) else {
+            throw BackupError(
+                .missing, file: archive.directory(of: id), problem: "there is no such backup", remedy: "list the backups")
+        }
+        let manifest = try backup.content.get()
+        do throws(BackupError) {
+            var replay = Replay(of: manifest, in: archive, progress: progress)
+            try replay.run()
+            try compare(replay.tree, with: manifest, in: archive)
+            let record = VerifiedRecord(
+                format: 1, id: id, manifestSHA256: backup.manifestSHA256, verifiedAt: now, lastZxid: manifest.lastZxid,
+                digest: HexadecimalDigest(replay.tree.digest), digestWitnessed: manifest.digest != nil,
+                nodeCount: replay.tree.nodeCount, toolVersion: toolVersion)
+            try archive.publish(record)
+            return record
+        } catch {
+            // S7: what was proved once and is damaged now is no verified backup any more.
+            if error.kind == .damaged { try archive.withdrawVerified(id) }
+            throw error
+        }
+    }
+
+    private static func compare(
+        _ tree: DataTree, with manifest: BackupManifest, in archive: BackupArchive
+    ) throws(BackupError) {
+        guard let digest = manifest.digest, digest.value.value != tree.digest else { return }
+        throw BackupError(
+            .damaged, file: archive.manifestPath(manifest.id),
+            problem: "the replayed tree's digest is \(HexadecimalDigest(tree.digest)), at \(digest.zxid) the ensemble had \(digest.value)",
+            remedy: "use another backup, and compare the members: the source may have diverged")
+    }
+}
