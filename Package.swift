@@ -95,7 +95,8 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "KeeperStorageTests",
-            dependencies: ["KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore], swiftSettings: settings),
+            dependencies: ["KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore],
+            exclude: ["Fixtures"], swiftSettings: settings),
         .testTarget(
             name: "KeeperServerTests",
             dependencies: ["KeeperServer", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioPosix, nioEmbedded],

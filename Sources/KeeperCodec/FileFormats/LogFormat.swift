@@ -61,7 +61,7 @@ package struct LogReader {
     /// - Throws: for damage: bytes that are neither an entry, nor zeros to the end, nor what a crash leaves of an entry.
     package mutating func next() throws(CodecError) -> LogRecord {
         let left = bytes.count - offset
-        if left < LogFormat.prefixSize { return try unfinished(from: offset) }
+        if left < LogFormat.prefixSize { return try unfinished(from: bytes.count) }
         let stored = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
         let length = Int(Int32(bigEndian: bytes.loadUnaligned(fromByteOffset: offset + 8, as: Int32.self)))
         if length == 0 { return try unfinished(from: offset + LogFormat.prefixSize) }

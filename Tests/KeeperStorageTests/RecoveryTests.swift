@@ -1,0 +1,256 @@
+import EnsembleBase
+import KeeperCodec
+import KeeperCore
+import KeeperStorage
+import Testing
+
+@Suite struct RecoveryTests {
+    private let scratch = ScratchDirectory()
+    private var layout: DataLayout { scratch.layout }
+
+    private func prepare(_ history: SampleHistory) throws {
+        _ = try scratch.recovery().recover()
+        try SampleHistory.write(history.entries, in: layout.logDirectory)
+    }
+
+    @Test func snapshotAndLogGiveTheTree() throws {
+        let history = SampleHistory(30)
+        try prepare(history)
+        let state = try scratch.recovery().recover()
+        #expect(state.tree.digest == history.tree.digest)
+        #expect(state.recent == history.entries)
+        #expect(!state.recovering)
+    }
+
+    @Test func theWindowIsBounded() throws {
+        let history = SampleHistory(30)
+        try prepare(history)
+        let recovery = Recovery(layout: layout, isStandalone: true, recent: RecentEntries(countLimit: 4))
+        #expect(try recovery.recover().recent == history.entries.suffix(4))
+    }
+
+    // S2: remove the mark from `recoverEmpty` and this fails.
+    @Test func anEmptyDirectoryMarksTheMember() throws {
+        #expect(try scratch.recovery(isStandalone: false).recover().recovering)
+        // Also after a restart, when there is a database.
+        #expect(try scratch.recovery(isStandalone: false).recover().recovering)
+        let mark = RecoveringMark(directory: layout.snapshotDirectory)
+        #expect(mark.reason?.contains("initialize") == true)
+        try mark.clear()
+        #expect(try !scratch.recovery(isStandalone: false).recover().recovering)
+    }
+
+    @Test func initializeMakesANewMember() throws {
+        let initialize = InitializeFile(directory: layout.dataLogDir)
+        try initialize.create()
+        #expect(try !scratch.recovery(isStandalone: false).recover().recovering)
+        #expect(!initialize.exists)
+        #expect(try !scratch.recovery(isStandalone: false).recover().recovering)
+    }
+
+    // S2: an `initialize` file beside an epoch file means that data was lost behind the operator's back.
+    @Test func initializeIsNotBelievedWhereAnEpochWasAccepted() throws {
+        try layout.create()
+        try EpochFiles(directory: layout.snapshotDirectory).save(.init(accepted: 3, current: 2))
+        try InitializeFile(directory: layout.dataLogDir).create()
+        let state = try scratch.recovery(isStandalone: false).recover()
+        #expect(state.recovering)
+        #expect(state.acceptedEpoch == 3)
+    }
+
+    // S2: an `initialize` file that outlived the first start must not excuse a later loss.
+    @Test func aLeftoverInitializeFileIsConsumed() throws {
+        try prepare(SampleHistory(2))
+        let initialize = InitializeFile(directory: layout.dataLogDir)
+        try initialize.create()
+        _ = try scratch.recovery(isStandalone: false).recover()
+        #expect(!initialize.exists)
+    }
+
+    @Test func logsWithoutASnapshotAreRefused() throws {
+        try layout.create()
+        try SampleHistory.write(SampleHistory(3).entries, in: layout.logDirectory)
+        #expect(throws: StorageError.self) { try scratch.recovery().recover() }
+    }
+
+    @Test func aGapBetweenLogsIsRefused() throws {
+        let entries = SampleHistory(30).entries
+        _ = try scratch.recovery().recover()
+        try SampleHistory.write(Array(entries[..<10]), in: layout.logDirectory)
+        try SampleHistory.write(Array(entries[11...]), in: layout.logDirectory)
+        #expect(throws: StorageError.self) { try scratch.recovery().recover() }
+    }
+
+    @Test func aWrongDigestIsRefused() throws {
+        var entries = SampleHistory(5).entries
+        entries[3].digest = TransactionDigest(treeDigest: 1)
+        _ = try scratch.recovery().recover()
+        try SampleHistory.write(entries, in: layout.logDirectory)
+        #expect(throws: StorageError.self) { try scratch.recovery().recover() }
+    }
+
+    @Test func aTornTailIsCutOffDurably() throws {
+        let history = SampleHistory(5)
+        try prepare(history)
+        let path = try #require(try layout.logs().first).path
+        let whole = try File.openForReading(path).readAll()
+        let end = try #require(whole.lastIndex { $0 != 0 }) + 1
+        let last = history.entries[4].payload
+        for missing in 1..<LogFormat.recordSize(payload: last) {
+            var torn = whole
+            for index in (end - missing)..<end { torn[index] = 0 }
+            try Directory.replace(file: path, with: torn)
+            let state = try scratch.recovery().recover()
+            #expect(state.tree.lastProcessedZxid == Zxid(rawValue: 4))
+            // Nothing is left behind the last whole entry that a later one could be mixed up with.
+            let rest = try File.openForReading(path).readAll().dropFirst(end - LogFormat.recordSize(payload: last))
+            #expect(rest.allSatisfy { $0 == 0 })
+            #expect(try scratch.recovery().recover().recent == Array(history.entries[..<4]))
+        }
+    }
+
+    @Test func aDamagedSnapshotIsPassedOverOnlyIfTheLogsReachAsFar() throws {
+        let history = SampleHistory(10)
+        try prepare(history)
+        let newest = try SnapshotFile.write(history.tree, in: layout.snapshotDirectory)
+        var bytes = try File.openForReading(newest.path).readAll()
+        bytes[bytes.count / 2] ^= 1
+        try Directory.replace(file: newest.path, with: bytes)
+        #expect(try scratch.recovery().recover().tree.digest == history.tree.digest)
+        // Without the logs, falling back to the first snapshot would lose ten acknowledged writes.
+        for log in try layout.logs() { try Directory.remove(file: log.path) }
+        let error = #expect(throws: StorageError.self) { try scratch.recovery().recover() }
+        #expect(error?.path == newest.path)
+    }
+
+    /// A fuzzy snapshot: its walk begins at 10, the tree goes on to 20 meanwhile.
+    private func fuzzySnapshot(_ history: inout SampleHistory) throws {
+        var encoder = TreeEncoder(of: history.tree)
+        let writer = try SnapshotWriter(directory: layout.snapshotDirectory, zxid: encoder.start) { _ in }
+        writer.write(encoder.next(from: history.tree, nodeLimit: 3))
+        for number in 0..<10 {
+            history.add(.setData(path: NodePath("/n\(number)"), data: [9, UInt8(number)], version: 1))
+        }
+        while !encoder.isEnded { writer.write(encoder.next(from: history.tree, nodeLimit: 3)) }
+        writer.finish(digest: SnapshotDigest(zxid: history.tree.lastProcessedZxid, digest: history.tree.digest))
+        writer.join()
+    }
+
+    @Test func aFuzzySnapshotIsCompletedByTheLog() throws {
+        var history = SampleHistory(10)
+        _ = try scratch.recovery().recover()
+        try fuzzySnapshot(&history)
+        try SampleHistory.write(history.entries, in: layout.logDirectory)
+        #expect(try layout.snapshots().first?.zxid == Zxid(rawValue: 10))
+        #expect(try scratch.recovery().recover().tree.digest == history.tree.digest)
+    }
+
+    @Test func aFuzzySnapshotThatTheLogDoesNotCompleteIsNoState() throws {
+        var history = SampleHistory(10)
+        _ = try scratch.recovery().recover()
+        try fuzzySnapshot(&history)
+        try SampleHistory.write(Array(history.entries[..<15]), in: layout.logDirectory)
+        // The older snapshot and the log are.
+        let state = try scratch.recovery().recover()
+        #expect(state.tree.lastProcessedZxid == Zxid(rawValue: 15))
+        #expect(state.tree.digest == history.entries[14].digest?.treeDigest)
+    }
+
+    @Test func truncationCutsAndSetsAside() throws {
+        let history = SampleHistory(20)
+        _ = try scratch.recovery().recover()
+        try SampleHistory.write(Array(history.entries[..<12]), in: layout.logDirectory)
+        try SampleHistory.write(Array(history.entries[12...]), in: layout.logDirectory)
+        let newest = try SnapshotFile.write(history.tree, in: layout.snapshotDirectory)
+        let state = try scratch.recovery().truncateLog(to: Zxid(rawValue: 9))
+        #expect(state.tree.lastProcessedZxid == Zxid(rawValue: 9))
+        #expect(state.tree.digest == history.entries[8].digest?.treeDigest)
+        #expect(!Directory.exists(newest.path))
+        // S6: moved, not removed.
+        #expect(Directory.exists(layout.snapshotDirectory + "/set-aside/" + newest.name))
+        #expect(Directory.exists(layout.logDirectory + "/set-aside/log.d"))
+        #expect(try scratch.recovery().recover().tree.lastProcessedZxid == Zxid(rawValue: 9))
+    }
+
+    @Test func aTruncationThatCannotBeRecoveredTouchesNothing() throws {
+        let history = SampleHistory(20)
+        try prepare(history)
+        for snapshot in try layout.snapshots() { try Directory.remove(file: snapshot.path) }
+        try SnapshotFile.write(history.tree, in: layout.snapshotDirectory)
+        #expect(throws: StorageError.self) { try scratch.recovery().truncateLog(to: Zxid(rawValue: 9)) }
+        #expect(try scratch.recovery().recover().tree.lastProcessedZxid == Zxid(rawValue: 20))
+    }
+
+    @Test func anInstalledTreeReplacesTheHistory() throws {
+        try prepare(SampleHistory(20))
+        var other = SampleHistory(3)
+        other.add(.setData(path: "/n1", data: [8], version: 1), epoch: 2)
+        try scratch.recovery().install(other.tree)
+        let state = try scratch.recovery().recover()
+        #expect(state.tree.digest == other.tree.digest)
+        #expect(state.recent.isEmpty)
+    }
+
+    @Test func filesInTheWrongDirectoryAreRefused() throws {
+        try prepare(SampleHistory(3))
+        let moved = DataLayout(dataDir: scratch.path, dataLogDir: scratch.path + "/logs")
+        #expect(throws: StorageError.self) { try Recovery(layout: moved, isStandalone: true).recover() }
+    }
+
+    @Test func purgeKeepsWhatIsNeeded() throws {
+        var history = SampleHistory(0)
+        _ = try scratch.recovery().recover()
+        var written = 0
+        for round in 0..<5 {
+            for number in 0..<4 { history.create(NodePath("/r\(round)n\(number)")) }
+            try SampleHistory.write(Array(history.entries[written...]), in: layout.logDirectory)
+            written = history.entries.count
+            try SnapshotFile.write(history.tree, in: layout.snapshotDirectory)
+        }
+        // S6: a damaged snapshot doesn't count as one that supersedes.
+        let newest = try #require(try layout.snapshots().first)
+        var bytes = try File.openForReading(newest.path).readAll()
+        bytes[40] ^= 1
+        try Directory.replace(file: newest.path, with: bytes)
+        try Purge.run(layout)
+        #expect(try layout.snapshots().map(\.zxid.rawValue) == [20, 16, 12, 8])
+        #expect(try layout.logs().map(\.zxid.rawValue) == [9, 13, 17])
+        #expect(try scratch.recovery().recover().tree.digest == history.tree.digest)
+        #expect(try Purge.run(layout).isEmpty)
+    }
+
+    @Test func verificationReportsTheEnd() throws {
+        let history = SampleHistory(8)
+        try prepare(history)
+        let report = try Verification.verify(layout)
+        #expect(report.endZxid == Zxid(rawValue: 8))
+        #expect(report.endDigest == history.tree.digest)
+        #expect(report.entryCount == 8)
+        let part = try Verification.verify(layout, upTo: Zxid(rawValue: 5))
+        #expect(part.endDigest == history.entries[4].digest?.treeDigest)
+        #expect(throws: StorageError.self) { try Verification.verify(layout, upTo: Zxid(rawValue: 9)) }
+    }
+
+    /// Written by Apache ZooKeeper 3.8.0 (Debian): its own digests, after every transaction, are compared on the way.
+    @Test func aDirectoryOfApacheLoads() throws {
+        let fixture = #filePath.dropLast("RecoveryTests.swift".count) + "Fixtures/apache-3.8"
+        try ScratchDirectory.copyTree(String(fixture), to: scratch.path)
+        let report = try Verification.verify(layout)
+        #expect(report.endZxid == Zxid(rawValue: 0x33))
+        // From the first snapshot, too: every transaction there is.
+        for snapshot in try layout.snapshots() where snapshot.zxid != .zero { try Directory.remove(file: snapshot.path) }
+        let state = try scratch.recovery().recover()
+        #expect(state.tree.digest == report.endDigest)
+        #expect(state.recent.count == 0x33)
+        #expect(state.recent.last?.digest?.treeDigest == state.tree.digest)
+        #expect(state.tree.data("/a") == Array("4".utf8))
+        #expect(state.tree.data("/c/n15") == Array("w4".utf8))
+        #expect(!state.tree.contains("/c/n05"))
+        // What is re-encoded from the records is what Apache wrote.
+        for entry in state.recent {
+            var own = entry
+            own.encoded = nil
+            #expect(own.payload == entry.payload)
+        }
+    }
+}

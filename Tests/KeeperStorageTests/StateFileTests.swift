@@ -1,0 +1,69 @@
+import EnsembleBase
+import KeeperCore
+import KeeperStorage
+import Testing
+
+@Suite struct StateFileTests {
+    private let scratch = ScratchDirectory()
+    private var epochs: EpochFiles { EpochFiles(directory: scratch.path) }
+
+    private func put(_ text: String, _ name: String) throws {
+        try Directory.replace(file: scratch.path + "/" + name, with: Array(text.utf8))
+    }
+
+    @Test func epochsRoundTrip() throws {
+        try epochs.save(.init(accepted: 5, current: 4))
+        #expect(try epochs.load(lastZxid: Zxid(epoch: 4, counter: 9)) == .init(accepted: 5, current: 4))
+        #expect(try Directory.content(of: scratch.path + "/acceptedEpoch") == Array("5".utf8))
+    }
+
+    @Test func absentFilesStandForTheDataOrTheCurrentEpoch() throws {
+        #expect(try epochs.load(lastZxid: Zxid(epoch: 3, counter: 1)) == .init(accepted: 3, current: 3))
+        try put("6", "currentEpoch")
+        #expect(try epochs.load(lastZxid: .zero) == .init(accepted: 6, current: 6))
+    }
+
+    @Test func contradictionsAreRefused() throws {
+        try put("4", "currentEpoch")
+        try put("3", "acceptedEpoch")
+        #expect(throws: StorageError.self) { try epochs.load(lastZxid: .zero) }
+        try put("4", "acceptedEpoch")
+        #expect(throws: StorageError.self) { try epochs.load(lastZxid: Zxid(epoch: 5, counter: 1)) }
+        try put("5", "currentEpoch.tmp")
+        #expect(throws: StorageError.self) { try epochs.load(lastZxid: Zxid(epoch: 5, counter: 1)) }
+        try put("5", "acceptedEpoch")
+        #expect(try epochs.load(lastZxid: Zxid(epoch: 5, counter: 1)).current == 5)
+    }
+
+    @Test(arguments: ["", "x", "-1", "99999999999999999999", "1 2"]) func whatIsNoNumberIsRefused(text: String) throws {
+        try put(text, "currentEpoch")
+        #expect(throws: StorageError.self) { try epochs.load(lastZxid: .zero) }
+    }
+
+    @Test func memberNumbers() throws {
+        #expect(throws: StorageError.self) { try MyID.read(dataDir: scratch.path) }
+        try MyID.write(3, dataDir: scratch.path)
+        #expect(try MyID.read(dataDir: scratch.path) == 3)
+        try put("255", "myid")
+        #expect(throws: StorageError.self) { try MyID.read(dataDir: scratch.path) }
+    }
+
+    @Test func theMarkSaysWhy() throws {
+        let mark = RecoveringMark(directory: scratch.path)
+        #expect(!mark.isSet)
+        try mark.set(reason: "disk replaced")
+        #expect(mark.isSet)
+        #expect(mark.reason == "disk replaced")
+        try mark.clear()
+        #expect(mark.reason == nil)
+    }
+
+    @Test func anAbandonedSnapshotLeavesNothing() throws {
+        let writer = try SnapshotWriter(directory: scratch.path, zxid: Zxid(rawValue: 5)) { _ in
+            Issue.record("an abandoned snapshot was reported")
+        }
+        writer.abandon()
+        writer.join()
+        #expect(try Directory.names(scratch.path).isEmpty)
+    }
+}
