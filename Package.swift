@@ -69,6 +69,10 @@ let package = Package(
                 "KeeperCore", "CSystemd", "CLinux", nioCore, nioPosix, nioHTTP1, logging, crypto,
             ], swiftSettings: settings),
 
+        // A deterministic world that drives the real cores.
+        .target(
+            name: "EnsembleSim", dependencies: ["KeeperCore", "EnsembleBase"], swiftSettings: settings),
+
         // The programs: composition only.
         .executableTarget(
             name: "ensembled", dependencies: ["EnsembleHost", "EnsembleControl", "EnsembleBase", logging, argumentParser],
@@ -87,6 +91,9 @@ let package = Package(
             name: "keeper-load",
             dependencies: ["KeeperClient", "KeeperCodec", "KeeperCore", "EnsembleBase", "CLinux", nioCore, nioPosix, argumentParser],
             swiftSettings: settings),
+
+        .executableTarget(
+            name: "ensemble-sim", dependencies: ["EnsembleSim", "EnsembleBase", argumentParser], swiftSettings: settings),
 
         .testTarget(name: "EnsembleBaseTests", dependencies: ["EnsembleBase"], swiftSettings: settings),
         .testTarget(name: "KeeperCoreTests", dependencies: ["KeeperCore", "EnsembleBase"], swiftSettings: settings),
@@ -116,6 +123,8 @@ let package = Package(
             name: "EnsembleHostTests",
             dependencies: ["EnsembleHost", "EnsembleControl", "EnsembleBackup", "EnsembleBase", nioCore, nioPosix],
             swiftSettings: settings),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["EnsembleSim", "KeeperCore", "EnsembleBase"], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]
 )

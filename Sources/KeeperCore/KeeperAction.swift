@@ -22,7 +22,6 @@ package enum KeeperAction: Sendable {
     /// Append to the local log and send PROPOSAL to these learners, serialised once.
     case propose(LogEntry, to: [LearnerID])
     case commit(Zxid, to: [LearnerID])
-    case inform(LogEntry, to: [LearnerID])
     case closeLearner(LearnerID)
 
     case connectToLeader(ServerID)
@@ -36,10 +35,13 @@ package enum KeeperAction: Sendable {
     case saveEpochs(accepted: Int64, current: Int64)
     /// Cut the log behind this zxid and read the directory again; answered by `recovered`.
     case truncateLog(to: Zxid)
-    /// Write the received tree as a snapshot, synced, and set logs that it supersedes aside; answered by
-    /// `snapshotInstalled`.
+    /// Replace this member's data by the received tree: durably set the `recovering` mark (rule S2), set the logs and
+    /// snapshots aside, write the tree as a snapshot (without a digest trailer: it is fuzzy), sync; answered by
+    /// `snapshotInstalled`. A crash at any point leaves a marked directory.
     case installSnapshot(DataTree)
-    /// Write the tree in the background; answered by `snapshotSaved`. `start` names the file.
+    /// Write the tree in the background; answered by `snapshotSaved`. `start` names the file. The walk shows effects of
+    /// transactions that are applied meanwhile, so the file gets its name only after the log is durable up to the
+    /// tree's last processed zxid at the walk's end: replay must be able to complete them.
     case takeSnapshot(start: Zxid)
     /// Remove the `recovering` mark, synced; answered by `recoveringMarkCleared`.
     case clearRecoveringMark

@@ -63,6 +63,9 @@ package enum KeeperEvent: Sendable {
     case leaderPacketReceived(QuorumPacket)
     /// The whole tree that followed a SNAP packet, its last processed zxid set to the packet's.
     case snapshotReceived(DataTree)
+    /// Bytes of a SNAP stream have come; sent now and then while one is being read, so that a large tree doesn't look
+    /// like a silent leader.
+    case leaderBytesReceived
     /// Also when the connection could not be made.
     case leaderDisconnected
 

@@ -92,7 +92,7 @@ extension QuorumPacket {
         case PacketType.ping: self = .ping(zxid: zxid, sessions: try QuorumPacket.touched(in: &data))
         case PacketType.revalidate: self = try .init(revalidate: &data)
         // Apache's leader answers with an empty packet: answers match the syncs by their order alone.
-        case PacketType.sync: self = .sync(session: 0, cxid: 0)
+        case PacketType.sync: self = .sync
         default: throw CodecError(.value(Int64(type)), what: "QuorumPacket.type", offset: start)
         }
     }

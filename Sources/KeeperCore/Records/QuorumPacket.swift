@@ -35,8 +35,9 @@ package enum QuorumPacket: Hashable, Sendable {
     case revalidate(session: SessionID, timeout: Int32)
     /// 6, leader to learner.
     case revalidated(session: SessionID, valid: Bool)
-    /// 7: all proposals outstanding at the receipt of the oldest unanswered sync are committed.
-    case sync(session: SessionID, cxid: Int32)
+    /// 7: all proposals outstanding at the receipt of the oldest unanswered sync are committed. It carries nothing: a
+    /// learner's syncs are answered in the order of its requests.
+    case sync
 }
 
 package struct TouchedSession: Hashable, Sendable {
@@ -99,5 +100,33 @@ package struct Notification: Hashable, Sendable {
         self.vote = vote
         self.electionEpoch = electionEpoch
         self.config = config
+    }
+}
+
+extension QuorumPacket {
+    package var isPing: Bool {
+        if case .ping = self { true } else { false }
+    }
+
+    /// The protocol's name for it, for notes.
+    package var name: String {
+        switch self {
+        case .learnerInfo(_, _, _, _, let observer): observer ? "OBSERVERINFO" : "FOLLOWERINFO"
+        case .leaderInfo: "LEADERINFO"
+        case .ackEpoch: "ACKEPOCH"
+        case .diff: "DIFF"
+        case .trunc: "TRUNC"
+        case .snap: "SNAP"
+        case .newLeader: "NEWLEADER"
+        case .upToDate: "UPTODATE"
+        case .request: "REQUEST"
+        case .proposal: "PROPOSAL"
+        case .ack: "ACK"
+        case .commit: "COMMIT"
+        case .inform: "INFORM"
+        case .ping: "PING"
+        case .revalidate, .revalidated: "REVALIDATE"
+        case .sync: "SYNC"
+        }
     }
 }

@@ -1,0 +1,129 @@
+import EnsembleBase
+import KeeperCore
+
+/// A learner's connection to a leader: two ordered streams that break together.
+struct SimLink {
+    enum Packet {
+        case packet(QuorumPacket)
+        /// The tree behind a SNAP packet: walked to its end when it is delivered.
+        case tree(SnapshotWalk, at: Zxid)
+    }
+
+    let number: Int
+    let learner: ServerID
+    let leader: ServerID
+    let learnerIncarnation: Int
+    var leaderIncarnation = 0
+    var isOpen = false
+    var isBroken = false
+    var toLeader = FIFO<Packet>()
+    var toLearner = FIFO<Packet>()
+    /// No delivery is scheduled before these: a stream keeps its order.
+    var toLeaderFree = Instant.origin
+    var toLearnerFree = Instant.origin
+
+    func involves(_ id: ServerID) -> Bool { learner == id || leader == id }
+    var id: LearnerID { LearnerID(rawValue: UInt64(number)) }
+}
+
+extension World {
+    mutating func delay() -> Duration {
+        // Mostly a local network; now and then a queue somewhere.
+        let slow = Int.random(in: 0..<50, using: &random) == 0
+        return .microseconds(slow ? Int64.random(in: 1_000...60_000, using: &random) : Int64.random(in: 50...1_500, using: &random))
+    }
+
+    func isCut(_ from: ServerID, _ to: ServerID) -> Bool { cuts.contains(ServerPair(from: from, to: to)) }
+
+    /// Election messages: the newest replaces, a cut swallows. The transport repeats the last one when a connection
+    /// comes back, which the election's own repetition stands for here.
+    mutating func send(_ message: Notification, from sender: ServerID, to receiver: ServerID) {
+        guard !isCut(sender, receiver) else { return }
+        schedule(.notification(from: sender, to: receiver, message), in: delay())
+    }
+
+    // MARK: Learner links
+
+    mutating func connect(_ learner: ServerID, to leader: ServerID) {
+        let number = links.count
+        links.append(
+            SimLink(number: number, learner: learner, leader: leader, learnerIncarnation: servers[index(learner)].incarnation))
+        servers[index(learner)].leaderLink = number
+        // A learner tries a few times before it gives up (reference/zookeeper.md, 3.3).
+        schedule(.linkOpened(link: number), in: .milliseconds(Int64.random(in: 1...100, using: &random)))
+    }
+
+    mutating func openLink(_ number: Int) {
+        let link = links[number]
+        let leader = servers[index(link.leader)]
+        guard !link.isBroken, servers[index(link.learner)].leaderLink == number else { return }
+        guard leader.machine != nil, leader.acceptsLearners, !isCut(link.learner, link.leader),
+            !isCut(link.leader, link.learner)
+        else {
+            return breakLink(number)
+        }
+        links[number].isOpen = true
+        links[number].leaderIncarnation = leader.incarnation
+        deliver(.learnerConnected(link.id), to: link.leader)
+        deliver(.leaderConnected(link.leader), to: link.learner)
+    }
+
+    /// Both ends learn of it, each in its own time, if they still care.
+    mutating func breakLink(_ number: Int) {
+        guard !links[number].isBroken else { return }
+        links[number].isBroken = true
+        links[number].toLeader.removeAll()
+        links[number].toLearner.removeAll()
+        schedule(.linkClosed(link: number, atLeader: true), in: delay())
+        schedule(.linkClosed(link: number, atLeader: false), in: delay())
+    }
+
+    mutating func linkEnded(_ number: Int, atLeader: Bool) {
+        let link = links[number]
+        if atLeader {
+            guard link.isOpen, servers[index(link.leader)].incarnation == link.leaderIncarnation else { return }
+            deliver(.learnerDisconnected(link.id), to: link.leader)
+        } else {
+            guard servers[index(link.learner)].leaderLink == number else { return }
+            servers[index(link.learner)].leaderLink = nil
+            deliver(.leaderDisconnected, to: link.learner)
+        }
+    }
+
+    mutating func sendToLeader(_ packet: QuorumPacket, from learner: ServerID) {
+        guard let number = servers[index(learner)].leaderLink, !links[number].isBroken else { return }
+        links[number].toLeader.append(.packet(packet))
+        let arrival = max(links[number].toLeaderFree, now + delay())
+        links[number].toLeaderFree = arrival
+        queue.schedule(.linkDelivery(link: number, toLeader: true), at: arrival)
+    }
+
+    mutating func sendToLearner(_ id: LearnerID, _ packet: SimLink.Packet) {
+        let number = Int(id.rawValue)
+        guard !links[number].isBroken else { return }
+        links[number].toLearner.append(packet)
+        let arrival = max(links[number].toLearnerFree, now + delay())
+        links[number].toLearnerFree = arrival
+        queue.schedule(.linkDelivery(link: number, toLeader: false), at: arrival)
+    }
+
+    mutating func deliverOnLink(_ number: Int, toLeader: Bool) {
+        let link = links[number]
+        guard !link.isBroken else { return }
+        let (from, to) = toLeader ? (link.learner, link.leader) : (link.leader, link.learner)
+        // TCP repeats what a cut swallows: it arrives when the cut is over, or the connection ends.
+        if isCut(from, to) { return schedule(.linkDelivery(link: number, toLeader: toLeader), in: .milliseconds(50)) }
+        let packet = toLeader ? links[number].toLeader.popFirst() : links[number].toLearner.popFirst()
+        switch packet {
+        case nil: return
+        case .packet(let packet):
+            deliver(
+                toLeader ? .learnerPacketReceived(link.id, packet) : .leaderPacketReceived(packet), to: to)
+        case .tree(let walk, let zxid):
+            let leader = servers[index(link.leader)]
+            guard leader.incarnation == link.leaderIncarnation, let machine = leader.machine else { return }
+            guard let tree = fuzzyCopy(of: machine.tree, walk: walk, zxid: zxid) else { return }
+            deliver(.snapshotReceived(tree), to: to)
+        }
+    }
+}

@@ -1,0 +1,95 @@
+import EnsembleBase
+
+/// A voter that follows an elected leader: discovery, synchronisation, broadcast (reference/zookeeper.md, 3.3).
+///
+/// The order that ZOOKEEPER-3911, 4394, 4643, 4646 and 4685 teach, and that the phases enforce: synced transactions
+/// are durable, **then** currentEpoch is, **then** NEWLEADER is acknowledged. COMMITs and PROPOSALs may arrive between
+/// NEWLEADER and UPTODATE.
+struct Follower: Sendable {
+    enum Phase: Hashable, Sendable {
+        /// → agreeing on the connection.
+        case connecting
+        /// Sent FOLLOWERINFO. → promising on LEADERINFO.
+        case agreeing
+        /// The new acceptedEpoch is on its way to the disk. → synchronizing once it is there.
+        case promising(currentEpoch: Int32)
+        /// Sent ACKEPOCH. → truncating, installing, or establishing on NEWLEADER.
+        case synchronizing
+        /// → synchronizing when the log is cut and read again.
+        case truncating(to: Zxid)
+        /// SNAP announced or being written. → synchronizing when it is durable.
+        case installing
+        /// NEWLEADER received: first the log, then the epoch, then (if recovering) the mark. → awaitingUpToDate.
+        case establishing(EstablishStep)
+        /// NEWLEADER acknowledged. → broadcasting on UPTODATE.
+        case awaitingUpToDate
+        case broadcasting
+    }
+
+    enum EstablishStep: Hashable, Sendable {
+        case syncingLog
+        case savingEpoch
+        case clearingMark
+    }
+
+    let leader: ServerID
+    private(set) var phase: Phase = .connecting
+    /// The leader's epoch, once it has said so.
+    private(set) var epoch: Int64 = 0
+    /// When the leader counts as gone.
+    private(set) var deadline: Instant
+    /// Packets that wait until the disk has done what an earlier one asked for.
+    private(set) var inbox = FIFO<QuorumPacket>()
+    /// From the last SNAP on until here the tree may run ahead of the log (a fuzzy snapshot), so digests are not
+    /// compared.
+    private(set) var digestsCountAfter: Zxid = .zero
+    /// Appended and not yet acknowledged, oldest first.
+    private var unacknowledged = FIFO<Zxid>()
+    private let configuration: KeeperConfiguration
+
+    init(leader: ServerID, configuration: KeeperConfiguration, at now: Instant) {
+        self.leader = leader
+        self.configuration = configuration
+        deadline = now + configuration.initTimeout
+    }
+
+    var isServing: Bool { phase == .broadcasting }
+
+    /// Whether packets must wait for the disk.
+    var isBlocked: Bool {
+        switch phase {
+        case .promising, .truncating, .installing: true
+        case .connecting, .agreeing, .synchronizing, .establishing, .awaitingUpToDate, .broadcasting: false
+        }
+    }
+
+    mutating func enter(_ next: Phase) { phase = next }
+
+    mutating func heard(at now: Instant) {
+        deadline = now + (isServing ? configuration.syncTimeout : configuration.initTimeout)
+    }
+
+    mutating func postpone(_ packet: QuorumPacket) { inbox.append(packet) }
+    mutating func nextPostponed() -> QuorumPacket? { isBlocked ? nil : inbox.popFirst() }
+
+    mutating func learned(epoch: Int64) { self.epoch = epoch }
+    mutating func treeIsExact(after zxid: Zxid) { digestsCountAfter = zxid }
+    mutating func treeIsFuzzy() { digestsCountAfter = Zxid(rawValue: .max) }
+
+    mutating func appended(_ zxid: Zxid) { unacknowledged.append(zxid) }
+
+    /// Acknowledges what is durable up to `synced`: nothing before NEWLEADER is acknowledged (a leader expects that
+    /// ack first), then each entry by itself, since Apache's leader counts them singly.
+    ///
+    /// S1: an ack says that the entry is on this member's disk, so it follows the sync and never the append.
+    mutating func acknowledge(upTo synced: Zxid, into actions: inout ActionBuffer<KeeperAction>) {
+        switch phase {
+        case .awaitingUpToDate, .broadcasting: break
+        case .connecting, .agreeing, .promising, .synchronizing, .truncating, .installing, .establishing: return
+        }
+        while let zxid = unacknowledged.first, zxid <= synced {
+            _ = unacknowledged.popFirst()
+            actions.append(.sendToLeader(.ack(zxid)))
+        }
+    }
+}

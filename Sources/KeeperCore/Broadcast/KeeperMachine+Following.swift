@@ -1,0 +1,224 @@
+import EnsembleBase
+
+/// Following: what the leader says, and what the disk answers.
+extension KeeperMachine {
+    mutating func leaderConnected(_ server: ServerID, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard role == .following, follower?.leader == server, follower?.phase == .connecting else { return }
+        follower?.enter(.agreeing)
+        follower?.heard(at: now)
+        actions.append(
+            .sendToLeader(
+                .learnerInfo(
+                    acceptedEpoch: acceptedEpoch, server: configuration.serverID, protocolVersion: 0x10000,
+                    configVersion: 0, observer: false)))
+    }
+
+    mutating func receivedFromLeader(
+        _ packet: QuorumPacket, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        guard role == .following, follower != nil else { return }
+        follower!.heard(at: now)
+        // Pings must be answered even while the disk is busy, or the leader drops this learner.
+        if follower!.isBlocked, !packet.isPing {
+            follower!.postpone(packet)
+        } else {
+            handleFromLeader(packet, at: now, into: &actions)
+        }
+    }
+
+    private mutating func drainInbox(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        while role == .following, let packet = follower?.nextPostponed() {
+            handleFromLeader(packet, at: now, into: &actions)
+        }
+    }
+
+    private mutating func handleFromLeader(
+        _ packet: QuorumPacket, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        switch packet {
+        case .proposal(let entry): acceptProposal(entry, at: now, into: &actions)
+        case .commit(let zxid): commit(zxid, at: now, into: &actions)
+        case .ping(let zxid, _):
+            actions.append(.sendToLeader(.ping(zxid: zxid, sessions: touched.drain())))
+        case .leaderInfo(let epoch, _): promise(epoch, at: now, into: &actions)
+        case .diff: break
+        case .trunc(let zxid):
+            guard follower!.phase == .synchronizing else { return unexpected(packet, at: now, into: &actions) }
+            follower!.enter(.truncating(to: zxid))
+            diskOperations += 1
+            actions.append(.truncateLog(to: zxid))
+        case .snap:
+            guard follower!.phase == .synchronizing else { return unexpected(packet, at: now, into: &actions) }
+            follower!.enter(.installing)
+        case .newLeader(let epoch, _):
+            guard follower!.phase == .synchronizing, epoch == follower!.epoch else {
+                return unexpected(packet, at: now, into: &actions)
+            }
+            follower!.enter(.establishing(.syncingLog))
+            establish(at: now, into: &actions)
+        case .upToDate: startServing(at: now, into: &actions)
+        case .revalidated(let session, let valid): revalidated(session, valid, at: now, into: &actions)
+        case .sync: syncAnswered(into: &actions)
+        case .inform, .learnerInfo, .ackEpoch, .request, .ack, .revalidate:
+            unexpected(packet, at: now, into: &actions)
+        }
+    }
+
+    private mutating func unexpected(
+        _ packet: QuorumPacket, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        endRole("the leader sent \(packet.name) out of turn", at: now, into: &actions)
+    }
+
+    // MARK: Discovery
+
+    /// S2: an epoch is promised durably before it is acknowledged, and one already promised is not counted again.
+    private mutating func promise(_ epoch: Int64, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard follower!.phase == .agreeing else { return endRole("LEADERINFO out of turn", at: now, into: &actions) }
+        guard epoch >= acceptedEpoch else {
+            return endRole("the leader's epoch \(epoch) is older than the promised \(acceptedEpoch)", at: now, into: &actions)
+        }
+        follower!.learned(epoch: epoch)
+        // S2: a recovering member's promise is worth nothing, since it may have forgotten a later one.
+        if epoch == acceptedEpoch {
+            acknowledgeEpoch(-1, into: &actions)
+        } else {
+            let answer = recovering ? -1 : Int32(clamping: currentEpoch)
+            follower!.enter(.promising(currentEpoch: answer))
+            saveEpochs(accepted: epoch, current: currentEpoch, into: &actions)
+        }
+    }
+
+    private mutating func acknowledgeEpoch(_ current: Int32, into actions: inout ActionBuffer<KeeperAction>) {
+        follower!.enter(.synchronizing)
+        actions.append(.sendToLeader(.ackEpoch(lastZxid: history.lastAppended, currentEpoch: current)))
+    }
+
+    mutating func followerEpochSaved(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        switch follower!.phase {
+        case .promising(let current):
+            guard acceptedEpoch == follower!.epoch else { return }
+            acknowledgeEpoch(current, into: &actions)
+            drainInbox(at: now, into: &actions)
+        case .establishing(.savingEpoch):
+            guard currentEpoch == follower!.epoch else { return }
+            if recovering {
+                follower!.enter(.establishing(.clearingMark))
+                diskOperations += 1
+                actions.append(.clearRecoveringMark)
+            } else {
+                acknowledgeNewLeader(into: &actions)
+            }
+        case .connecting, .agreeing, .synchronizing, .truncating, .installing, .establishing, .awaitingUpToDate,
+            .broadcasting:
+            break
+        }
+    }
+
+    // MARK: Synchronisation
+
+    /// The log has been cut and read again.
+    mutating func truncated(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard role == .following, case .truncating(let zxid) = follower!.phase else { return }
+        guard tree.lastProcessedZxid == zxid else {
+            // Going on would leave a hole in the history; only a fresh copy helps.
+            return actions.append(
+                .halt("the leader cut the log back to \(zxid), but it ends at \(tree.lastProcessedZxid): reseed this member"))
+        }
+        follower!.enter(.synchronizing)
+        drainInbox(at: now, into: &actions)
+    }
+
+    mutating func snapshotReceived(_ received: DataTree, into actions: inout ActionBuffer<KeeperAction>) {
+        guard role == .following, follower?.phase == .installing, installing == nil else { return }
+        installing = received
+        diskOperations += 1
+        // S2: from the first byte that replaces the old history until NEWLEADER is acknowledged, this directory is no
+        // voter's: the hands set the mark, and a crash in between finds it.
+        recovering = true
+        actions.append(.installSnapshot(received))
+    }
+
+    mutating func snapshotInstalled(_ zxid: Zxid, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        diskOperations -= 1
+        guard let installed = installing.take() else { return }
+        tree = installed
+        tree.setConfiguration(configuration.configurationText)
+        history = History(recent: [], last: zxid, capacity: configuration.windowCount)
+        guard role == .following, follower?.phase == .installing else {
+            return settle(at: now, into: &actions)
+        }
+        follower!.treeIsFuzzy()
+        follower!.enter(.synchronizing)
+        drainInbox(at: now, into: &actions)
+    }
+
+    private mutating func acceptProposal(
+        _ entry: LogEntry, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        switch follower!.phase {
+        case .synchronizing, .establishing, .awaitingUpToDate, .broadcasting: break
+        case .connecting, .agreeing, .promising, .truncating, .installing:
+            return endRole("PROPOSAL out of turn", at: now, into: &actions)
+        }
+        // ZOOKEEPER-4925: a hole must not enter the log.
+        guard history.mayFollow(entry.zxid) else {
+            return endRole(
+                "proposal \(entry.zxid) does not follow \(history.lastAppended)", at: now, into: &actions)
+        }
+        history.append(entry)
+        follower!.appended(entry.zxid)
+        actions.append(.append(entry))
+    }
+
+    private mutating func commit(_ zxid: Zxid, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard zxid <= history.lastAppended else {
+            return endRole("commit of \(zxid), which was never proposed", at: now, into: &actions)
+        }
+        while let entry = history.commitNext(upTo: zxid) {
+            if isServing {
+                applyCommitted(entry, at: now, into: &actions)
+            } else {
+                applyQuietly(entry)
+            }
+        }
+    }
+
+    /// ZOOKEEPER-3911, 4643, 4646: log durable, then epoch durable, then the ack.
+    mutating func establish(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard follower?.phase == .establishing(.syncingLog), history.isSynced else { return }
+        follower!.enter(.establishing(.savingEpoch))
+        saveEpochs(accepted: max(acceptedEpoch, follower!.epoch), current: follower!.epoch, into: &actions)
+    }
+
+    mutating func recoveringMarkCleared(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        diskOperations -= 1
+        recovering = false
+        actions.append(.note(.recovered(epoch: currentEpoch)))
+        guard role == .following, follower?.phase == .establishing(.clearingMark) else {
+            return settle(at: now, into: &actions)
+        }
+        acknowledgeNewLeader(into: &actions)
+    }
+
+    private mutating func acknowledgeNewLeader(into actions: inout ActionBuffer<KeeperAction>) {
+        follower!.enter(.awaitingUpToDate)
+        actions.append(.sendToLeader(.ack(Zxid(epoch: follower!.epoch, counter: 0))))
+        follower!.acknowledge(upTo: history.lastSynced, into: &actions)
+    }
+
+    private mutating func startServing(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard follower!.phase == .awaitingUpToDate else {
+            return endRole("UPTODATE out of turn", at: now, into: &actions)
+        }
+        follower!.enter(.broadcasting)
+        follower!.heard(at: now)
+        // The SNAP stream ended before NEWLEADER could be acknowledged, so nothing behind this point is in it.
+        follower!.treeIsExact(after: history.lastAppended)
+        currentVote.peerEpoch = follower!.epoch
+        // Apache's learners send one more ack here, and its leaders ignore it (low word 0).
+        actions.append(.sendToLeader(.ack(Zxid(epoch: follower!.epoch, counter: 0))))
+        beginServing()
+        actions.append(.note(.following(leader: follower!.leader, epoch: follower!.epoch)))
+    }
+}

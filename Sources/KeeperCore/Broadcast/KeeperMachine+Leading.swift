@@ -1,0 +1,324 @@
+import EnsembleBase
+
+/// Leading: establishing an epoch, and keeping it.
+extension KeeperMachine {
+    mutating func startLeading(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        role = .leading
+        leader = Leader(
+            phase: .discovering, epoch: 0, lastProposed: history.lastAppended,
+            establishBy: now + configuration.initTimeout, nextPing: now + configuration.tickTime / 2,
+            nextContainerSweep: now + configuration.containerSweepInterval)
+        actions.append(.openLearnerPort)
+        settleEpoch(into: &actions)
+    }
+
+    mutating func startStandalone(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        role = .leading
+        leader = Leader(
+            phase: .broadcasting, epoch: history.lastAppended.epoch, lastProposed: history.lastAppended,
+            establishBy: .distantFuture, nextPing: now + configuration.tickTime / 2,
+            nextContainerSweep: now + configuration.containerSweepInterval)
+        startBroadcast(at: now, into: &actions)
+        actions.append(.note(.standalone))
+    }
+
+    // MARK: Discovery
+
+    /// Once a quorum has connected, the new epoch is one above the highest that any of it has promised.
+    private mutating func settleEpoch(into actions: inout ActionBuffer<KeeperAction>) {
+        guard leader!.phase == .discovering, configuration.isQuorum(leader!.connectedCount(configuration)) else { return }
+        let known = leader!.learners.lazy.filter { $0.phase == .agreeing }.map(\.acceptedEpoch).max() ?? 0
+        leader!.epoch = max(acceptedEpoch, currentEpoch, history.lastAppended.epoch, known) + 1
+        leader!.phase = .promising
+        // S2: this member's own promise is durable before anyone is asked for theirs.
+        saveEpochs(accepted: leader!.epoch, current: currentEpoch, into: &actions)
+    }
+
+    mutating func leaderEpochSaved(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        switch leader!.phase {
+        case .promising:
+            guard acceptedEpoch == leader!.epoch else { return }
+            leader!.phase = .collectingPromises
+            leader!.promised(configuration.serverID)
+            for index in leader!.learners.indices where leader!.learners[index].phase == .agreeing {
+                announceEpoch(toLearnerAt: index, at: now, into: &actions)
+            }
+            countPromises(at: now, into: &actions)
+        case .savingEpoch:
+            guard currentEpoch == leader!.epoch else { return }
+            leader!.phase = .synchronizing
+            leader!.lastProposed = Zxid(epoch: leader!.epoch, counter: 0)
+            for index in leader!.learners.indices where leader!.learners[index].phase == .acknowledged {
+                synchronize(learnerAt: index, into: &actions)
+            }
+            establishIfAcknowledged(at: now, into: &actions)
+        case .discovering, .collectingPromises, .synchronizing, .broadcasting: break
+        }
+    }
+
+    private mutating func announceEpoch(
+        toLearnerAt index: Int, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        leader!.learners[index].phase = .promising
+        leader!.learners[index].deadline = now + configuration.initTimeout
+        actions.append(
+            .sendToLearner(leader!.learners[index].id, .leaderInfo(epoch: leader!.epoch, protocolVersion: 0x10000)))
+    }
+
+    private mutating func countPromises(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard leader!.phase == .collectingPromises, configuration.isQuorum(leader!.promises.count) else { return }
+        leader!.phase = .savingEpoch
+        saveEpochs(accepted: acceptedEpoch, current: leader!.epoch, into: &actions)
+    }
+
+    // MARK: Learners
+
+    mutating func learnerConnected(_ id: LearnerID, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard role == .leading, !configuration.standalone else { return actions.append(.closeLearner(id)) }
+        leader!.learners.append(Learner(id: id, deadline: now + configuration.initTimeout))
+    }
+
+    mutating func learnerDisconnected(_ id: LearnerID, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard role == .leading, let index = leader!.index(of: id) else { return }
+        let gone = leader!.learners.remove(at: index)
+        leader!.updateRecipients()
+        if gone.isEstablished { stepDownWithoutQuorum(at: now, into: &actions) }
+    }
+
+    mutating func drop(
+        _ id: LearnerID, _ reason: String, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        guard let index = leader?.index(of: id) else { return }
+        actions.append(.note(.learnerDropped(leader!.learners[index].server, reason: reason)))
+        actions.append(.closeLearner(id))
+        learnerDisconnected(id, at: now, into: &actions)
+    }
+
+    mutating func received(
+        _ packet: QuorumPacket, from id: LearnerID, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        guard role == .leading, let index = leader!.index(of: id) else { return }
+        let learner = leader!.learners[index]
+        if learner.isEstablished { leader!.learners[index].deadline = now + configuration.syncTimeout }
+        switch packet {
+        case .ack(let zxid): acknowledged(zxid, byLearnerAt: index, at: now, into: &actions)
+        case .request(let forwarded) where learner.isEstablished:
+            received(forwarded, from: learner, at: now, into: &actions)
+        case .ping(_, let sessions):
+            for touched in sessions { touch(touched.session, timeout: touched.timeout, at: now) }
+        case .revalidate(let session, let timeout) where learner.isEstablished:
+            let valid = tree.timeout(of: session) != nil && expiry.contains(session)
+            if valid {
+                owners[session] = learner.server
+                touch(session, timeout: timeout, at: now)
+            }
+            actions.append(.sendToLearner(id, .revalidated(session: session, valid: valid)))
+        case .learnerInfo(let accepted, let server, _, _, let observer) where learner.phase == .connected:
+            introduced(
+                id, server: server, acceptedEpoch: accepted, observer: observer, at: now, into: &actions)
+        case .ackEpoch(let zxid, let current) where learner.phase == .promising:
+            promised(byLearnerAt: index, lastZxid: zxid, currentEpoch: current, at: now, into: &actions)
+        default:
+            drop(id, "it sent \(packet.name) out of turn", at: now, into: &actions)
+        }
+    }
+
+    private mutating func introduced(
+        _ id: LearnerID, server: ServerID, acceptedEpoch accepted: Int64, observer: Bool, at now: Instant,
+        into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        guard !observer else { return drop(id, "observers are not supported", at: now, into: &actions) }
+        guard configuration.isVoter(server), server != configuration.serverID else {
+            return drop(id, "server \(server) is no other voter of this ensemble", at: now, into: &actions)
+        }
+        // A server has one connection: an older one is a leftover, and must not count beside it.
+        for other in leader!.learners where other.server == server && other.id != id {
+            drop(other.id, "it has connected anew", at: now, into: &actions)
+        }
+        guard role == .leading, let index = leader!.index(of: id) else { return }
+        leader!.learners[index].server = server
+        leader!.learners[index].acceptedEpoch = accepted
+        leader!.learners[index].phase = .agreeing
+        switch leader!.phase {
+        case .discovering: settleEpoch(into: &actions)
+        case .promising: break
+        case .collectingPromises, .savingEpoch, .synchronizing, .broadcasting:
+            announceEpoch(toLearnerAt: index, at: now, into: &actions)
+        }
+    }
+
+    private mutating func promised(
+        byLearnerAt index: Int, lastZxid: Zxid, currentEpoch theirs: Int32, at now: Instant,
+        into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        // −1 says: promised before, or recovering (S2). It is synced but doesn't count.
+        if theirs != -1 {
+            // Until a quorum has promised, a learner ahead of this history may hold what a quorum acknowledged, and
+            // must not be cut back. Later, what it holds beyond the quorum's promise was never committed.
+            let isAhead = (Int64(theirs), lastZxid.rawValue) > (currentEpoch, history.lastAppended.rawValue)
+            if isAhead, leader!.phase == .collectingPromises {
+                return drop(leader!.learners[index].id, "its history is ahead of this leader's", at: now, into: &actions)
+            }
+            leader!.promised(leader!.learners[index].server)
+        }
+        leader!.learners[index].lastZxid = lastZxid
+        leader!.learners[index].phase = .acknowledged
+        switch leader!.phase {
+        case .collectingPromises: countPromises(at: now, into: &actions)
+        case .synchronizing, .broadcasting: synchronize(learnerAt: index, into: &actions)
+        case .discovering, .promising, .savingEpoch: break
+        }
+    }
+
+    // MARK: Synchronisation
+
+    /// ZOOKEEPER-4785, 3104: the committed range is read and the learner registered for new proposals in this one
+    /// step; NEWLEADER goes behind every sync packet.
+    private mutating func synchronize(learnerAt index: Int, into actions: inout ActionBuffer<KeeperAction>) {
+        let learner = leader!.learners[index]
+        let plan = SyncPlan(peer: learner.lastZxid, history: history)
+        switch plan {
+        case .diff(let from):
+            actions.append(.sendToLearner(learner.id, .diff(to: history.lastCommitted)))
+            sendWindow(from: from, to: learner.id, into: &actions)
+        case .trunc(let zxid, let from):
+            actions.append(.sendToLearner(learner.id, .trunc(to: zxid)))
+            sendWindow(from: from, to: learner.id, into: &actions)
+        case .snap:
+            actions.append(.sendSnapshot(learner.id, at: history.lastCommitted))
+        }
+        for offset in 0..<history.outstanding.count {
+            actions.append(.sendToLearner(learner.id, .proposal(history.outstanding[offset])))
+        }
+        actions.append(
+            .sendToLearner(learner.id, .newLeader(epoch: leader!.epoch, config: configuration.configurationText)))
+        leader!.learners[index].phase = .synchronizing
+        leader!.updateRecipients()
+        actions.append(.note(.learnerSynced(learner.server, how: plan.name)))
+    }
+
+    private func sendWindow(from: Int, to id: LearnerID, into actions: inout ActionBuffer<KeeperAction>) {
+        for position in from..<max(from, history.window.count) {
+            let entry = history.window[position]
+            actions.append(.sendToLearner(id, .proposal(entry)))
+            actions.append(.sendToLearner(id, .commit(entry.zxid)))
+        }
+    }
+
+    private mutating func acknowledged(
+        _ zxid: Zxid, byLearnerAt index: Int, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        let learner = leader!.learners[index]
+        guard learner.receivesProposals, zxid <= leader!.lastProposed else {
+            return drop(learner.id, "it acknowledged \(zxid), which was not proposed to it", at: now, into: &actions)
+        }
+        let isNewLeaderAck = zxid.counter == 0 && zxid.epoch == leader!.epoch
+        if isNewLeaderAck {
+            guard learner.phase == .synchronizing else { return }
+            leader!.learners[index].phase = .established
+            leader!.learners[index].acknowledged = max(learner.acknowledged, zxid)
+            leader!.learners[index].deadline = now + configuration.syncTimeout
+            establishIfAcknowledged(at: now, into: &actions)
+            if role == .leading, leader!.isServing { serve(learner.id, into: &actions) }
+        } else {
+            leader!.learners[index].acknowledged = max(learner.acknowledged, zxid)
+        }
+        if role == .leading { commitWhatAQuorumHas(at: now, into: &actions) }
+    }
+
+    /// With NEWLEADER acknowledged by a quorum, this leader's history is committed and its epoch established.
+    private mutating func establishIfAcknowledged(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard leader!.phase == .synchronizing, configuration.isQuorum(leader!.establishedCount(configuration)) else {
+            return
+        }
+        leader!.phase = .broadcasting
+        currentVote.peerEpoch = leader!.epoch
+        startBroadcast(at: now, into: &actions)
+        for learner in leader!.learners where learner.phase == .established { serve(learner.id, into: &actions) }
+        actions.append(.note(.leading(epoch: leader!.epoch)))
+    }
+
+    private mutating func serve(_ id: LearnerID, into actions: inout ActionBuffer<KeeperAction>) {
+        guard let index = leader!.index(of: id), leader!.learners[index].phase == .established else { return }
+        leader!.learners[index].phase = .serving
+        actions.append(.sendToLearner(id, .upToDate))
+    }
+
+    private mutating func startBroadcast(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        expiry = ExpiryWheel(tick: configuration.tickTime)
+        for session in tree.sessions { track(session.session, timeout: session.timeout, at: now) }
+        beginServing()
+    }
+
+    // MARK: Keeping the quorum
+
+    mutating func leaderDeadlineReached(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        if !leader!.isServing, now >= leader!.establishBy {
+            return endRole("no quorum in time to establish an epoch", at: now, into: &actions)
+        }
+        guard now >= leader!.nextPing else { return }
+        leader!.nextPing = now + configuration.tickTime / 2
+        for learner in leader!.learners {
+            if now >= learner.deadline { drop(learner.id, "it was silent for too long", at: now, into: &actions) }
+            guard role == .leading else { return }
+        }
+        dropLaggards(at: now, into: &actions)
+        guard role == .leading else { return }
+        for learner in leader!.learners where learner.receivesProposals {
+            actions.append(.sendToLearner(learner.id, .ping(zxid: leader!.lastProposed, sessions: [])))
+        }
+        guard leader!.isServing else { return }
+        expireSessions(at: now, into: &actions)
+        if now >= leader!.nextContainerSweep {
+            leader!.nextContainerSweep = now + configuration.containerSweepInterval
+            for path in tree.emptyContainers(limit: 1000) {
+                propose(.deleteContainer(path: path), session: 0, cxid: 0, identities: [], at: now, into: &actions)
+            }
+        }
+    }
+
+    /// A follower that leaves a proposal unacknowledged for syncLimit ticks is dropped (reference, 3.3).
+    private mutating func dropLaggards(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        var late: [LearnerID] = []
+        for index in leader!.learners.indices where leader!.learners[index].isEstablished {
+            let learner = leader!.learners[index]
+            guard learner.acknowledged < leader!.lastProposed else {
+                leader!.learners[index].lagging = nil
+                continue
+            }
+            if let lagging = learner.lagging, learner.acknowledged < lagging.zxid {
+                if now - lagging.since >= configuration.syncTimeout { late.append(learner.id) }
+            } else {
+                leader!.learners[index].lagging = (zxid: leader!.lastProposed, since: now)
+            }
+        }
+        for id in late { drop(id, "it left a proposal unacknowledged for too long", at: now, into: &actions) }
+    }
+
+    private mutating func stepDownWithoutQuorum(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard leader!.isServing, !configuration.isQuorum(leader!.establishedCount(configuration)) else { return }
+        endRole("fewer than a quorum of voters is synced", at: now, into: &actions)
+    }
+
+    /// Drains and steps down; the followers elect anew at once, since their connections end.
+    mutating func handOffRequested(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard role == .leading, !configuration.standalone, leader!.isServing else { return }
+        leader!.isHandingOff = true
+        finishHandOff(at: now, into: &actions)
+    }
+
+    mutating func finishHandOff(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard role == .leading, leader!.isHandingOff, history.outstanding.isEmpty else { return }
+        endRole("handed off on request", at: now, into: &actions)
+    }
+}
+
+extension SyncPlan {
+    var name: String {
+        switch self {
+        case .diff: "DIFF"
+        case .trunc: "TRUNC"
+        case .snap: "SNAP"
+        }
+    }
+}

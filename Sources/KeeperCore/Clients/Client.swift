@@ -1,0 +1,47 @@
+import EnsembleBase
+
+/// One client connection, as the core sees it.
+struct Client: Sendable {
+    enum Phase: Hashable, Sendable {
+        /// → opening or resuming on the connect request.
+        case connected
+        /// createSession is on its way. → established when it commits.
+        case opening
+        /// The leader is asked whether the session lives. → established or closed.
+        case resuming
+        case established
+        /// Nothing more is read from it.
+        case closing
+    }
+
+    /// A request that has not been answered, because it or one before it waits for the leader.
+    struct Pending: Sendable {
+        enum Kind: Sendable {
+            /// Proposed or forwarded; answered when it commits.
+            case write
+            /// Answered when the leader says that all before it is committed.
+            case sync
+            /// Answered from the tree once it is first in line.
+            case local
+            /// An `auth` whose credential proved nothing: answered, then the connection is closed.
+            case authentication([Identity]?)
+        }
+        var xid: Int32
+        var request: Request
+        var kind: Kind
+    }
+
+    var phase: Phase = .connected
+    var session: SessionID = 0
+    /// Milliseconds, granted.
+    var timeout: Int32 = 0
+    /// What this connection has proved: its address first.
+    var identities: [Identity]
+    /// The connect request, mirrored in its reply.
+    var mirrorsReadOnly: Bool?
+    var pending = FIFO<Pending>()
+
+    init(address: ByteString) {
+        identities = [Identity(scheme: "ip", id: address)]
+    }
+}

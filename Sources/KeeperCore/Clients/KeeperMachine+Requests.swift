@@ -1,0 +1,320 @@
+import EnsembleBase
+
+/// From a client's request to its reply: what is answered here, what goes to the leader, and in which order.
+///
+/// A connection's replies come in the order of its requests. Writes are passed on at once, so that they pipeline;
+/// whatever arrives behind one waits in `Client.pending` until it has committed.
+extension KeeperMachine {
+    mutating func received(
+        _ request: Request, xid: Int32, from id: ConnectionID, at now: Instant,
+        into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        // Only what is needed is read out: a copy of the client would make each append to `pending` copy the queue.
+        guard clients[id]?.phase == .established else {
+            // Requests behind closeSession, or before the session stands, have no answer.
+            if clients[id]?.phase != .closing { close(id, into: &actions) }
+            return
+        }
+        touchSession(of: id, at: now)
+        if request.isWrite {
+            submit(request, xid: xid, from: id, at: now, into: &actions)
+        } else if case .sync(let path) = request {
+            submitSync(path, xid: xid, from: id, into: &actions)
+        } else if clients[id]!.pending.isEmpty {
+            answer(request, xid: xid, to: id, into: &actions)
+        } else {
+            clients[id]!.pending.append(Client.Pending(xid: xid, request: request, kind: .local))
+        }
+    }
+
+    mutating func authenticated(
+        _ id: ConnectionID, xid: Int32, _ identities: [Identity]?, at now: Instant,
+        into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        guard clients[id]?.phase == .established else { return }
+        touchSession(of: id, at: now)
+        if clients[id]!.pending.isEmpty {
+            answerAuthentication(identities, xid: xid, to: id, into: &actions)
+        } else {
+            clients[id]!.pending.append(
+                Client.Pending(xid: xid, request: .ping, kind: .authentication(identities)))
+        }
+    }
+
+    private mutating func touchSession(of id: ConnectionID, at now: Instant) {
+        let (session, timeout) = (clients[id]!.session, clients[id]!.timeout)
+        touch(session, timeout: timeout, at: now)
+    }
+
+    // MARK: Local answers
+
+    private mutating func answer(
+        _ request: Request, xid: Int32, to id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        switch request {
+        case .ping:
+            actions.append(.reply(id, Reply(xid: xid, zxid: tree.lastProcessedZxid)))
+        case .unknown:
+            actions.append(.reply(id, Reply(xid: xid, zxid: .none, error: .unimplemented)))
+            close(id, into: &actions)
+        default:
+            let read = ReadProcessing(
+                connection: id, session: clients[id]!.session, identities: clients[id]!.identities
+            ).answer(request, tree: tree, watches: &watches)
+            for event in read.events { actions.append(.watchEvent(id, event)) }
+            actions.append(
+                .reply(id, Reply(xid: xid, zxid: tree.lastProcessedZxid, error: read.error, body: read.body)))
+        }
+    }
+
+    private mutating func answerAuthentication(
+        _ identities: [Identity]?, xid: Int32, to id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        guard let identities else {
+            actions.append(.reply(id, Reply(xid: xid, zxid: tree.lastProcessedZxid, error: .authFailed)))
+            return close(id, into: &actions)
+        }
+        for identity in identities where !clients[id]!.identities.contains(identity) {
+            clients[id]!.identities.append(identity)
+        }
+        actions.append(.reply(id, Reply(xid: xid, zxid: tree.lastProcessedZxid)))
+    }
+
+    /// Answers what stands at the head of the line and waits for nobody.
+    private mutating func drainPending(of id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>) {
+        while let next = clients[id]?.pending.first {
+            switch next.kind {
+            case .write, .sync: return
+            case .local:
+                _ = clients[id]!.pending.popFirst()
+                answer(next.request, xid: next.xid, to: id, into: &actions)
+            case .authentication(let identities):
+                _ = clients[id]!.pending.popFirst()
+                answerAuthentication(identities, xid: next.xid, to: id, into: &actions)
+            }
+        }
+    }
+
+    // MARK: Writes
+
+    /// Passes a write on: proposed here, or forwarded to the leader.
+    mutating func submit(
+        _ request: Request, xid: Int32, from id: ConnectionID, at now: Instant,
+        into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        let session = clients[id]!.session
+        if case .check = request {
+            // ZOOKEEPER-2623: a bare check must never be proposed.
+            clients[id]!.pending.append(Client.Pending(xid: xid, request: .unknown(op: 13), kind: .local))
+            return drainPending(of: id, into: &actions)
+        }
+        if case .closeSession = request { clients[id]!.phase = .closing }
+        clients[id]!.pending.append(Client.Pending(xid: xid, request: request, kind: .write))
+        if role == .leading {
+            if case .createSession(let timeout) = request {
+                owners[session] = configuration.serverID
+                track(session, timeout: timeout, at: now)
+            }
+            proposeChecked(
+                request, session: session, cxid: xid, identities: clients[id]!.identities,
+                from: configuration.serverID, at: now, into: &actions)
+        } else {
+            actions.append(
+                .sendToLeader(
+                    .request(
+                        ForwardedRequest(
+                            session: session, cxid: xid, request: request, identities: clients[id]!.identities))))
+        }
+    }
+
+    /// Leader: a request that a follower has forwarded.
+    mutating func received(
+        _ forwarded: ForwardedRequest, from learner: Learner, at now: Instant,
+        into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        guard leader!.isServing else { return }
+        switch forwarded.request {
+        case .sync:
+            return awaitSync(.learner(learner.id), into: &actions)
+        case .createSession(let timeout):
+            owners[forwarded.session] = learner.server
+            track(forwarded.session, timeout: timeout, at: now)
+        default: break
+        }
+        proposeChecked(
+            forwarded.request, session: forwarded.session, cxid: forwarded.cxid, identities: forwarded.identities,
+            from: learner.server, at: now, into: &actions)
+    }
+
+    /// A session's writes count only through the member that it last connected to.
+    private mutating func proposeChecked(
+        _ request: Request, session: SessionID, cxid: Int32, identities: [Identity], from server: ServerID,
+        at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        var refusal: KeeperError?
+        switch request {
+        case .createSession, .closeSession: break
+        default:
+            if !expiry.contains(session) {
+                refusal = .sessionExpired
+            } else if let owner = owners[session], owner != server {
+                refusal = .sessionMoved
+            } else {
+                owners[session] = server
+            }
+        }
+        propose(
+            request, session: session, cxid: cxid, identities: identities, refusal: refusal, at: now, into: &actions)
+    }
+
+    /// Leader: turns a write into a transaction, logs and broadcasts it. Even a refused one takes a zxid.
+    mutating func propose(
+        _ request: Request, session: SessionID, cxid: Int32, identities: [Identity], refusal: KeeperError? = nil,
+        at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        guard role == .leading, leader!.isServing else { return }
+        // ZOOKEEPER-1277: the counter must not run into the epoch; a new epoch starts it afresh.
+        guard !leader!.lastProposed.counterIsExhausted else {
+            return endRole("the epoch's zxids are used up", at: now, into: &actions)
+        }
+        let zxid = leader!.lastProposed.next
+        let entry: LogEntry
+        if let refusal {
+            entry = LogEntry(
+                session: session, cxid: cxid, zxid: zxid, time: wall(now), transaction: .error(refusal.rawValue))
+        } else {
+            entry = preparation.prepare(
+                request, session: session, cxid: cxid, identities: identities, zxid: zxid, time: wall(now), tree: tree)
+        }
+        leader!.lastProposed = zxid
+        if case .closeSession = request { expiry.remove(session) }
+        history.append(entry)
+        actions.append(.propose(entry, to: leader!.recipients))
+    }
+
+    // MARK: Commits
+
+    mutating func commitWhatAQuorumHas(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard leader!.isServing else { return }
+        let acknowledged = leader!.quorumAcknowledged(own: history.lastSynced, configuration)
+        guard acknowledged > history.lastCommitted, acknowledged <= leader!.lastProposed else { return }
+        while role == .leading, let entry = history.commitNext(upTo: acknowledged) {
+            actions.append(.commit(entry.zxid, to: leader!.recipients))
+            applyCommitted(entry, at: now, into: &actions)
+            if case .closeSession = entry.transaction { owners[entry.session] = nil }
+        }
+        guard role == .leading else { return }
+        answerSyncs(into: &actions)
+        finishHandOff(at: now, into: &actions)
+    }
+
+    /// Applies a committed transaction while clients are served: watches first, then the reply.
+    mutating func applyCommitted(
+        _ entry: LogEntry, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        changes.removeAll(keepingCapacity: true)
+        let result = tree.apply(entry, changes: &changes)
+        if role == .leading { preparation.applied(upTo: entry.zxid) }
+        compareDigest(entry, into: &actions)
+        if !changes.isEmpty {
+            let clients = clients
+            watches.trigger(changes, zxid: entry.zxid, identities: { clients[$0]?.identities ?? [] }) { connection, event in
+                actions.append(.watchEvent(connection, event))
+            }
+        }
+        answerWrite(entry, result, at: now, into: &actions)
+        considerSnapshot(into: &actions)
+    }
+
+    private func compareDigest(_ entry: LogEntry, into actions: inout ActionBuffer<KeeperAction>) {
+        guard let expected = entry.digest, expected.version == 2, expected.treeDigest != tree.digest else { return }
+        if let follower, entry.zxid <= follower.digestsCountAfter { return }
+        actions.append(
+            .note(.digestMismatch(zxid: entry.zxid, expected: expected.treeDigest, actual: tree.digest)))
+    }
+
+    /// The reply to the local connection that asked, if there is one; and the end of one whose session has ended.
+    private mutating func answerWrite(
+        _ entry: LogEntry, _ result: ApplyResult, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        guard let id = connectionBySession[entry.session] else { return }
+        if let next = clients[id]?.pending.first, case .write = next.kind, next.xid == entry.cxid {
+            _ = clients[id]!.pending.popFirst()
+            if case .createSession = next.request {
+                sessionOpened(id, into: &actions)
+            } else if result.error == .sessionMoved {
+                // No reply: the client lives elsewhere by now (reference/zookeeper.md, 1.2).
+                return close(id, into: &actions)
+            } else {
+                actions.append(
+                    .reply(
+                        id,
+                        Reply(
+                            xid: next.xid, zxid: entry.zxid, error: result.error,
+                            body: result.responseBody(for: next.request))))
+            }
+        }
+        if case .closeSession = entry.transaction { return close(id, into: &actions) }
+        drainPending(of: id, into: &actions)
+    }
+
+    private mutating func considerSnapshot(into actions: inout ActionBuffer<KeeperAction>) {
+        transactionsSinceSnapshot += 1
+        guard transactionsSinceSnapshot >= snapshotAfter, !snapshotInProgress else { return }
+        drawSnapshotThreshold()
+        snapshotInProgress = true
+        actions.append(.takeSnapshot(start: tree.lastProcessedZxid))
+    }
+
+    // MARK: sync
+
+    private mutating func submitSync(
+        _ path: NodePath, xid: Int32, from id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        clients[id]!.pending.append(Client.Pending(xid: xid, request: .sync(path: path), kind: .sync))
+        if role == .leading {
+            awaitSync(.client(id), into: &actions)
+        } else {
+            unansweredSyncs.append(id)
+            actions.append(
+                .sendToLeader(
+                    .request(
+                        ForwardedRequest(
+                            session: clients[id]!.session, cxid: xid, request: .sync(path: path),
+                            identities: clients[id]!.identities))))
+        }
+    }
+
+    /// Leader: the answer is due once everything proposed so far is committed.
+    private mutating func awaitSync(
+        _ origin: Leader.PendingSync.Origin, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        leader!.pendingSyncs.append(Leader.PendingSync(origin: origin, after: history.lastAppended))
+        answerSyncs(into: &actions)
+    }
+
+    private mutating func answerSyncs(into actions: inout ActionBuffer<KeeperAction>) {
+        while let next = leader!.pendingSyncs.first, next.after <= history.lastCommitted {
+            _ = leader!.pendingSyncs.popFirst()
+            switch next.origin {
+            case .client(let id): answerSync(on: id, into: &actions)
+            case .learner(let id): actions.append(.sendToLearner(id, .sync))
+            }
+        }
+    }
+
+    /// Follower: the leader has answered the oldest sync.
+    mutating func syncAnswered(into actions: inout ActionBuffer<KeeperAction>) {
+        if let id = unansweredSyncs.popFirst() { answerSync(on: id, into: &actions) }
+    }
+
+    /// A sync is first in line when its answer comes: whatever stood before it was proposed before it, and is applied.
+    private mutating func answerSync(on id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>) {
+        guard let next = clients[id]?.pending.first, case .sync = next.kind, case .sync(let path) = next.request else {
+            return
+        }
+        _ = clients[id]!.pending.popFirst()
+        actions.append(.reply(id, Reply(xid: next.xid, zxid: tree.lastProcessedZxid, body: .path(path))))
+        drainPending(of: id, into: &actions)
+    }
+}

@@ -1,0 +1,170 @@
+import EnsembleBase
+
+/// Connections and sessions: opening, resuming, keeping alive, expiring.
+extension KeeperMachine {
+    mutating func clientConnected(
+        _ id: ConnectionID, address: ByteString, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        guard isServing else { return actions.append(.closeClient(id)) }
+        clients[id] = Client(address: address)
+    }
+
+    mutating func clientDisconnected(_ id: ConnectionID) {
+        guard let client = clients.removeValue(forKey: id) else { return }
+        watches.remove(id)
+        if connectionBySession[client.session] == id { connectionBySession[client.session] = nil }
+    }
+
+    /// Ends a connection from this side.
+    mutating func close(_ id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>) {
+        guard clients[id] != nil else { return }
+        clientDisconnected(id)
+        actions.append(.closeClient(id))
+    }
+
+    mutating func received(
+        _ request: ConnectRequest, from id: ConnectionID, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        guard isServing, clients[id]?.phase == .connected else { return close(id, into: &actions) }
+        // A client must not see time go back: another member has shown it more than this one has.
+        guard request.lastZxidSeen <= servedZxid else {
+            actions.append(
+                .note(.clientRefused(reason: "it has seen \(request.lastZxidSeen), this member \(servedZxid)")))
+            return close(id, into: &actions)
+        }
+        clients[id]!.mirrorsReadOnly = request.readOnly
+        clients[id]!.timeout = max(
+            configuration.minSessionTimeout, min(request.timeout, configuration.maxSessionTimeout))
+        if request.sessionID == 0 {
+            open(id, at: now, into: &actions)
+        } else {
+            resume(request, on: id, at: now, into: &actions)
+        }
+    }
+
+    /// What this member may claim to have shown: at the start of an epoch its first history is complete everywhere
+    /// that serves (operators.md, E6).
+    var servedZxid: Zxid {
+        let epoch = leader?.epoch ?? follower?.epoch ?? 0
+        return configuration.standalone
+            ? tree.lastProcessedZxid : max(tree.lastProcessedZxid, Zxid(epoch: epoch, counter: 0))
+    }
+
+    private mutating func open(_ id: ConnectionID, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        if sessionIDs == nil {
+            sessionIDs = SessionIDs(server: configuration.serverID, startedAt: WallTime(milliseconds: wall(now)))
+        }
+        var session = sessionIDs!.make()
+        // A wall clock that was set back must not bring an id twice.
+        while tree.timeout(of: session) != nil { session = sessionIDs!.make() }
+        clients[id]!.session = session
+        clients[id]!.phase = .opening
+        connectionBySession[session] = id
+        submit(.createSession(timeout: clients[id]!.timeout), xid: 0, from: id, at: now, into: &actions)
+    }
+
+    private mutating func resume(
+        _ request: ConnectRequest, on id: ConnectionID, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        // The password is checked before anything is done to a connection that uses the session: Apache's order lets
+        // anyone cut a live client off (reference/zookeeper.md, 1.2).
+        guard SessionPassword.matches(request.password, session: request.sessionID) else {
+            return refuse(id, into: &actions)
+        }
+        clients[id]!.session = request.sessionID
+        clients[id]!.phase = .resuming
+        if role == .following {
+            actions.append(
+                .sendToLeader(.revalidate(session: request.sessionID, timeout: clients[id]!.timeout)))
+        } else if let timeout = tree.timeout(of: request.sessionID), expiry.contains(request.sessionID) {
+            clients[id]!.timeout = timeout
+            owners[request.sessionID] = configuration.serverID
+            touch(request.sessionID, timeout: timeout, at: now)
+            welcome(id, into: &actions)
+        } else {
+            refuse(id, into: &actions)
+        }
+    }
+
+    mutating func revalidated(
+        _ session: SessionID, _ valid: Bool, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        // Several connections may wait for the same session; the answers come in the order of the questions.
+        let waiting = clients.filter { $0.value.phase == .resuming && $0.value.session == session }.keys.min()
+        guard let id = waiting else { return }
+        guard valid else { return refuse(id, into: &actions) }
+        if let timeout = tree.timeout(of: session) { clients[id]!.timeout = timeout }
+        touch(session, timeout: clients[id]!.timeout, at: now)
+        welcome(id, into: &actions)
+    }
+
+    /// The session is this connection's from here on; an older local connection of it is closed.
+    private mutating func welcome(_ id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>) {
+        guard let client = clients[id] else { return }
+        if let older = connectionBySession[client.session], older != id { close(older, into: &actions) }
+        connectionBySession[client.session] = id
+        clients[id]!.phase = .established
+        actions.append(
+            .connectReply(
+                id,
+                ConnectResponse(
+                    timeout: client.timeout, sessionID: client.session,
+                    password: SessionPassword.make(for: client.session), readOnly: client.mirrorsReadOnly.map { _ in false })))
+    }
+
+    private mutating func refuse(_ id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>) {
+        actions.append(.connectReply(id, .refusal(readOnly: clients[id]?.mirrorsReadOnly.map { _ in false })))
+        close(id, into: &actions)
+    }
+
+    /// createSession has committed.
+    mutating func sessionOpened(_ id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>) {
+        guard clients[id]?.phase == .opening else { return }
+        welcome(id, into: &actions)
+    }
+
+    // MARK: Keeping alive
+
+    /// Leader: the session is alive from now on.
+    mutating func track(_ session: SessionID, timeout: Int32, at now: Instant) {
+        expiry.touch(session, timeout: .milliseconds(Int64(timeout)), at: now)
+    }
+
+    /// The leader moves the session's expiry; a follower notes it for the next ping. A session that has ended stays so.
+    mutating func touch(_ session: SessionID, timeout: Int32, at now: Instant) {
+        if role == .leading {
+            if expiry.contains(session) { track(session, timeout: timeout, at: now) }
+        } else {
+            touched.note(session, timeout: timeout)
+        }
+    }
+
+    /// Leader only: a session that nobody touched in time is closed by a transaction.
+    mutating func expireSessions(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        for session in expiry.expired(at: now) {
+            actions.append(.note(.sessionExpired(session)))
+            propose(.closeSession, session: session, cxid: 0, identities: [], at: now, into: &actions)
+        }
+    }
+}
+
+/// The sessions that a follower's clients have used since its last answer to a ping.
+struct TouchedSessions: Sendable {
+    private var order: [TouchedSession] = []
+    private var positions: [SessionID: Int] = [:]
+
+    mutating func note(_ session: SessionID, timeout: Int32) {
+        if positions[session] == nil {
+            positions[session] = order.count
+            order.append(TouchedSession(session: session, timeout: timeout))
+        }
+    }
+
+    mutating func drain() -> [TouchedSession] {
+        defer {
+            order.removeAll()
+            positions.removeAll(keepingCapacity: true)
+        }
+        return order
+    }
+}

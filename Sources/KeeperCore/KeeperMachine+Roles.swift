@@ -1,0 +1,156 @@
+import EnsembleBase
+
+/// From one role to the next: recovery, settling, election.
+extension KeeperMachine {
+    mutating func recovered(_ state: RecoveredState, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        tree = state.tree
+        tree.setConfiguration(configuration.configurationText)
+        history = History(recent: state.recent, last: tree.lastProcessedZxid, capacity: configuration.windowCount)
+        if role == .starting {
+            acceptedEpoch = state.acceptedEpoch
+            currentEpoch = state.currentEpoch
+            recovering = state.recovering
+            role = .settling
+        } else {
+            diskOperations -= 1
+            truncated(at: now, into: &actions)
+        }
+        settle(at: now, into: &actions)
+    }
+
+    /// Ends following or leading: clients and peers are let go; what the disk still does is awaited.
+    mutating func endRole(_ reason: String, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard role == .following || role == .leading else { return }
+        actions.append(.note(.roleEnded(reason: reason)))
+        for connection in clients.keys.sorted() { actions.append(.closeClient(connection)) }
+        clients = [:]
+        connectionBySession = [:]
+        watches = WatchTable()
+        owners = [:]
+        touched = TouchedSessions()
+        unansweredSyncs.removeAll()
+        if role == .leading { actions.append(.closeLearnerPort) } else { actions.append(.disconnectFromLeader) }
+        leader = nil
+        follower = nil
+        role = .settling
+        settle(at: now, into: &actions)
+    }
+
+    /// Leaves `settling` once the disk is at rest.
+    ///
+    /// S1 and ZOOKEEPER-2845: a member votes with what its log durably holds, and its tree is exactly that. So the
+    /// logged but uncommitted tail is synced and applied before the next election; a later TRUNC would rebuild the tree.
+    mutating func settle(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard role == .settling, diskOperations == 0, history.isSynced else { return }
+        while let entry = history.commitNext(upTo: history.lastAppended) { applyQuietly(entry) }
+        if configuration.standalone { return startStandalone(at: now, into: &actions) }
+        role = .looking
+        if recovering { actions.append(.note(.recoveringWaits)) }
+        // S2: a recovering member advertises zxid −1, which no peer counts.
+        let own = Vote(
+            leader: configuration.serverID, zxid: recovering ? .none : history.lastAppended,
+            peerEpoch: recovering ? -1 : currentEpoch)
+        let decision = election.start(own, at: now, into: &actions)
+        actions.append(.note(.looking(round: election.round)))
+        if let decision { decided(decision, at: now, into: &actions) }
+    }
+
+    /// Clients are served from here on.
+    mutating func beginServing() {
+        preparation.reset()
+        drawSnapshotThreshold()
+    }
+
+    /// Applies without telling anyone: no clients are served.
+    mutating func applyQuietly(_ entry: LogEntry) {
+        changes.removeAll(keepingCapacity: true)
+        _ = tree.apply(entry, changes: &changes)
+    }
+
+    mutating func received(
+        _ message: Notification, from sender: ServerID, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        switch role {
+        case .starting, .settling: return
+        case .looking:
+            // Only voters elect. Others are told what this member thinks.
+            guard configuration.isVoter(sender) else {
+                actions.append(.sendNotification(to: sender, election.notification))
+                return
+            }
+            if let decision = election.receive(message, from: sender, at: now, into: &actions) {
+                decided(decision, at: now, into: &actions)
+            }
+        case .following, .leading:
+            guard message.state == .looking else { return }
+            let state: PeerState = role == .leading ? .leading : .following
+            actions.append(
+                .sendNotification(
+                    to: sender,
+                    Notification(
+                        state: state, vote: currentVote, electionEpoch: election.round,
+                        config: configuration.configurationText)))
+        }
+    }
+
+    mutating func decided(_ decision: Election.Decision, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        election.stop()
+        currentVote = decision.vote
+        actions.append(.note(.elected(leader: decision.vote.leader, epoch: decision.vote.peerEpoch)))
+        if decision.vote.leader == configuration.serverID {
+            startLeading(at: now, into: &actions)
+        } else {
+            role = .following
+            follower = Follower(leader: decision.vote.leader, configuration: configuration, at: now)
+            actions.append(.connectToLeader(decision.vote.leader))
+        }
+    }
+
+    mutating func deadlineReached(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        switch role {
+        case .starting, .settling: break
+        case .looking:
+            if let decision = election.deadlineReached(at: now, into: &actions) {
+                decided(decision, at: now, into: &actions)
+            }
+        case .following:
+            if let deadline = follower?.deadline, now >= deadline {
+                endRole("the leader was silent for too long", at: now, into: &actions)
+            }
+        case .leading: leaderDeadlineReached(at: now, into: &actions)
+        }
+    }
+
+    // MARK: The disk's answers
+
+    mutating func logSynced(_ zxid: Zxid, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        history.synced(zxid)
+        switch role {
+        case .leading: commitWhatAQuorumHas(at: now, into: &actions)
+        case .following:
+            follower?.acknowledge(upTo: history.lastSynced, into: &actions)
+            establish(at: now, into: &actions)
+        case .starting, .looking: break
+        case .settling: settle(at: now, into: &actions)
+        }
+    }
+
+    mutating func epochsSaved(
+        accepted: Int64, current: Int64, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        diskOperations -= 1
+        acceptedEpoch = accepted
+        currentEpoch = current
+        switch role {
+        case .leading: leaderEpochSaved(at: now, into: &actions)
+        case .following: followerEpochSaved(at: now, into: &actions)
+        case .starting, .looking: break
+        case .settling: settle(at: now, into: &actions)
+        }
+    }
+
+    mutating func saveEpochs(accepted: Int64, current: Int64, into actions: inout ActionBuffer<KeeperAction>) {
+        diskOperations += 1
+        actions.append(.saveEpochs(accepted: accepted, current: current))
+    }
+}

@@ -1,0 +1,175 @@
+import EnsembleBase
+
+/// One member of an ensemble: election, synchronisation, broadcast, sessions and requests, as one state machine.
+///
+/// The host's loop: `recovered` first; then every event through `step`, its actions performed in order; `deadline`
+/// armed as one timer, answered by `deadlineReached`. Contract with the disk: `append`ed entries are durable in order
+/// and reported by `logSynced`; `saveEpochs`, `truncateLog`, `installSnapshot` and `clearRecoveringMark` are performed
+/// in order with respect to the log, and each is answered. A failed disk operation ends the process.
+///
+/// No clock, no I/O, no randomness but the seed, no iteration in hash order: the same events give the same actions.
+package struct KeeperMachine: Sendable {
+    enum Role: Hashable, Sendable {
+        /// Nothing is known of the disk. → settling.
+        case starting
+        /// A role has ended; the disk finishes what it was asked. → looking, or leading when standalone.
+        case settling
+        /// → following or leading by the election's decision.
+        case looking
+        /// → settling when the leader is lost.
+        case following
+        /// → settling when the quorum is lost.
+        case leading
+    }
+
+    let configuration: KeeperConfiguration
+    var random: SeededRandom
+    var role: Role = .starting
+    package internal(set) var tree = DataTree()
+    var history = History(recent: [], last: .zero, capacity: 1)
+    var acceptedEpoch: Int64 = 0
+    var currentEpoch: Int64 = 0
+    /// Rule S2: this member's history can't be trusted; it abstains until it has synced with a leader.
+    var recovering = false
+    /// Disk operations asked for and not yet answered, the log's own syncs apart.
+    var diskOperations = 0
+    /// The tree that `installSnapshot` is writing.
+    var installing: DataTree?
+
+    var election: Election
+    var leader: Leader?
+    var follower: Follower?
+    /// What notifications say while following or leading.
+    var currentVote = Vote(leader: -1, zxid: .none, peerEpoch: -1)
+
+    var clients: [ConnectionID: Client] = [:]
+    /// The connection that each local session uses.
+    var connectionBySession: [SessionID: ConnectionID] = [:]
+    var watches = WatchTable()
+    var preparation: RequestPreparation
+    var sessionIDs: SessionIDs?
+    /// Leader: when sessions expire, and through which member each one talks.
+    var expiry: ExpiryWheel
+    var owners: [SessionID: ServerID] = [:]
+    /// Follower: sessions touched since the last ping, in the order of their first touch.
+    var touched = TouchedSessions()
+
+    /// Follower: the connections whose `sync` the leader has not answered, oldest first.
+    var unansweredSyncs = FIFO<ConnectionID>()
+
+    /// Wall clock minus monotonic clock, milliseconds, by the last `clockRead`.
+    var wallOffset: Int64 = 0
+    var changes: [TreeChange] = []
+    var transactionsSinceSnapshot = 0
+    var snapshotAfter = 0
+    var snapshotInProgress = false
+
+    package init(configuration: KeeperConfiguration, seed: UInt64) {
+        self.configuration = configuration
+        random = SeededRandom(seed: seed)
+        election = Election(configuration: configuration)
+        preparation = RequestPreparation()
+        expiry = ExpiryWheel(tick: configuration.tickTime)
+        drawSnapshotThreshold()
+    }
+
+    package mutating func step(_ event: KeeperEvent, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        switch event {
+        case .requested(let connection, let xid, let request):
+            received(request, xid: xid, from: connection, at: now, into: &actions)
+        case .logSynced(let zxid):
+            logSynced(zxid, at: now, into: &actions)
+        case .leaderPacketReceived(let packet):
+            receivedFromLeader(packet, at: now, into: &actions)
+        case .learnerPacketReceived(let learner, let packet):
+            received(packet, from: learner, at: now, into: &actions)
+        case .deadlineReached:
+            deadlineReached(at: now, into: &actions)
+        case .clockRead(let wall):
+            wallOffset = wall.milliseconds - now.nanoseconds / 1_000_000
+        case .recovered(let state):
+            recovered(state, at: now, into: &actions)
+        case .clientConnected(let connection, let address):
+            clientConnected(connection, address: address, into: &actions)
+        case .connectRequested(let connection, let request):
+            received(request, from: connection, at: now, into: &actions)
+        case .authenticated(let connection, let xid, let identities):
+            authenticated(connection, xid: xid, identities, at: now, into: &actions)
+        case .clientDisconnected(let connection):
+            clientDisconnected(connection)
+        case .notificationReceived(let sender, let message):
+            received(message, from: sender, at: now, into: &actions)
+        case .learnerConnected(let learner):
+            learnerConnected(learner, at: now, into: &actions)
+        case .learnerDisconnected(let learner):
+            learnerDisconnected(learner, at: now, into: &actions)
+        case .leaderConnected(let server):
+            leaderConnected(server, at: now, into: &actions)
+        case .snapshotReceived(let received):
+            snapshotReceived(received, into: &actions)
+        case .leaderBytesReceived:
+            follower?.heard(at: now)
+        case .leaderDisconnected:
+            if role == .following { endRole("the connection to the leader ended", at: now, into: &actions) }
+        case .epochsSaved(let accepted, let current):
+            epochsSaved(accepted: accepted, current: current, at: now, into: &actions)
+        case .snapshotInstalled(let zxid):
+            snapshotInstalled(zxid, at: now, into: &actions)
+        case .snapshotSaved:
+            snapshotInProgress = false
+        case .recoveringMarkCleared:
+            recoveringMarkCleared(at: now, into: &actions)
+        case .handOffRequested:
+            handOffRequested(at: now, into: &actions)
+        }
+    }
+
+    /// When `deadlineReached` is due; nil while only events can bring progress.
+    package var deadline: Instant? {
+        switch role {
+        case .starting, .settling: nil
+        case .looking: election.deadline
+        case .following: follower?.deadline
+        case .leading: leader.map { min($0.nextPing, $0.isServing ? .distantFuture : $0.establishBy) }
+        }
+    }
+
+    package var status: KeeperStatus {
+        let shown: KeeperStatus.Role =
+            switch role {
+            case .starting, .settling: .starting
+            case .looking: .looking
+            case .following: .following
+            case .leading: configuration.standalone ? .standalone : .leading
+            }
+        let established = leader.map { $0.learners.count { $0.isEstablished && configuration.isVoter($0.server) } } ?? 0
+        return KeeperStatus(
+            role: shown, serving: isServing,
+            leader: role == .following ? follower?.leader : role == .leading ? configuration.serverID : nil,
+            acceptedEpoch: acceptedEpoch, currentEpoch: currentEpoch, lastProcessed: tree.lastProcessedZxid,
+            lastLogged: history.lastAppended, lastCommitted: history.lastCommitted, recovering: recovering,
+            learners: leader?.learners.count ?? 0, syncedFollowers: established,
+            pendingSyncs: leader?.pendingSyncs.count ?? 0, outstandingProposals: history.outstanding.count,
+            connections: clients.count, electionRound: election.round)
+    }
+
+    /// The watches, for the four-letter words.
+    package var watchTable: WatchTable { watches }
+
+    var isServing: Bool {
+        switch role {
+        case .following: follower?.isServing ?? false
+        case .leading: leader?.isServing ?? false
+        case .starting, .settling, .looking: false
+        }
+    }
+
+    /// Milliseconds of the wall clock at `now`.
+    func wall(_ now: Instant) -> Int64 { now.nanoseconds / 1_000_000 + wallOffset }
+
+    mutating func drawSnapshotThreshold() {
+        let half = max(configuration.snapCount / 2, 1)
+        snapshotAfter = half + Int.random(in: 0...half, using: &random)
+        transactionsSinceSnapshot = 0
+    }
+}
