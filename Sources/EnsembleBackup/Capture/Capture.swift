@@ -2,6 +2,7 @@ import EnsembleBase
 import Glibc
 import KeeperCodec
 import KeeperCore
+import KeeperStorage
 import NIOCore
 
 /// Takes a backup of one member's files, running or stopped: the newest whole snapshot that holds nothing

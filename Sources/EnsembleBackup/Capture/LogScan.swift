@@ -1,5 +1,6 @@
 import KeeperCodec
 import KeeperCore
+import KeeperStorage
 
 /// Walks a log file handed over in chunks of any size: the whole, checksummed entries up to a zxid, byte for byte, with
 /// the header before them and neither the uncommitted tail nor the preallocated zeros behind. Memory: one entry.
@@ -119,14 +120,6 @@ struct LogScan: ~Copyable {
     private mutating func end(_ ending: Ending) -> Bool {
         self.ending = ending
         return false
-    }
-}
-
-extension Zxid {
-    /// Whether a history may continue with this one after `previous`: the next number of the epoch, or the first of a
-    /// later epoch. Every number of an epoch is used, also by failed writes.
-    func follows(_ previous: Zxid) -> Bool {
-        epoch == previous.epoch ? rawValue == previous.rawValue + 1 : epoch > previous.epoch && counter == 1
     }
 }
 

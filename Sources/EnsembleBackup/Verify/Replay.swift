@@ -1,5 +1,6 @@
 import KeeperCodec
 import KeeperCore
+import KeeperStorage
 import NIOCore
 
 /// Rebuilds the tree from a backup's stored bytes, streamed: no scratch directory, one entry in memory beside the tree.
@@ -52,7 +53,7 @@ struct Replay {
     }
 
     private mutating func replay(_ object: BackupObject) throws(BackupError) {
-        var scan = LogScan(path: object.name, upTo: Zxid(rawValue: .max))
+        var scan = LogScan(path: archive.objectPath(object.storedSHA256), upTo: Zxid(rawValue: .max))
         try archive.read(object) { (bytes) throws(BackupError) in
             try advance(bytes.count, object)
             try scan.feed(bytes) { (_, payload) throws(BackupError) in
