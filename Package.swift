@@ -125,6 +125,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "SimulationTests", dependencies: ["EnsembleSim", "KeeperCore", "EnsembleBase"], swiftSettings: settings),
+        .testTarget(
+            name: "ensemblectlTests", dependencies: ["ensemblectl", "EnsembleControl", "EnsembleBase", argumentParser],
+            swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]
 )

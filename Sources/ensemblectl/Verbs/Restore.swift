@@ -1,0 +1,26 @@
+import ArgumentParser
+import EnsembleControl
+
+struct Restore: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Put the whole cluster back to a backup.",
+        discussion:
+            "Every write since the backup is lost to clients, and every member is down meanwhile. What the members have now is moved to quarantine, not removed.")
+
+    @Argument(help: "Id of the backup: see `ensemblectl backup list`.")
+    var backup: String
+
+    @Option(name: .long, help: ArgumentHelp("Name of the cluster, to show that you mean it.", valueName: "cluster"))
+    var confirm: String
+
+    @OptionGroup var waiting: WaitingOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func validate() throws { try checkBackupID(backup) }
+
+    func run() throws {
+        let client = try connection.client()
+        let body = try client.ask(.restore, RestoreRequest(backup: backup, confirm: confirm))
+        try waiting.follow(body, client, connection)
+    }
+}

@@ -1,0 +1,92 @@
+import ArgumentParser
+import EnsembleBase
+import EnsembleControl
+import Glibc
+
+/// Options of every verb that starts long work.
+struct WaitingOptions: ParsableArguments {
+    @Flag(name: .customLong("no-wait"), help: "Print the id of the operation and return at once.")
+    var noWait = false
+
+    @Option(name: .long, help: ArgumentHelp("Wait at most this long, such as 10m; the operation goes on.", valueName: "duration"))
+    var timeout: String?
+
+    func validate() throws {
+        if let timeout {
+            do throws(ScheduleError) { _ = try Duration.parsed(timeout) } catch {
+                throw ValidationError("--timeout: \(error.problem); \(error.remedy)")
+            }
+        }
+    }
+
+    /// Follows an accepted operation to its end. Progress goes to standard error: one line that is rewritten on a
+    /// terminal, one line per change of step elsewhere.
+    func follow(_ accepted: [UInt8], _ client: ControlClient, _ connection: ConnectionOptions) throws(CommandFailure) {
+        let id = try client.decode(AcceptedResponse.self, accepted).operation
+        guard !noWait else {
+            return StandardStream.output.write(connection.json ? String(decoding: accepted, as: UTF8.self) + "\n" : "\(id)\n")
+        }
+        let limit = timeout.flatMap { try? Duration.parsed($0) }
+        let start = wallClock()
+        var progress = ProgressLine(isTerminal: StandardStream.error.isTerminal)
+        while true {
+            let body = try client.ask(.operation(id))
+            let status = try client.decode(OperationStatus.self, body)
+            StandardStream.error.write(progress.update(status))
+            if status.state.isFinal {
+                if connection.json { StandardStream.output.write(String(decoding: body, as: UTF8.self) + "\n") }
+                return try Self.conclude(status, json: connection.json)
+            }
+            if let limit, wallClock() - start > limit {
+                StandardStream.error.write(progress.finish())
+                throw Self.outOfPatience(status)
+            }
+            usleep(250_000)
+        }
+    }
+
+    static func conclude(_ status: OperationStatus, json: Bool) throws(CommandFailure) {
+        if status.state == .failed {
+            if let error = status.error { throw CommandFailure(error) }
+            throw CommandFailure("\(status.kind) failed: \(status.message)", remedy: "see `ensemblectl events`")
+        }
+        guard !json else { return }
+        let result = status.backup.map { " \($0)" } ?? ""
+        StandardStream.output.write(printable("\(status.kind): done\(result)\(status.message.isEmpty ? "" : ", \(status.message)")") + "\n")
+    }
+
+    static func outOfPatience(_ status: OperationStatus) -> CommandFailure {
+        guard status.state == .held, let error = status.error else {
+            return CommandFailure(.held, "\(status.kind) is still at work (operation \(status.id))", remedy: "it goes on; see `ensemblectl status`")
+        }
+        return CommandFailure(
+            .held, "\(status.kind) is held: it waits for \(error.missingCondition ?? error.message)",
+            remedy: "it goes on by itself; see `ensemblectl status`")
+    }
+}
+
+/// Text that shows how an operation gets on.
+struct ProgressLine {
+    let isTerminal: Bool
+    private var last = ""
+
+    init(isTerminal: Bool) { self.isTerminal = isTerminal }
+
+    /// What to write for this status; empty when there is nothing new to say.
+    mutating func update(_ status: OperationStatus) -> String {
+        if isTerminal {
+            guard !status.state.isFinal else { return finish() }
+            let line = String(status.line.prefix(160))
+            last = line
+            return "\r\u{1B}[K\(line)"
+        }
+        let words = [status.kind, status.step, status.state == .held ? "held: waits for \(status.error?.missingCondition ?? "")" : ""]
+        let line = printable(words.filter { !$0.isEmpty }.joined(separator: "  "))
+        guard !status.state.isFinal, line != last else { return "" }
+        last = line
+        return line + "\n"
+    }
+
+    /// What to write before something else is printed.
+    func finish() -> String { isTerminal && !last.isEmpty ? "\r\u{1B}[K" : "" }
+}
