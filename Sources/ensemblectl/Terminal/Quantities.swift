@@ -29,7 +29,9 @@ func bytesText(_ bytes: Int64) -> String {
 
 /// `3m12s ago`, or `in 12s`, seen from `now`.
 func agoText(_ time: WallTime, now: WallTime) -> String {
-    let distance = now.milliseconds - time.milliseconds
+    // Times come from elsewhere: a century is far enough, and far from overflow.
+    let century: Int64 = 3_155_760_000_000
+    let distance = min(max(now.milliseconds &- time.milliseconds, -century), century)
     return distance >= 0 ? spanText(distance) + " ago" : "in " + spanText(-distance)
 }
 
