@@ -111,7 +111,7 @@ struct OutstandingChanges: Sendable {
     mutating func applied(upTo zxid: Zxid) {
         while let first = order.first, first.zxid <= zxid {
             _ = order.popFirst()
-            if let record = records[first.path], record.zxid <= zxid { records[first.path] = nil }
+            if let i = records.index(forKey: first.path), records.values[i].zxid <= zxid { records.remove(at: i) }
         }
         while let first = ephemeralOrder.first, first.zxid <= zxid {
             _ = ephemeralOrder.popFirst()

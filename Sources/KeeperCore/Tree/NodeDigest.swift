@@ -54,9 +54,9 @@ struct Checksum: Sendable {
 
     mutating func update(_ bytes: [UInt8]) {
         if bytes.isEmpty { return }
-        var crc = state
-        Checksum.tables.withUnsafeBufferPointer { t in
+        state = Checksum.tables.withUnsafeBufferPointer { t in
             bytes.withUnsafeBytes { raw in
+                var crc = state
                 var i = 0
                 while i + 8 <= raw.count {
                     crc = Checksum.step(crc, UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: i, as: UInt64.self)), t)
@@ -66,30 +66,35 @@ struct Checksum: Sendable {
                     crc = t[Int(UInt8(truncatingIfNeeded: crc) ^ raw[i])] ^ (crc >> 8)
                     i += 1
                 }
+                return crc
             }
         }
-        state = crc
     }
 
     /// The stat in the order of the digest (not of the file): big-endian, so each word is swapped.
     mutating func update(_ stat: StoredStat) {
-        var crc = state
-        Checksum.tables.withUnsafeBufferPointer { t in
-            func add(_ word: Int64) { crc = Checksum.step(crc, UInt64(bitPattern: word).byteSwapped, t) }
-            add(stat.czxid.rawValue)
-            add(stat.mzxid.rawValue)
-            add(stat.pzxid.rawValue)
-            add(stat.ctime)
-            add(stat.mtime)
-            add(Int64(stat.version) << 32 | Int64(UInt32(bitPattern: stat.cversion)))
-            add(Int64(stat.aversion) << 32 | Int64(UInt32(truncatingIfNeeded: stat.ephemeralOwner >> 32)))
+        let versions = Int64(stat.version) << 32 | Int64(UInt32(bitPattern: stat.cversion))
+        let aversionAndOwner = Int64(stat.aversion) << 32 | Int64(UInt32(truncatingIfNeeded: stat.ephemeralOwner >> 32))
+        state = Checksum.tables.withUnsafeBufferPointer { t in
+            var crc = Checksum.step(state, bigEndian: stat.czxid.rawValue, t)
+            crc = Checksum.step(crc, bigEndian: stat.mzxid.rawValue, t)
+            crc = Checksum.step(crc, bigEndian: stat.pzxid.rawValue, t)
+            crc = Checksum.step(crc, bigEndian: stat.ctime, t)
+            crc = Checksum.step(crc, bigEndian: stat.mtime, t)
+            crc = Checksum.step(crc, bigEndian: versions, t)
+            crc = Checksum.step(crc, bigEndian: aversionAndOwner, t)
             var rest = UInt32(truncatingIfNeeded: stat.ephemeralOwner).byteSwapped
             for _ in 0..<4 {
                 crc = t[Int(UInt8(truncatingIfNeeded: crc ^ rest))] ^ (crc >> 8)
                 rest >>= 8
             }
+            return crc
         }
-        state = crc
+    }
+
+    @inline(__always)
+    private static func step(_ crc: UInt32, bigEndian word: Int64, _ t: UnsafeBufferPointer<UInt32>) -> UInt32 {
+        step(crc, UInt64(bitPattern: word).byteSwapped, t)
     }
 
     @inline(__always)
