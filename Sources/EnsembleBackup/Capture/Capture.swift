@@ -200,7 +200,8 @@ private struct CaptureAttempt {
     /// The latest digest that the ensemble itself wrote.
     private func witness(_ snapshot: SnapshotDigest?, _ payload: [UInt8]?) throws(BackupError) -> BackupManifest.TreeDigest? {
         var witness: BackupManifest.TreeDigest?
-        if let snapshot, snapshot.version == 2, let value = snapshot.digest {
+        // Apache's server writes (0, 0) until it has applied a transaction.
+        if let snapshot, snapshot.zxid > .zero, snapshot.version == 2, let value = snapshot.digest {
             witness = .init(zxid: snapshot.zxid, value: HexadecimalDigest(value))
         }
         guard let payload else { return witness }
