@@ -39,7 +39,7 @@ package enum ServerExit: Int32, CaseIterable, Sendable {
 /// The last line of a failed server's standard error, for the daemon: `ensemble-server-exit cause=… status=… file="…"
 /// offset=… message="…"`. `file` and `offset` are there for damaged data only. Quotes, backslashes and control
 /// characters in values are escaped as `\"`, `\\` and `\xNN`.
-package struct ServerExitReport: Hashable, Sendable {
+package struct ServerExitReport: Error, Hashable, Sendable {
     package var exit: ServerExit
     package var message: String
     package var file: String?

@@ -25,7 +25,7 @@ package final class ClientConnection: ChannelInboundHandler {
     package let id: ConnectionID
     package let address: ByteString
     package let port: Int
-    package let opened: Instant
+    package let established: WallTime
     /// nil once the connection is closed.
     private var table: ClientTable?
     private var context: ChannelHandlerContext?
@@ -46,7 +46,7 @@ package final class ClientConnection: ChannelInboundHandler {
         self.address = address
         self.port = port
         self.table = table
-        opened = table.turn.now
+        established = table.wallTime
     }
 
     package var hasSession: Bool { state == .serving }
@@ -163,7 +163,7 @@ package final class ClientConnection: ChannelInboundHandler {
         output.writeFrame(reply)
         if let began = unanswered.popFirst() {
             table.outstanding -= 1
-            record.answered(reply, in: table.turn.now - began, table.statistics)
+            record.answered(reply, in: table.turn.now - began, at: table.wallTime, table.statistics)
         }
         scheduleFlush(table)
     }

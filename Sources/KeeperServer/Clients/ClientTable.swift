@@ -29,6 +29,8 @@ package final class ClientTable {
     package let statistics: ServerStatistics
     /// The answer to a four-letter word.
     package var answer: (FourLetterWord) -> [UInt8] = { Array($0.refusal.utf8) }
+    /// The wall clock's last reading, about a second old at most: for `cons`.
+    package var wallTime = WallTime(milliseconds: 0)
     /// Requests of all connections that have no reply yet.
     var outstanding = 0
 

@@ -74,6 +74,9 @@ package struct ConfigurationParser {
             }) {
                 error(property.line, "server.\(id) uses a port of server.\(other.id) on the same host \(member.host)")
             }
+            if member.role == .observer {
+                error(property.line, "server.\(id): observers are not built; make it a participant or leave it out")
+            }
             members.append(member)
         case .failure(let problem):
             error(property.line, "server.\(id): \(problem.message)")

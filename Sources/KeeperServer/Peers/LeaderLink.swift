@@ -93,8 +93,12 @@ final class LeaderLink {
             received: { [weak self] packet in
                 if let self, mine == generation { turn.raise(.leaderPacketReceived(packet)) }
             },
-            treeReceived: { [weak self] tree in
-                if let self, mine == generation { turn.raise(.snapshotReceived(tree)) }
+            treeEvents: { [weak self] event in
+                guard let self, mine == generation else { return }
+                switch event {
+                case .progressed: turn.raise(.leaderBytesReceived)
+                case .completed(let tree): turn.raise(.snapshotReceived(tree))
+                }
             },
             closed: { [weak self] in self?.ended(mine) })
     }

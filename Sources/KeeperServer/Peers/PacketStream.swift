@@ -12,28 +12,39 @@ package final class PacketStream: ChannelInboundHandler {
     /// snapshot is on its way.
     static let unsentLimit = 256 << 20
 
+    /// A slice of a snapshot stops growing here, in bytes.
+    private static let sliceSize = 128 << 10
+
+    /// What a learner hears of the tree behind a SNAP packet.
+    package enum TreeEvent {
+        /// Some of it has come.
+        case progressed
+        case completed(DataTree)
+    }
+
     private let turn: LoopTurn
     /// nil once closed; both ends of the conversation hang on the stream.
     private var received: ((QuorumPacket) -> Void)?
-    private var treeReceived: ((DataTree) -> Void)?
+    /// Set in a learner: the tree behind SNAP is its leader's to send.
+    private var treeEvents: ((TreeEvent) -> Void)?
     private var closed: (() -> Void)?
 
     private var context: ChannelHandlerContext?
     private var input = ByteBuffer()
     private var output = ByteBuffer()
     private var outputIsScheduled = false
-    private var receiver: SnapshotReceiver?
-    private var sender: SnapshotSender?
+    private var reader: TreeStreamReader?
+    private var snapshot: (encoder: TreeEncoder, tree: () -> DataTree)?
     /// Why the stream was closed from here; nil if the peer did it.
     package private(set) var fault: String?
 
     package init(
-        turn: LoopTurn, received: @escaping (QuorumPacket) -> Void, treeReceived: ((DataTree) -> Void)? = nil,
+        turn: LoopTurn, received: @escaping (QuorumPacket) -> Void, treeEvents: ((TreeEvent) -> Void)? = nil,
         closed: @escaping () -> Void
     ) {
         self.turn = turn
         self.received = received
-        self.treeReceived = treeReceived
+        self.treeEvents = treeEvents
         self.closed = closed
     }
 
@@ -69,11 +80,14 @@ package final class PacketStream: ChannelInboundHandler {
     }
 
     /// Whether something whole was there.
-    private func decodeOne() throws -> Bool {
-        if receiver != nil {
-            guard let tree = try receiver?.next(from: &input) else { return false }
-            receiver = nil
-            treeReceived?(tree)
+    private func decodeOne() throws(CodecError) -> Bool {
+        if reader != nil {
+            guard let tree = try reader?.feed(&input) else {
+                treeEvents?(.progressed)
+                return false
+            }
+            reader = nil
+            treeEvents?(.completed(tree))
             return true
         }
         guard let packet = try QuorumPacket.next(from: &input) else {
@@ -83,7 +97,7 @@ package final class PacketStream: ChannelInboundHandler {
             return false
         }
         // Before the event: what follows on the stream is no packet.
-        if case .snap(let zxid) = packet, treeReceived != nil { receiver = SnapshotReceiver(zxid: zxid) }
+        if case .snap(let zxid) = packet, treeEvents != nil { reader = TreeStreamReader(zxid: zxid) }
         received?(packet)
         return true
     }
@@ -109,7 +123,7 @@ package final class PacketStream: ChannelInboundHandler {
         guard context != nil else { return }
         output.write(QuorumPacket.snap(at: zxid))
         flush()
-        sender = SnapshotSender(tree: tree)
+        snapshot = (TreeEncoder(of: tree()), tree)
         continueSnapshot()
     }
 
@@ -125,7 +139,7 @@ package final class PacketStream: ChannelInboundHandler {
         guard output.readableBytes <= PacketStream.unsentLimit else {
             return close(because: "\(output.readableBytes) bytes wait behind a snapshot, more than \(PacketStream.unsentLimit)")
         }
-        guard sender == nil else { return }
+        guard snapshot == nil else { return }
         context.writeAndFlush(wrapOutboundOut(output), promise: nil)
         if output.capacity > 1 << 20 { output = ByteBuffer() } else { output.clear() }
         if !context.channel.isWritable { dropIfStuck(context) }
@@ -143,17 +157,26 @@ package final class PacketStream: ChannelInboundHandler {
         context.fireChannelWritabilityChanged()
     }
 
-    /// One slice of the snapshot per turn of the loop, and none while the peer's window is full.
+    /// One slice of the snapshot per turn of the loop, well under a millisecond of its time, and none while the peer's
+    /// window is full.
     private func continueSnapshot() {
-        guard let context, context.channel.isWritable, var slice = sender?.nextSlice() else { return }
-        if slice.isLast {
-            sender = nil
-            slice.bytes.writeBuffer(&output)
-            output = ByteBuffer()
+        guard let context, context.channel.isWritable, let tree = snapshot?.tree else { return }
+        var slice = ByteBuffer()
+        var isLast = false
+        while slice.readableBytes < PacketStream.sliceSize, !isLast, var next = snapshot?.encoder.next(from: tree(), nodeLimit: 64) {
+            if slice.readableBytes == 0 { slice = next } else { slice.writeBuffer(&next) }
+            isLast = snapshot?.encoder.isEnded ?? true
         }
-        context.writeAndFlush(wrapOutboundOut(slice.bytes), promise: nil)
-        guard !slice.isLast else { return }
-        turn.eventLoop.assumeIsolated().execute { [self] in continueSnapshot() }
+        guard isLast else {
+            context.writeAndFlush(wrapOutboundOut(slice), promise: nil)
+            return turn.eventLoop.assumeIsolated().execute { [self] in continueSnapshot() }
+        }
+        snapshot = nil
+        TreeStream.writeSignature(to: &slice)
+        // What was sent since waits in `output`.
+        slice.writeBuffer(&output)
+        output = ByteBuffer()
+        context.writeAndFlush(wrapOutboundOut(slice), promise: nil)
     }
 
     // MARK: end
@@ -165,14 +188,14 @@ package final class PacketStream: ChannelInboundHandler {
 
     package func close() {
         received = nil
-        sender = nil
+        snapshot = nil
         context?.close(promise: nil)
     }
 
     private func finish() {
         received = nil
-        treeReceived = nil
-        sender = nil
+        treeEvents = nil
+        snapshot = nil
         let closed = self.closed
         self.closed = nil
         closed?()

@@ -5,7 +5,8 @@ package final class ServerStatistics {
     package var packetsReceived: Int64 = 0
     package var packetsSent: Int64 = 0
     package var latency = LatencySummary()
-    package var fsync = LatencySummary()
+    /// From the end of a turn of the loop until what it appended is durable.
+    package var logSync = LatencySummary()
     package var snapshot = LatencySummary()
     package var proposals: Int64 = 0
     package var commits: Int64 = 0

@@ -1,0 +1,243 @@
+import EnsembleBase
+import KeeperCodec
+import KeeperCore
+import KeeperStorage
+import Logging
+import NIOCore
+import NIOPosix
+
+/// The loop's side of the files: asks, and turns answers into events. Nothing here blocks the loop. Loop-bound.
+final class Disk {
+    private let turn: LoopTurn
+    private let layout: DataLayout
+    private let configuration: ServerConfiguration
+    private let statistics: ServerStatistics
+    private let log: Logger
+    /// The end of the process: called once, with the reason.
+    private let fatal: (ServerExitReport) -> Void
+    /// One thread: epochs, truncation, installation, in the order asked.
+    private let thread = NIOThreadPool(numberOfThreads: 1)
+    /// Another one, so that an epoch never waits for a purge.
+    private let housekeeping = NIOThreadPool(numberOfThreads: 1)
+
+    /// nil before recovery, and while the directory is being rewritten.
+    private var writer: LogWriter?
+    private var lastAppended = Zxid.zero
+    private var hasAppended = false
+    /// What was submitted and is not durable yet: for the time it takes.
+    private var unsynced = FIFO<(Zxid, Instant)>()
+    private var snapshot: BackgroundSnapshot?
+
+    init(
+        turn: LoopTurn, configuration: ServerConfiguration, statistics: ServerStatistics, log: Logger,
+        fatal: @escaping (ServerExitReport) -> Void
+    ) {
+        self.turn = turn
+        self.configuration = configuration
+        self.statistics = statistics
+        self.log = log
+        self.fatal = fatal
+        layout = configuration.layout
+        thread.start()
+        housekeeping.start()
+    }
+
+    // MARK: start and end
+
+    /// Reads the directories; answered by `recovered`.
+    func recover() {
+        let recovery = Recovery(layout: layout, isStandalone: configuration.standalone)
+        let layout = layout
+        run { () throws(StorageError) in
+            try layout.create()
+            return try recovery.recover()
+        } then: { [self] state in
+            resume(with: state)
+        }
+    }
+
+    /// Makes everything appended durable, then ends the threads. `done` runs on the loop.
+    func close(_ done: @escaping () -> Void) {
+        snapshot?.abandon()
+        snapshot = nil
+        let writer = self.writer
+        self.writer = nil
+        run { () throws(StorageError) in writer?.close() } then: { _ in done() }
+    }
+
+    private func resume(with state: RecoveredState) {
+        guard startWriter(after: state.tree.lastProcessedZxid) else { return }
+        turn.raise(.recovered(state))
+    }
+
+    private func startWriter(after zxid: Zxid) -> Bool {
+        let loop = NIOLoopBound(self, eventLoop: turn.eventLoop)
+        let eventLoop = turn.eventLoop
+        do throws(StorageError) {
+            writer = try LogWriter(
+                directory: layout.logDirectory, lastZxid: zxid,
+                configuration: .init(preallocation: configuration.preallocation)
+            ) { outcome in
+                eventLoop.execute { loop.value.logged(outcome) }
+            }
+            return true
+        } catch {
+            fatal(ServerExitReport(error))
+            return false
+        }
+    }
+
+    // MARK: the log
+
+    func append(_ entry: LogEntry) {
+        guard let writer else {
+            return fatal(ServerExitReport(exit: .internalError, message: "entry \(entry.zxid) while the log is being rewritten"))
+        }
+        do throws(StorageError) {
+            try writer.append(entry)
+            lastAppended = entry.zxid
+            hasAppended = true
+        } catch {
+            fatal(ServerExitReport(exit: .internalError, message: "\(error)"))
+        }
+    }
+
+    /// Once per turn of the loop: what was appended in it shares a sync.
+    func submit() {
+        guard hasAppended else { return }
+        hasAppended = false
+        unsynced.append((lastAppended, turn.now))
+        writer?.submit()
+    }
+
+    private func logged(_ outcome: LogOutcome) {
+        switch outcome {
+        case .synced(let zxid):
+            let now = turn.now
+            while let (last, began) = unsynced.first, last <= zxid {
+                _ = unsynced.popFirst()
+                statistics.logSync.add(now - began)
+            }
+            turn.raise(.logSynced(zxid))
+        case .failed(let error):
+            // S1: never retried: after a failed fsync the kernel may have dropped the pages.
+            fatal(ServerExitReport(error))
+        }
+    }
+
+    // MARK: what the protocol orders
+
+    func saveEpochs(accepted: Int64, current: Int64) {
+        let files = EpochFiles(directory: layout.snapshotDirectory)
+        run { () throws(StorageError) in
+            try files.save(EpochFiles.Epochs(accepted: accepted, current: current))
+        } then: { [turn] in
+            turn.raise(.epochsSaved(accepted: accepted, current: current))
+        }
+    }
+
+    func clearRecoveringMark() {
+        let mark = RecoveringMark(directory: layout.snapshotDirectory)
+        run { () throws(StorageError) in try mark.clear() } then: { [turn] in turn.raise(.recoveringMarkCleared) }
+    }
+
+    func truncateLog(to zxid: Zxid) {
+        let recovery = Recovery(layout: layout, isStandalone: configuration.standalone)
+        rewrite { () throws(StorageError) in try recovery.truncateLog(to: zxid) } then: { [self] in resume(with: $0) }
+    }
+
+    func install(_ tree: DataTree) {
+        let recovery = Recovery(layout: layout, isStandalone: configuration.standalone)
+        let zxid = tree.lastProcessedZxid
+        rewrite { () throws(StorageError) in try recovery.install(tree) } then: { [self] in
+            if startWriter(after: zxid) { turn.raise(.snapshotInstalled(zxid)) }
+        }
+    }
+
+    /// Runs `body` when no writer touches the directories any more.
+    private func rewrite<Result: Sendable>(
+        _ body: @escaping @Sendable () throws(StorageError) -> Result, then: @escaping (Result) -> Void
+    ) {
+        let writer = self.writer
+        self.writer = nil
+        hasAppended = false
+        let unfinished = snapshot?.abandon()
+        if let snapshot { turn.raise(.snapshotSaved(snapshot.start)) }
+        snapshot = nil
+        run { () throws(StorageError) -> Result in
+            writer?.close()
+            unfinished?.join()
+            return try body()
+        } then: { result in then(result) }
+    }
+
+    // MARK: snapshots
+
+    /// `tree` gives the tree as it is at that moment.
+    func takeSnapshot(of tree: @escaping () -> DataTree) {
+        let began = turn.now
+        do throws(StorageError) {
+            snapshot = try BackgroundSnapshot(turn: turn, directory: layout.snapshotDirectory, tree: tree) { [self] zxid, outcome in
+                snapshotEnded(zxid, outcome, began)
+            }
+            writer?.roll()
+        } catch {
+            log.error("snapshot not begun: \(error)")
+            turn.raise(.snapshotSaved(tree().lastProcessedZxid))
+        }
+    }
+
+    private func snapshotEnded(_ zxid: Zxid, _ outcome: Result<NumberedFile, StorageError>, _ began: Instant) {
+        guard snapshot?.start == zxid else { return }
+        snapshot = nil
+        switch outcome {
+        case .success(let file):
+            statistics.snapshot.add(turn.now - began)
+            log.info("snapshot \(file.path) written")
+            purge()
+        case .failure(let error):
+            // Not fatal: the file never got its name, and the log holds every transaction. The next one is due after
+            // as many transactions again.
+            log.error("snapshot failed: \(error)")
+        }
+        turn.raise(.snapshotSaved(zxid))
+    }
+
+    private func purge() {
+        guard configuration.purgeInterval != nil else { return }
+        let layout = layout
+        let keep = configuration.snapRetainCount
+        let log = log
+        housekeeping.submit { state in
+            guard state == .active else { return }
+            do throws(StorageError) {
+                for path in try Purge.run(layout, keep: keep) { log.info("purged \(path)") }
+            } catch {
+                log.warning("purge stopped: \(error)")
+            }
+        }
+    }
+
+    // MARK: threads
+
+    /// Runs `body` on the disk thread and `then` on the loop; a failure ends the process.
+    private func run<Result: Sendable>(
+        _ body: @escaping @Sendable () throws(StorageError) -> Result, then: @escaping (Result) -> Void
+    ) {
+        let completion = NIOLoopBound((then: then, fatal: fatal), eventLoop: turn.eventLoop)
+        let eventLoop = turn.eventLoop
+        thread.submit { _ in
+            do throws(StorageError) {
+                let result = try body()
+                eventLoop.execute { completion.value.then(result) }
+            } catch {
+                let report = ServerExitReport(error)
+                eventLoop.execute { completion.value.fatal(report) }
+            }
+        }
+    }
+}
+
+extension ServerConfiguration {
+    package var layout: DataLayout { DataLayout(dataDir: dataDirectory, dataLogDir: logDirectory) }
+}

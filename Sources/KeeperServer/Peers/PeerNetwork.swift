@@ -1,0 +1,67 @@
+import EnsembleBase
+import KeeperCodec
+import KeeperCore
+import Logging
+import NIOCore
+import NIOPosix
+
+/// Where this member listens for its peers.
+struct PeerAddresses: Sendable {
+    var election: SocketAddress
+    var quorum: SocketAddress
+
+    /// Resolves this member's own name. Blocks: not for an event loop.
+    static func resolve(_ myself: MemberAddress, everywhere: Bool) throws -> PeerAddresses {
+        let host = everywhere ? "::" : myself.host
+        do {
+            return PeerAddresses(
+                election: try SocketAddress.makeAddressResolvingHost(host, port: myself.electionPort),
+                quorum: try SocketAddress.makeAddressResolvingHost(host, port: myself.quorumPort))
+        } catch where everywhere {
+            // A host without IPv6.
+            return PeerAddresses(
+                election: try SocketAddress(ipAddress: "0.0.0.0", port: myself.electionPort),
+                quorum: try SocketAddress(ipAddress: "0.0.0.0", port: myself.quorumPort))
+        }
+    }
+}
+
+/// A member's connections to the other members. Loop-bound.
+final class PeerNetwork {
+    let election: ElectionTransport
+    let learners: LearnerPort
+    let leader: LeaderLink
+    private let addresses: PeerAddresses
+
+    /// nil if the configuration has no line for this member.
+    init?(
+        turn: LoopTurn, group: MultiThreadedEventLoopGroup, configuration: ServerConfiguration, addresses: PeerAddresses,
+        seed: UInt64, log: Logger
+    ) {
+        guard let myself = configuration.myself else { return nil }
+        self.addresses = addresses
+        election = ElectionTransport(
+            turn: turn, group: group, myself: myself, others: configuration.members.filter { $0.id != myself.id }, seed: seed,
+            log: log)
+        learners = LearnerPort(turn: turn, group: group, address: addresses.quorum, log: log)
+        leader = LeaderLink(
+            turn: turn, group: group,
+            quorumAddresses: Dictionary(uniqueKeysWithValues: configuration.members.map { ($0.id, $0.quorum) }), log: log)
+    }
+
+    func listen() -> EventLoopFuture<Void> { election.listen(at: addresses.election) }
+
+    /// One packet to several learners, serialised once.
+    func send(_ packet: QuorumPacket, to ids: [LearnerID]) {
+        guard !ids.isEmpty else { return }
+        var bytes = ByteBuffer()
+        bytes.write(packet)
+        for id in ids { learners[id]?.send(encoded: bytes) }
+    }
+
+    func close() {
+        election.close()
+        learners.close()
+        leader.disconnect()
+    }
+}

@@ -1,0 +1,210 @@
+import EnsembleBase
+import KeeperCodec
+import KeeperCore
+import Logging
+import NIOCore
+import NIOPosix
+
+/// The machine's hands: one event loop that owns the machine, its timer, and everything that it acts upon. It decides
+/// nothing. Loop-bound.
+final class KeeperShell {
+    let turn: LoopTurn
+    let clients: ClientTable
+    let disk: Disk
+    /// nil in a standalone server.
+    let network: PeerNetwork?
+    private var machine: KeeperMachine
+    private let configuration: ServerConfiguration
+    private let statistics: ServerStatistics
+    private let log: Logger
+    private let started: Instant
+    private var leadingSince: Instant?
+
+    private var buffer = ActionBuffer<KeeperAction>()
+    private var spare: [KeeperAction] = []
+    private var timer: Scheduled<Void>?
+    private var timerDeadline = Instant.distantFuture
+    private var clock: Scheduled<Void>?
+    /// Nothing is stepped, sent or written any more.
+    private var isHalted = false
+    private let fatal: (ServerExitReport) -> Void
+    /// Set by `stop`: called as soon as this member leads no longer.
+    private var steppedDown: (() -> Void)?
+
+    init(
+        configuration: ServerConfiguration, addresses: PeerAddresses?, group: MultiThreadedEventLoopGroup, seed: UInt64,
+        log: Logger, fatal: @escaping (ServerExitReport) -> Void
+    ) {
+        self.configuration = configuration
+        self.log = log
+        self.fatal = fatal
+        let turn = LoopTurn(eventLoop: group.next())
+        self.turn = turn
+        started = turn.now
+        statistics = ServerStatistics()
+        clients = ClientTable(turn: turn, policy: configuration.clientPolicy, statistics: statistics)
+        machine = KeeperMachine(configuration: configuration.machineConfiguration, seed: seed)
+        disk = Disk(turn: turn, configuration: configuration, statistics: statistics, log: log, fatal: fatal)
+        network = addresses.flatMap {
+            PeerNetwork(turn: turn, group: group, configuration: configuration, addresses: $0, seed: seed, log: log)
+        }
+        turn.step = { [unowned self] event, now in step(event, at: now) }
+        turn.submit = { [unowned self] in disk.submit() }
+        clients.answer = { [unowned self] word in Array(view.answer(word).utf8) }
+    }
+
+    /// Reads the disk; the first event but for the clock is `recovered`.
+    func start() {
+        tick()
+        disk.recover()
+    }
+
+    /// Once a second.
+    private func tick() {
+        guard !isHalted else { return }
+        let wall = WallClock.now
+        clients.wallTime = wall
+        turn.raise(.clockRead(wall))
+        clients.closeOverdue(at: turn.now)
+        clock = turn.eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) { [unowned self] in tick() }
+    }
+
+    var status: KeeperStatus { machine.status }
+
+    /// The first part of an orderly stop: a leader hands over. `done` is called once, when this member doesn't lead, or
+    /// after `limit`. From then on it is silent in elections: its vote could make it the leader again.
+    func stop(within limit: TimeAmount, _ done: @escaping () -> Void) {
+        steppedDown = done
+        turn.raise(.handOffRequested)
+        leaveIfPossible()
+        turn.eventLoop.assumeIsolated().scheduleTask(in: limit) { [weak self] in self?.leave() }
+    }
+
+    private func leaveIfPossible() {
+        if steppedDown != nil, machine.status.role != .leading { leave() }
+    }
+
+    private func leave() {
+        guard let steppedDown else { return }
+        self.steppedDown = nil
+        halt()
+        steppedDown()
+    }
+
+    /// Ends all activity at once: for a failure that makes going on unsafe.
+    func halt() {
+        isHalted = true
+        clock?.cancel()
+        timer?.cancel()
+    }
+
+    // MARK: stepping
+
+    private func step(_ event: KeeperEvent, at now: Instant) {
+        guard !isHalted else { return }
+        machine.step(event, at: now, into: &buffer)
+        buffer.exchange(with: &spare)
+        for action in spare {
+            if isHalted { break }
+            perform(action)
+        }
+        spare.removeAll(keepingCapacity: true)
+        leaveIfPossible()
+        armTimer()
+    }
+
+    /// Re-armed only when the deadline moved earlier: one that moved later is noticed when the timer fires.
+    private func armTimer() {
+        guard !isHalted, let deadline = machine.deadline, deadline < timerDeadline else { return }
+        timer?.cancel()
+        timerDeadline = deadline
+        let at = NIODeadline.uptimeNanoseconds(UInt64(clamping: deadline.nanoseconds))
+        timer = turn.eventLoop.assumeIsolated().scheduleTask(deadline: at) { [unowned self] in timerFired() }
+    }
+
+    private func timerFired() {
+        timer = nil
+        timerDeadline = .distantFuture
+        guard !isHalted else { return }
+        if let deadline = machine.deadline, deadline <= turn.now {
+            turn.raise(.deadlineReached)
+        }
+        armTimer()
+    }
+
+    // MARK: acting
+
+    private func perform(_ action: KeeperAction) {
+        switch action {
+        case .reply(let id, let reply): clients[id]?.send(reply)
+        case .connectReply(let id, let response): clients[id]?.send(response)
+        case .watchEvent(let id, let event): clients[id]?.send(event)
+        case .closeClient(let id): clients[id]?.close()
+
+        case .append(let entry): disk.append(entry)
+        case .saveEpochs(let accepted, let current): disk.saveEpochs(accepted: accepted, current: current)
+        case .truncateLog(let zxid): disk.truncateLog(to: zxid)
+        case .installSnapshot(let tree): disk.install(tree)
+        case .takeSnapshot: disk.takeSnapshot { [unowned self] in machine.tree }
+        case .clearRecoveringMark: disk.clearRecoveringMark()
+
+        case .propose(let entry, let learners):
+            statistics.proposals += 1
+            // Serialised once: the same bytes go to the learners and to the log. The learners come first; their disks
+            // work while ours does.
+            var encoded = entry
+            encoded.encoded = entry.payload
+            network?.send(.proposal(encoded), to: learners)
+            disk.append(encoded)
+        case .commit(let zxid, let learners):
+            statistics.commits += 1
+            network?.send(.commit(zxid), to: learners)
+
+        case .sendNotification, .openLearnerPort, .closeLearnerPort, .sendToLearner, .sendSnapshot, .closeLearner,
+            .connectToLeader, .sendToLeader, .disconnectFromLeader:
+            performOnNetwork(action)
+
+        case .note(let note): say(note)
+        case .halt(let reason): fatal(ServerExitReport(exit: .internalError, message: reason))
+        }
+    }
+
+    private func performOnNetwork(_ action: KeeperAction) {
+        guard let network else { return }
+        switch action {
+        case .sendNotification(let server, let notification):
+            if steppedDown == nil { network.election.send(notification, to: server) }
+        case .openLearnerPort: network.learners.open()
+        case .closeLearnerPort: network.learners.close()
+        case .sendToLearner(let id, let packet): network.learners[id]?.send(packet)
+        case .sendSnapshot(let id, let zxid):
+            network.learners[id]?.send(snapshotAt: zxid) { [unowned self] in machine.tree }
+        case .closeLearner(let id): network.learners[id]?.close()
+        case .connectToLeader(let server):
+            let limit = configuration.tickTime * configuration.initLimit
+            network.leader.connect(to: server, within: .nanoseconds(limit.inNanoseconds))
+        case .sendToLeader(let packet): network.leader.send(packet)
+        case .disconnectFromLeader: network.leader.disconnect()
+        default: break
+        }
+    }
+
+    // MARK: telling
+
+    private func say(_ note: KeeperNote) {
+        switch note {
+        case .leading, .standalone: leadingSince = turn.now
+        case .looking, .roleEnded: leadingSince = nil
+        default: break
+        }
+        statistics.count(note)
+        log.log(level: note.level, "\(note.sentence)")
+    }
+
+    private var view: ServerView {
+        ServerView(
+            configuration: configuration, status: machine.status, tree: machine.tree, watches: machine.watchTable,
+            clients: clients, statistics: statistics, uptime: turn.now - started,
+            leaderUptime: leadingSince.map { turn.now - $0 }, descriptors: .current)
+    }
+}

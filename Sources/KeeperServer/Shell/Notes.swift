@@ -1,0 +1,44 @@
+import KeeperCore
+import Logging
+
+extension KeeperNote {
+    /// How the server's log says it.
+    var sentence: String {
+        switch self {
+        case .looking(let round): "looking for a leader, round \(round)"
+        case .elected(let leader, let epoch): "\(leader) was elected, its last epoch being \(epoch)"
+        case .following(let leader, let epoch): "following \(leader) in epoch \(epoch)"
+        case .leading(let epoch): "leading in epoch \(epoch)"
+        case .standalone: "serving alone"
+        case .roleEnded(let reason): "role ended: \(reason)"
+        case .learnerSynced(let server, let how): "\(server) is synchronised (\(how))"
+        case .learnerDropped(let server, let reason): "\(server) was dropped: \(reason)"
+        case .sessionExpired(let session): "session 0x\(String(UInt64(bitPattern: session), radix: 16)) expired"
+        case .digestMismatch(let zxid, let expected, let actual):
+            "the tree differs from the leader's at \(zxid): digest \(String(actual, radix: 16)) instead of \(String(expected, radix: 16))"
+        case .recoveringWaits: "recovering: neither voting nor acknowledging until synchronised with a leader (rule S2)"
+        case .recovered(let epoch): "recovered: synchronised with the leader of epoch \(epoch), voting again"
+        case .clientRefused(let reason): "client refused: \(reason)"
+        }
+    }
+
+    var level: Logger.Level {
+        switch self {
+        case .digestMismatch: .error
+        case .roleEnded, .learnerDropped, .recoveringWaits: .warning
+        case .sessionExpired, .clientRefused: .debug
+        case .looking, .elected, .following, .leading, .standalone, .learnerSynced, .recovered: .info
+        }
+    }
+}
+
+extension ServerStatistics {
+    func count(_ note: KeeperNote) {
+        switch note {
+        case .looking: elections += 1
+        case .learnerSynced(_, let how) where how == "SNAP": snapshotsSentToLearners += 1
+        case .learnerSynced: diffsSentToLearners += 1
+        default: break
+        }
+    }
+}

@@ -1,0 +1,165 @@
+import EnsembleBase
+import KeeperCore
+import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// A server from its start to its end: what the program, and tests, hold.
+package final class RunningServer: Sendable {
+    private let group: MultiThreadedEventLoopGroup
+    private let shell: NIOLoopBound<KeeperShell>
+    private let eventLoop: any EventLoop
+    private let configuration: ServerConfiguration
+    private let log: Logger
+    private let ended: @Sendable (ServerExitReport) -> Void
+    private let hasEnded = Mutex(false)
+    private let listener = Mutex<(any Channel)?>(nil)
+    private let isStopping = Mutex(false)
+
+    /// How long an orderly stop may take to hand leadership over.
+    private static let handOffLimit = TimeAmount.seconds(3)
+
+    /// Starts a server and returns at once. `ended` is called once, on any thread, when it has stopped or failed; after
+    /// a failure the process should end without touching the server again.
+    ///
+    /// - Throws: `ServerExitReport` if this member's own address can't be resolved.
+    package static func start(
+        _ configuration: ServerConfiguration, log: Logger, ended: @escaping @Sendable (ServerExitReport) -> Void
+    ) throws(ServerExitReport) -> RunningServer {
+        var addresses: PeerAddresses?
+        if !configuration.standalone, let myself = configuration.myself {
+            do {
+                addresses = try PeerAddresses.resolve(myself, everywhere: configuration.quorumListenOnAllAddresses)
+            } catch {
+                throw ServerExitReport(
+                    exit: .temporaryFailure, message: "cannot resolve this member's own name \(myself.host): \(error)")
+            }
+        }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let server = RunningServer(configuration, addresses, group, log, ended)
+        server.eventLoop.execute { server.shell.value.start() }
+        server.eventLoop.execute { server.openPorts() }
+        return server
+    }
+
+    private init(
+        _ configuration: ServerConfiguration, _ addresses: PeerAddresses?, _ group: MultiThreadedEventLoopGroup, _ log: Logger,
+        _ ended: @escaping @Sendable (ServerExitReport) -> Void
+    ) {
+        self.group = group
+        self.configuration = configuration
+        self.log = log
+        self.ended = ended
+        let loop = group.next()
+        eventLoop = loop
+        let box = FailureBox()
+        var random = SystemRandomNumberGenerator()
+        let seed = random.next()
+        do {
+            shell = try loop.submit {
+                NIOLoopBound(
+                    KeeperShell(configuration: configuration, addresses: addresses, group: group, seed: seed, log: log) {
+                        box.fail($0)
+                    }, eventLoop: loop)
+            }.wait()
+        } catch {
+            // The closure doesn't throw.
+            fatalError("\(error)")
+        }
+        box.arm { [weak self] report in self?.failed(report) }
+    }
+
+    private func openPorts() {
+        let shell = shell.value
+        let election = shell.network?.listen() ?? eventLoop.makeSucceededVoidFuture()
+        let table = NIOLoopBound(shell.clients, eventLoop: eventLoop)
+        let client = configuration.client
+        let backlog = configuration.clientBacklog
+        let group = group
+        election
+            .flatMap { [self] in
+                resolved(client).flatMap { ClientPort.open(at: $0, backlog: backlog, group: group, table: table.value) }
+            }
+            .whenComplete { [self] result in
+                switch result {
+                case .success(let channel):
+                    listener.withLock { $0 = channel }
+                    log.info("listening for clients at \(channel.localAddress?.description ?? client.description)")
+                case .failure(let error):
+                    failed(ServerExitReport(exit: .temporaryFailure, message: "cannot listen: \(error)"))
+                }
+            }
+    }
+
+    private func resolved(_ client: HostPort) -> EventLoopFuture<SocketAddress> {
+        eventLoop.makeCompletedFuture { try SocketAddress.makeAddressResolvingHost(client.host, port: client.port) }
+    }
+
+    /// The port that clients connect to; nil until it is open.
+    package var clientPort: Int? { listener.withLock { $0?.localAddress?.port } }
+
+    /// A moment's status.
+    package func status() throws -> KeeperStatus { try eventLoop.submit { [self] in shell.value.status }.wait() }
+
+    /// Asks a leader to step down in favour of the most advanced follower.
+    package func handOff() { eventLoop.execute { [self] in shell.value.turn.raise(.handOffRequested) } }
+
+    // MARK: end
+
+    /// Orderly: no further clients, a leader hands over, the log is flushed. Answered by `ended`.
+    package func stop() {
+        let isFirst = isStopping.withLock { stopping in
+            defer { stopping = true }
+            return !stopping
+        }
+        guard isFirst else { return }
+        eventLoop.execute { [self] in
+            log.info("stopping")
+            listener.withLock { $0 }?.close(promise: nil)
+            shell.value.stop(within: RunningServer.handOffLimit) { [self] in finish() }
+        }
+    }
+
+    /// The log is flushed while peers and clients are already told by their closing connections.
+    private func finish() {
+        let shell = shell.value
+        shell.clients.closeAll()
+        shell.network?.close()
+        shell.disk.close { [self] in end(ServerExitReport(exit: .orderly, message: "stopped")) }
+    }
+
+    private func failed(_ report: ServerExitReport) {
+        eventLoop.execute { [self] in shell.value.halt() }
+        end(report)
+    }
+
+    private func end(_ report: ServerExitReport) {
+        let isFirst = hasEnded.withLock { ended in
+            defer { ended = true }
+            return !ended
+        }
+        if isFirst { ended(report) }
+    }
+}
+
+/// Carries a failure from the shell, which is made first, to the server that owns it.
+private final class FailureBox: Sendable {
+    private let state = Mutex<(handler: (@Sendable (ServerExitReport) -> Void)?, early: ServerExitReport?)>((nil, nil))
+
+    func arm(_ handler: @escaping @Sendable (ServerExitReport) -> Void) {
+        let early = state.withLock { state in
+            state.handler = handler
+            return state.early
+        }
+        if let early { handler(early) }
+    }
+
+    func fail(_ report: ServerExitReport) {
+        let handler = state.withLock { state in
+            if state.handler == nil { state.early = report }
+            return state.handler
+        }
+        handler?(report)
+    }
+}
