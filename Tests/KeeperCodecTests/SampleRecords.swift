@@ -135,7 +135,7 @@ struct SampleRecords {
             .upToDate, .ack(zxid()), .commit(zxid()), .ping(zxid: zxid(), sessions: []),
             .ping(zxid: zxid(), sessions: several { TouchedSession(session: $0.int64(), timeout: $0.int32()) }),
             .revalidate(session: int64(), timeout: int32()), .revalidated(session: int64(), valid: bool()),
-            .sync(session: 0, cxid: 0),
+            .sync,
         ]
         let forwarded: [QuorumPacket] = requests.map { request in
             .request(
