@@ -35,3 +35,12 @@ static inline int clx_wexitstatus(int s) { return WEXITSTATUS(s); }
 static inline int clx_wifsignaled(int s) { return WIFSIGNALED(s); }
 static inline int clx_wtermsig(int s) { return WTERMSIG(s); }
 static inline int clx_open(const char *path, int flags, mode_t mode) { return open(path, flags | O_CLOEXEC, mode); }
+
+// prlimit(2) and pidfd_send_signal(2) for another process. <sys/resource.h> can't be included beside Glibc's module.
+static inline int clx_set_limit(pid_t pid, int resource, unsigned long long value) {
+    unsigned long long limit[2] = { value, value };
+    return (int)syscall(SYS_prlimit64, pid, resource, limit, 0);
+}
+static inline int clx_pidfd_send_signal(int descriptor, int number) {
+    return (int)syscall(SYS_pidfd_send_signal, descriptor, number, 0, 0);
+}

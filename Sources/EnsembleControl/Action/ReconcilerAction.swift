@@ -9,7 +9,8 @@ package enum ReconcilerAction: Sendable, Hashable {
     /// Look at the data directory; answered by `dataInspected`.
     case inspectData(MemberID)
     /// Write `zoo.cfg` and `myid` as the manifest has them now, and spawn; answered by `launched` or `launchFailed`.
-    case launch(MemberID, LaunchMode)
+    /// `identity` is written into a data directory that has none.
+    case launch(MemberID, LaunchMode, identity: String?)
     case terminate(MemberID)
     case kill(MemberID)
 
@@ -26,8 +27,6 @@ package enum ReconcilerAction: Sendable, Hashable {
     case releaseLock
     /// Commit a transaction; answered with its zxid.
     case writeBarrier(EffectToken)
-    /// Ask a leader to step down.
-    case handOff(MemberID, EffectToken)
     case capture(MemberID, CaptureMode, EffectToken)
     case verify(backup: String, EffectToken)
     /// Apply the retention policy (S6 is its own).

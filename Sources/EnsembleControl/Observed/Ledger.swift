@@ -5,6 +5,8 @@ import EnsembleBase
 /// ledger has lost votes.
 package struct Ledger: Sendable, Hashable, Codable {
     package var cluster: String
+    /// Made once per cluster: a backup of another cluster of that name isn't ours. Empty until the hands have made it.
+    package var clusterIdentity = ""
     /// By rising id.
     package private(set) var entries: [LedgerEntry] = []
     /// The highest epoch that any member was ever seen in. It only rises: a restore goes above it (S8).

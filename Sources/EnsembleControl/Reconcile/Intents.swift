@@ -87,10 +87,8 @@ package struct Operation: Sendable, Hashable, Codable {
 
 package struct RollingRestart: Sendable, Hashable, Codable {
     package enum Phase: Sendable, Hashable, Codable {
-        /// → handingOff, stopping, done
+        /// → stopping, done
         case choosing
-        /// → choosing, with the leader read again
-        case handingOff(MemberID)
         /// → joining
         case stopping(MemberID)
         /// → soaking
@@ -100,7 +98,7 @@ package struct RollingRestart: Sendable, Hashable, Codable {
 
         package var member: MemberID? {
             switch self {
-            case .choosing, .handingOff: nil
+            case .choosing: nil
             case .stopping(let id), .joining(let id), .soaking(let id): id
             }
         }
@@ -110,8 +108,6 @@ package struct RollingRestart: Sendable, Hashable, Codable {
     package var remaining: [MemberID]
     package var reason: String
     package var phase: Phase = .choosing
-    /// The leader that was asked to step down; it is not asked twice.
-    package var askedToStepDown: MemberID?
     /// For ensembles of one or two voters, which S4 could never restart.
     package var acceptOutage: Bool
 

@@ -19,8 +19,6 @@ package struct ReconcilePolicy: Sendable, Hashable {
     package var startTimeout: Duration
     /// How old an answer may be and still count as "now".
     package var freshness: Duration
-    /// How long one effect, such as a hand-off, may hold a step before it goes on without.
-    package var patience: Duration = .seconds(10)
     /// A proof that the lock is held is good for this long; less than any session timeout.
     package var lockProof: Duration = .seconds(2)
     package var retry: Duration = .seconds(1)

@@ -175,7 +175,7 @@ extension ReconcilerStateMachine {
             ledger.set(
                 LedgerEntry(
                     id: id, standing: .voter, zxid: contents.zxid, acceptedEpoch: contents.acceptedEpoch,
-                    identity: contents.identity))
+                    identity: contents.identity ?? newIdentity()))
             saveLedger(into: &actions)
             signal(id, .dataTrusted, at: now, into: &actions)
         case .bootstrap:
@@ -183,8 +183,9 @@ extension ReconcilerStateMachine {
                 // Written for all members at once, before the first is launched: from here on an empty directory of
                 // a member that has voted is a loss, whenever the daemon dies.
                 for member in policy.members {
+                    let identity = newIdentity()
                     ledger.set(
-                        LedgerEntry(id: member, standing: .bootstrapping, zxid: 0, acceptedEpoch: 0, identity: nil))
+                        LedgerEntry(id: member, standing: .bootstrapping, zxid: 0, acceptedEpoch: 0, identity: identity))
                 }
                 saveLedger(into: &actions)
             }

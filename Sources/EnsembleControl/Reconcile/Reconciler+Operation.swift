@@ -3,7 +3,9 @@ import EnsembleBase
 /// Multi-step operations: what all of them share.
 extension ReconcilerStateMachine {
     mutating func advanceOperation(at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
-        guard termination == nil, let operation = intents.operation else { return }
+        guard termination == nil else { return }
+        if intents.operation == nil { rollOutdated(at: now, into: &actions) }
+        guard let operation = intents.operation else { return }
         if clock.phaseSince == nil { clock.phaseSince = now }
         switch operation.kind {
         case .rolling(let rolling): advance(rolling, of: operation, at: now, into: &actions)
@@ -11,6 +13,23 @@ extension ReconcilerStateMachine {
         case .coldBackup(let cold): advance(cold, of: operation, at: now, into: &actions)
         case .restore(let restore): advance(restore, of: operation, at: now, into: &actions)
         }
+    }
+
+    /// Members that run with other settings than the manifest has now (a reload, or a daemon that was started with a
+    /// changed manifest) are restarted one at a time, by the same plan and gates as for a person.
+    private mutating func rollOutdated(at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
+        let outdated = policy.members.filter { isOutdated($0) }
+        guard !outdated.isEmpty, intents.reseed == nil, observed.hasQuorum(at: now) else { return }
+        roll(outdated, "the manifest changed their settings", id: "roll-" + newIdentity().prefix(12), at: now, into: &actions)
+    }
+
+    /// Whether the member's process was started with other settings than the manifest declares now.
+    package func isOutdated(_ id: MemberID) -> Bool {
+        guard supervisor(id)?.state == .running,
+            let own = running.first(where: { $0.id == id })?.fingerprint,
+            let wanted = fingerprints.first(where: { $0.member == id })?.fingerprint
+        else { return false }
+        return own != wanted
     }
 
     mutating func begin(_ operation: Operation, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
@@ -75,10 +94,9 @@ extension ReconcilerStateMachine {
         guard token == clock.operationEffect, let operation = intents.operation else { return }
         clock.operationEffect = nil
         switch operation.kind {
-        case .rolling(let rolling): effectFinished(rolling, of: operation, at: now, into: &actions)
         case .coldBackup(let cold): effectFinished(cold, outcome, of: operation, at: now, into: &actions)
         case .restore(let restore): effectFinished(restore, outcome, of: operation, at: now, into: &actions)
-        case .stopMember: break
+        case .stopMember, .rolling: break
         }
     }
 

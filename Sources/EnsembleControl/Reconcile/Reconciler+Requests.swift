@@ -82,3 +82,18 @@ extension ReconcilerStateMachine {
         ControlError(.busy, "\(what) is under way", remedy: "wait for it: ensemblectl status shows what it does")
     }
 }
+
+/// What status views ask.
+extension ReconcilerStateMachine {
+    /// The request that a running live capture answers.
+    package var captureOperation: String? { capture?.operation }
+    package func launchedAt(_ id: MemberID) -> Instant? { running.first { $0.id == id }?.launchedAt }
+}
+
+extension Operation {
+    /// Members done, of all; nil where members don't count.
+    package var progress: (done: Int64, total: Int64)? {
+        guard case .rolling(let rolling) = kind else { return nil }
+        return (Int64(rolling.members.count - rolling.remaining.count), Int64(rolling.members.count))
+    }
+}

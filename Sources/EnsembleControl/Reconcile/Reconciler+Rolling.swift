@@ -9,7 +9,6 @@ extension ReconcilerStateMachine {
     ) {
         switch rolling.phase {
         case .choosing: choose(rolling, of: operation, at: now, into: &actions)
-        case .handingOff(let id): awaitHandOff(rolling, id, of: operation, at: now, into: &actions)
         case .stopping(let id):
             guard supervisor(id)?.state.mayHaveProcess == false else { return }
             enter(rolling, .joining(id), of: operation, at: now, into: &actions)
@@ -42,35 +41,8 @@ extension ReconcilerStateMachine {
         if let reason = objection(toDisrupting: id, acceptOutage: rolling.acceptOutage, at: now, into: &actions) {
             return hold(operation.title, member: id, reason)
         }
-        if choice.isLeader, policy.voters.count > 2, rolling.askedToStepDown != id {
-            var next = rolling
-            next.askedToStepDown = id
-            enter(next, .handingOff(id), of: operation, at: now, into: &actions)
-            let token = token()
-            clock.operationEffect = token
-            actions.append(.handOff(id, token))
-            return
-        }
         actions.append(.note(Note(.information, .operationStep, member: id, "restarted now: \(choice.reason)")))
         enter(rolling, .stopping(id), of: operation, at: now, into: &actions)
-    }
-
-    /// A hand-off is an offer: where the engine has none, or it doesn't take, the leader is restarted as it is.
-    private mutating func awaitHandOff(
-        _ rolling: RollingRestart, _ id: MemberID, of operation: Operation, at now: Instant,
-        into actions: inout ActionBuffer<ReconcilerAction>
-    ) {
-        let waited = clock.phaseSince.map { now - $0 } ?? .zero
-        guard clock.operationEffect == nil && waited >= .milliseconds(1) || waited >= policy.patience else { return }
-        enter(rolling, .choosing, of: operation, at: now, into: &actions)
-    }
-
-    mutating func effectFinished(
-        _ rolling: RollingRestart, of operation: Operation, at now: Instant,
-        into actions: inout ActionBuffer<ReconcilerAction>
-    ) {
-        guard case .handingOff = rolling.phase else { return }
-        enter(rolling, .choosing, of: operation, at: now, into: &actions)
     }
 
     private mutating func soak(
@@ -99,12 +71,6 @@ extension ReconcilerStateMachine {
             var held = index == 0 ? gate.objection(toDisrupting: choice.member, acceptOutage: outage) : nil
             if index == 0, let reseed = intents.reseed { held = .reseedRunning(reseed.member) }
             if index == 0, let operation = intents.operation { held = .operationRunning(operation.title) }
-            if choice.isLeader, !outage {
-                steps.append(
-                    PlanStep(
-                        member: choice.member, action: "ask member \(choice.member) to hand the lead over",
-                        reason: "an election with a waiting successor is shorter"))
-            }
             steps.append(
                 PlanStep(
                     member: choice.member, action: "restart member \(choice.member)", reason: choice.reason,

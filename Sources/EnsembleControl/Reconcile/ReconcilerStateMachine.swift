@@ -31,6 +31,7 @@ package struct ReconcilerStateMachine: Sendable {
     var tokens: EffectToken = 0
     var savedLedgerAt: Instant?
     var isFinished = false
+    var random: SeededRandom
 
     package struct Held: Sendable, Hashable {
         package var what: String
@@ -79,6 +80,16 @@ package struct ReconcilerStateMachine: Sendable {
             MemberSupervisor(id: $0, policy: policy.restart, stopTimeout: policy.stopTimeout, seed: random.next())
         }
         running = policy.members.map { MemberRun(id: $0) }
+        self.random = random
+    }
+
+    /// The name of a new data directory.
+    mutating func newIdentity() -> String {
+        let (high, low) = (random.next(), random.next())
+        return [high, low].map { number in
+            let digits = String(number, radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }.joined()
     }
 
     package mutating func step(
@@ -153,7 +164,7 @@ package struct ReconcilerStateMachine: Sendable {
         case .recovering: mode = .recovering
         case .voter, nil: mode = .existing
         }
-        actions.append(.launch(id, mode))
+        actions.append(.launch(id, mode, identity: ledger[id]?.identity))
     }
 }
 

@@ -1,0 +1,174 @@
+import EnsembleBackup
+import EnsembleBase
+import EnsembleControl
+import FoundationEssentials
+import NIOPosix
+
+/// What the control API answers, apart from HTTP: reads are taken from the shell's view, changes are asked of the core.
+package struct ControlService: Sendable {
+    package let shell: ReconcilerShell
+    package let version: String
+
+    package init(shell: ReconcilerShell, version: String) {
+        self.shell = shell
+        self.version = version
+    }
+
+    /// - Parameter mayChange: whether the caller has the right to change anything.
+    package func respond(method: String, target: String, body: [UInt8], mayChange: Bool) async -> (Int, [UInt8]) {
+        do {
+            let route = try ControlRoute.match(method: method, target: target)
+            guard !route.changes || mayChange else {
+                throw ControlError(
+                    .denied, "this user may read and not change",
+                    remedy: "run as root or as the daemon's user, or join the group that owns the socket")
+            }
+            return try await respond(route, body)
+        } catch let error as ControlError {
+            return (error.httpStatus, encode(error))
+        } catch {
+            let failure = ControlError(.failed, "\(error)", remedy: "see the daemon's journal")
+            return (failure.httpStatus, encode(failure))
+        }
+    }
+
+    private func respond(_ route: ControlRoute, _ body: [UInt8]) async throws -> (Int, [UInt8]) {
+        switch route {
+        case .status: return (200, encode(try await status()))
+        case .events(let after, let limit): return (200, encode(shell.events.after(after, limit: limit)))
+        case .plan: return (200, encode(plan()))
+        case .backups: return (200, encode(try await backups()))
+        case .operation(let id): return (200, encode(try operation(id)))
+        case .member(let id, let verb): return try await accepted(request(id, verb))
+        case .restartRolling:
+            let wanted = try decode(RestartRollingRequest.self, body)
+            if wanted.dryRun { return (200, encode(plan())) }
+            return try await accepted(.restartRolling(reason: "asked for by a person"))
+        case .createBackup:
+            let wanted = try decode(CreateBackupRequest.self, body)
+            let mode = wanted.mode ?? shell.runner.cluster.manifest.backups?.mode ?? .live
+            return try await accepted(.backup(mode, member: wanted.member))
+        case .verifyBackup(let id): return (202, encode(try await verify(id)))
+        case .pruneBackups: return (200, encode(try await prune(decode(PruneBackupsRequest.self, body))))
+        case .restore: return try await restore(decode(RestoreRequest.self, body))
+        }
+    }
+
+    private func request(_ id: Int, _ verb: ControlRoute.MemberVerb) -> OperatorRequest {
+        switch verb {
+        case .start: .start(id)
+        case .stop: .stop(id)
+        case .restart: .restart(id)
+        case .reseed: .reseed(id)
+        }
+    }
+
+    private func accepted(_ request: OperatorRequest) async throws -> (Int, [UInt8]) {
+        let (id, answer) = await shell.ask(request)
+        switch answer {
+        case .accepted: return (202, encode(AcceptedResponse(operation: id)))
+        case .refused(let error): throw error
+        }
+    }
+
+    private func restore(_ wanted: RestoreRequest) async throws -> (Int, [UInt8]) {
+        let cluster = shell.runner.cluster
+        guard wanted.confirm == cluster.manifest.cluster else {
+            throw ControlError(
+                .badRequest, "a restore replaces the data of the whole cluster and was not confirmed",
+                remedy: "confirm it by the cluster's name, \(cluster.manifest.cluster)")
+        }
+        let found = try await shell.runner.files.runIfActive { try cluster.backups.list() }
+        guard let backup = found.first(where: { $0.id.description == wanted.backup }),
+            let reference = cluster.backups.reference(backup)
+        else {
+            throw ControlError(.notFound, "there is no readable backup \(wanted.backup)", remedy: "see ensemblectl backup list")
+        }
+        // S7
+        guard backup.verified != nil else {
+            throw ControlError(
+                .refused, "backup \(wanted.backup) is not verified", remedy: "verify it first: ensemblectl backup verify")
+        }
+        return try await accepted(.restore(reference))
+    }
+
+    // MARK: Backups
+
+    private func backups() async throws -> BackupsResponse {
+        let cluster = shell.runner.cluster
+        let found = try await shell.runner.files.runIfActive { try cluster.backups.list() }
+        return BackupsResponse(
+            archive: cluster.backups.archivePath, backups: found.reversed().compactMap { BackupViews.describe($0) })
+    }
+
+    private func verify(_ id: String) async throws -> OperationStatus {
+        let runner = shell.runner
+        let (backups, now) = (runner.cluster.backups, shell.clock.wall())
+        do {
+            try await runner.files.runIfActive { try backups.verify(id, now: now) }
+        } catch let error as BackupError {
+            throw ControlError(.failed, error.description, remedy: "use another backup")
+        }
+        await runner.refreshBackups()
+        return OperationStatus(
+            id: "verify-\(id)", kind: "verification", state: .succeeded, message: "backup \(id) is verified",
+            startedAt: now, finishedAt: shell.clock.wall(), backup: id)
+    }
+
+    private func prune(_ wanted: PruneBackupsRequest) async throws -> PruneBackupsResponse {
+        let (backups, now) = (shell.runner.cluster.backups, shell.clock.wall())
+        guard let report = try await shell.runner.files.runIfActive({ try backups.prune(now: now, dryRun: wanted.dryRun) })
+        else {
+            throw ControlError(.refused, "the manifest declares no backups, so no retention", remedy: "declare backups")
+        }
+        await shell.runner.refreshBackups()
+        func verdicts(_ kept: Bool) -> [PruneBackupsResponse.Verdict] {
+            report.decisions.filter { $0.isKept == kept }.map {
+                PruneBackupsResponse.Verdict(id: $0.id.description, reason: "\($0.reason)")
+            }
+        }
+        return PruneBackupsResponse(
+            removed: verdicts(false), kept: verdicts(true), freed: report.bytesFreed, dryRun: wanted.dryRun)
+    }
+
+    // MARK: Views
+
+    private func status() async throws -> StatusResponse {
+        let cluster = shell.runner.cluster
+        let found = (try? await shell.runner.files.runIfActive { try cluster.backups.list() }) ?? []
+        return StatusViews(shell: shell, version: version).status(backups: found)
+    }
+
+    private func plan() -> PlanResponse {
+        let (view, now) = (shell.view, shell.clock.now())
+        let plan = view.machine.planOfRollingRestart(view.machine.policy.members, reason: "dry run", at: now)
+        let steps = plan.steps.map {
+            PlanResponse.Step(
+                action: $0.action, member: $0.member, reason: $0.reason, heldBack: $0.heldBack?.description,
+                done: $0.progress == .done)
+        }
+        return PlanResponse(steps: steps, held: StatusViews(shell: shell, version: version).held(view))
+    }
+
+    private func operation(_ id: String) throws -> OperationStatus {
+        guard let status = StatusViews(shell: shell, version: version).operation(id) else {
+            throw ControlError(.notFound, "no operation \(id) is known", remedy: "the daemon remembers the last 64")
+        }
+        return status
+    }
+
+    private func encode(_ value: some Encodable) -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        guard let data = try? encoder.encode(value) else { return Array("{}".utf8) }
+        return Array(data)
+    }
+
+    private func decode<Value: Decodable>(_ type: Value.Type, _ body: [UInt8]) throws -> Value {
+        do {
+            return try JSONDecoder().decode(type, from: Data(body))
+        } catch {
+            throw ControlError(.badRequest, "the body can't be read: \(error)", remedy: "send JSON as the API describes it")
+        }
+    }
+}

@@ -1,0 +1,145 @@
+import EnsembleBackup
+import EnsembleBase
+import EnsembleControl
+import KeeperCore
+
+/// The core's state as the API shows it.
+struct StatusViews {
+    let shell: ReconcilerShell
+    let version: String
+
+    func status(backups: [ArchivedBackup]) -> StatusResponse {
+        let (view, now, cluster) = (shell.view, shell.clock.now(), shell.runner.cluster)
+        let observed = view.machine.observed
+        let leader = observed.leader(at: now)
+        let epoch = leader.flatMap { observed.freshAnswer(of: $0, at: now).map { $0.zxid >> 32 } }
+        return StatusResponse(
+            cluster: cluster.manifest.cluster, engine: cluster.manifest.engine, version: version,
+            generation: view.generation, fingerprint: cluster.manifest.fingerprint(on: cluster.layout).description,
+            observedAt: shell.clock.wall(), summary: StatusLine.text(view.machine, at: now),
+            quorum: QuorumView(
+                voters: observed.voters.count, needed: observed.quorum,
+                participating: observed.certainParticipants(at: now), leader: leader, epoch: epoch),
+            held: held(view), members: cluster.members.map { member($0, view, at: now) },
+            backups: summary(backups, view), operation: view.machine.intents.operation.flatMap { operation($0.id) })
+    }
+
+    func held(_ view: ReconcilerShell.View) -> [Hold] {
+        var seen: [Hold] = []
+        for (held, since) in view.holdTimes {
+            let hold = Hold(what: held.what, missingCondition: held.reason.description, since: since)
+            if !seen.contains(where: { $0.what == hold.what }) { seen.append(hold) }
+        }
+        return seen
+    }
+
+    func operation(_ id: String) -> OperationStatus? {
+        let view = shell.view
+        let times = view.operationTimes[id]
+        if let operation = view.machine.intents.operation, operation.id == id {
+            let hold = view.machine.holds.first { $0.what == operation.title }
+            let error = hold.map {
+                ControlError(
+                    .held, "\($0.what) waits", remedy: "it goes on by itself when the condition holds",
+                    missingCondition: $0.reason.description)
+            }
+            return OperationStatus(
+                id: id, kind: operation.title, state: hold == nil ? .running : .held,
+                step: hold?.reason.description ?? operation.title, done: operation.progress?.done,
+                total: operation.progress?.total, unit: .members, message: StatusLine.text(view.machine, at: shell.clock.now()),
+                startedAt: times?.started, error: error)
+        }
+        if let outcome = view.machine.outcomes.last(where: { $0.id == id }) {
+            let error = outcome.failure.map { ControlError(.failed, $0, remedy: "see ensemblectl events") }
+            return OperationStatus(
+                id: id, kind: outcome.title, state: outcome.failure == nil ? .succeeded : .failed,
+                message: outcome.failure ?? "\(outcome.title): done", startedAt: times?.started,
+                finishedAt: times?.finished, error: error, backup: outcome.backup)
+        }
+        guard view.machine.captureOperation == id else { return nil }
+        return OperationStatus(id: id, kind: "backup", state: .running, step: "copying and verifying")
+    }
+
+    private func summary(_ backups: [ArchivedBackup], _ view: ReconcilerShell.View) -> BackupSummary {
+        var summary = BackupSummary()
+        summary.count = backups.count
+        summary.last = backups.last.flatMap(BackupViews.describe)
+        summary.lastVerified = backups.last { $0.verified != nil }.flatMap(BackupViews.describe)
+        summary.nextAt = view.nextBackup
+        summary.lastFailure = view.machine.observed.backups.lastFailure
+        return summary
+    }
+
+    private func member(_ rendered: RenderedMember, _ view: ReconcilerShell.View, at now: Instant) -> MemberStatus {
+        let machine = view.machine
+        let id = rendered.id
+        let observation = machine.observed[id]
+        let answer = machine.observed.freshAnswer(of: id, at: now)
+        let supervisor = machine.supervisors.first { $0.id == id }
+        let participates = machine.observed.participates(id, at: now)
+        let process = shell.runner.status(of: id)
+        let (state, detail) = state(supervisor, machine, id, answers: answer != nil, participates: participates)
+        let lag = machine.observed.lag(of: id, at: now)
+        var status = MemberStatus(
+            id: id, host: rendered.declaration.host, role: role(answer), state: state, detail: detail,
+            alive: process?.isAlive == true, answers: answer != nil, participates: participates,
+            pid: process?.identity.pid, epoch: answer.map { $0.zxid >> 32 }, zxid: answer.map { HexZxid($0.zxid) },
+            lag: lag == .max ? nil : lag, restarts: supervisor?.deaths ?? 0,
+            recovering: machine.ledger[id]?.standing == .recovering,
+            clientAddress: "\(rendered.declaration.host):\(rendered.declaration.clientPort)",
+            connections: answer?.clients, logFile: rendered.outputFile, dataDirectory: rendered.dataDirectory,
+            upToDate: !machine.isOutdated(id))
+        status.memory = process.flatMap { ProcessTable.memory(of: $0.identity.pid) }
+        status.uptimeMilliseconds = machine.launchedAt(id).map { (now - $0).inMilliseconds }
+        if machine.intents.reseed?.member == id { status.reseed = machine.intents.reseed?.phase.description }
+        if case .alive(_, stopped: true) = observation?.process { status.detail = "stopped by a signal" }
+        return status
+    }
+
+    private func role(_ answer: MemberAnswer?) -> MemberStatus.Role {
+        switch answer?.role {
+        case .leading: .leader
+        case .following: .follower
+        case .looking: .looking
+        case .standalone: .standalone
+        case .observing: .other
+        case nil: .unknown
+        }
+    }
+
+    private func state(
+        _ supervisor: MemberSupervisor?, _ machine: ReconcilerStateMachine, _ id: Int, answers: Bool, participates: Bool
+    ) -> (MemberStatus.State, String) {
+        if let reseed = machine.intents.reseed, reseed.member == id {
+            return (reseed.phase == .joining ? .recovering : .reseeding, reseed.phase.description)
+        }
+        switch supervisor?.state {
+        case .running:
+            if participates { return (.participating, "") }
+            if answers { return (.waiting, "it answers, and no quorum takes it in yet") }
+            let silent = machine.observed[id]?.silentSince != nil
+            return silent ? (.unresponsive, "alive, no answer") : (.starting, "")
+        case .inspecting: return (.starting, "its data is being checked")
+        case .launching: return (.starting, "")
+        case .stopping, .killing: return (.stopping, "")
+        case .backingOff: return (.backingOff, supervisor?.lastExit?.description ?? "")
+        case .untrusted(let reason): return (.stopped, reason.description)
+        case .doubtful(let why, _): return (.stopped, why)
+        case .gaveUp(let why): return (.gaveUp, why)
+        case .stopped, nil:
+            let byPerson = machine.ledger.stoppedByPerson.contains(id)
+            return (.stopped, byPerson ? "stopped by a person: ensemblectl start \(id)" : "")
+        }
+    }
+}
+
+enum BackupViews {
+    static func describe(_ backup: ArchivedBackup) -> BackupDescription? {
+        guard case .success(let manifest) = backup.content else { return nil }
+        return BackupDescription(
+            id: backup.id.description, createdAt: manifest.capturedAt, mode: manifest.kind == .live ? .live : .cold,
+            member: Int(manifest.member), firstZxid: HexZxid(manifest.snapshotZxid.rawValue),
+            lastZxid: HexZxid(manifest.lastZxid.rawValue), epoch: manifest.epochs?.current, size: manifest.size,
+            storedSize: manifest.storedSize, verifiedAt: backup.verified?.verifiedAt)
+    }
+}

@@ -1,0 +1,188 @@
+import EnsembleBase
+import EnsembleControl
+import Glibc
+import KeeperStorage
+import NIOCore
+import NIOPosix
+
+/// The daemon as a whole: state, reconciler, control socket, signals. What `ensembled run` composes.
+package struct Daemon: Sendable {
+    package struct Configuration: Sendable {
+        package var manifestFile: String
+        /// Nil: `STATE_DIRECTORY` of systemd, else `/var/lib/ensembled/<cluster>`.
+        package var stateDirectory: String?
+        package var serverBinary: String
+        /// Nil: `control.sock` in `RUNTIME_DIRECTORY` of systemd, else in the state directory.
+        package var socket: String?
+        /// What SIGTERM means where systemd doesn't say.
+        package var onTerminate: TerminationMode
+        package var version: String
+
+        package init(
+            manifestFile: String, stateDirectory: String?, serverBinary: String, socket: String?,
+            onTerminate: TerminationMode, version: String
+        ) {
+            self.manifestFile = manifestFile
+            self.stateDirectory = stateDirectory
+            self.serverBinary = serverBinary
+            self.socket = socket
+            self.onTerminate = onTerminate
+            self.version = version
+        }
+    }
+
+    package enum TerminationMode: String, Sendable, CaseIterable {
+        case stop
+        case leave
+    }
+
+    private let configuration: Configuration
+    private let shell: ReconcilerShell
+    private let socketPath: String
+    private let files: NIOThreadPool
+
+    /// - Throws: `ManifestError`, `ControlError` or `HostError`; nothing was started.
+    package init(_ configuration: Configuration) async throws {
+        self.configuration = configuration
+        let manifest = try Self.readManifest(configuration.manifestFile)
+        let path = configuration.stateDirectory ?? Self.environment("STATE_DIRECTORY") ?? "/var/lib/ensembled/\(manifest.cluster)"
+        let state = try StateDirectory(path)
+        let layout = HostLayout(stateDirectory: path, bundledServer: configuration.serverBinary)
+        if let error = manifest.foreignMembersError(ownNames: Self.ownNames()) { throw error }
+        var ledger = try state.loadLedger(cluster: manifest.cluster) ?? Ledger(cluster: manifest.cluster)
+        if ledger.clusterIdentity.isEmpty {
+            let archive = manifest.archiveDirectory(on: layout)
+            ledger.clusterIdentity = try BackupEffects.identity(ofCluster: manifest.cluster, inArchive: archive) ?? Self.newIdentity()
+            try state.save(ledger)
+        }
+        let files = NIOThreadPool(numberOfThreads: 4)
+        files.start()
+        self.files = files
+        let desired = DesiredCluster(
+            manifest: manifest, layout: layout, clusterIdentity: ledger.clusterIdentity, version: configuration.version)
+        shell = ReconcilerShell(
+            state: state, desired: desired, ledger: ledger, intents: try state.loadIntents(), files: files)
+        socketPath = configuration.socket ?? Self.environment("RUNTIME_DIRECTORY").map { $0 + "/control.sock" } ?? path + "/control.sock"
+    }
+
+    /// Runs until a signal ends it and everything that this asks for is done.
+    package func run() async throws {
+        let service = ControlService(shell: shell, version: configuration.version)
+        let server = try await ControlServer.start(
+            at: socketPath, access: shell.runner.cluster.manifest.operatorAccess, service: service,
+            group: MultiThreadedEventLoopGroup.singleton)
+        let (signals, input) = AsyncStream.makeStream(of: Int32.self)
+        _ = try DedicatedThread(name: "signals") {
+            while true { input.yield(HostSignals.wait()) }
+        }
+        do {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { for await number in signals { await self.handle(number) } }
+                group.addTask { try await self.shell.run() }
+                // The shell's end, or its failure, is the daemon's.
+                _ = try await group.next()
+                group.cancelAll()
+            }
+        } catch {
+            await server.stop()
+            throw error
+        }
+        await shell.runner.link.release()
+        await server.stop()
+    }
+
+    private func handle(_ number: Int32) async {
+        switch number {
+        case SIGHUP: await reload()
+        case SIGTERM, SIGINT: await terminate()
+        default: break
+        }
+    }
+
+    /// `systemctl stop` stops the members; `systemctl restart` replaces only the daemon.
+    private func terminate() async {
+        var mode = configuration.onTerminate
+        if shell.notifier.isUnderSystemd {
+            let job = (try? await files.runIfActive { UnitJob.current() }) ?? .unknown
+            switch job {
+            case .stop: mode = .stop
+            case .restart: mode = .leave
+            // S10: members that serve without a daemon are safe; members stopped by mistake are an outage.
+            case .unknown: mode = .leave
+            }
+        }
+        shell.notifier.stopping(mode == .stop ? "stopping the members, the leader last" : "leaving the members serving")
+        shell.send(.terminationRequested(leaveMembers: mode == .leave))
+    }
+
+    private func reload() async {
+        shell.notifier.reloading()
+        do {
+            let change = await shell.reload(try Self.readManifest(configuration.manifestFile))
+            for refusal in change.refusals {
+                let text = "not applied: \(refusal.path): \(refusal.reason); \(refusal.remedy)"
+                shell.log(Note(.error, .manifestChanged, text))
+            }
+            if change.isEmpty { shell.log(Note(.information, .manifestChanged, "the manifest says what it said before")) }
+        } catch {
+            shell.log(Note(.error, .manifestChanged, "not applied, the former manifest stays in force: \(error)"))
+        }
+        shell.notifier.ready(StatusLine.text(shell.view.machine, at: shell.clock.now()))
+    }
+
+    package static func readManifest(_ file: String) throws -> Manifest {
+        guard let bytes = try Directory.content(of: file) else {
+            throw HostError(file, "there is no such file", remedy: "name the manifest with --manifest")
+        }
+        return try Manifest.decode(bytes, file: file).manifest
+    }
+
+    private static func environment(_ name: String) -> String? {
+        // Several directories are separated by colons (systemd.exec(5)); ours is the first.
+        getenv(name).map { String(cString: $0) }?.split(separator: ":").first.map(String.init)
+    }
+
+    /// The host's name and the addresses of its interfaces.
+    static func ownNames() -> [String] {
+        var names: [String] = []
+        var buffer = [CChar](repeating: 0, count: 256)
+        if gethostname(&buffer, buffer.count - 1) == 0 {
+            names.append(String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
+        }
+        for device in (try? System.enumerateDevices()) ?? [] {
+            if let address = device.address?.ipAddress, !names.contains(address) { names.append(address) }
+        }
+        return names
+    }
+
+    private static func newIdentity() -> String {
+        [0, 0].map { (_: Int) in
+            let digits = String(UInt64.random(in: .min ... .max), radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }.joined()
+    }
+}
+
+/// Signals are taken by one thread that waits for them; every other thread has them blocked.
+package enum HostSignals {
+    private static var ours: sigset_t {
+        var set = sigset_t()
+        sigemptyset(&set)
+        for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&set, number) }
+        return set
+    }
+
+    /// Before any thread is started: threads inherit it.
+    package static func block() {
+        var set = ours
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        signal(SIGPIPE, SIG_IGN)
+    }
+
+    static func wait() -> Int32 {
+        var set = ours
+        var number: Int32 = 0
+        while sigwait(&set, &number) != 0 {}
+        return number
+    }
+}

@@ -1,0 +1,154 @@
+import EnsembleBackup
+import EnsembleBase
+import EnsembleControl
+import Glibc
+import KeeperCore
+import KeeperStorage
+
+/// What touches the archive and members' directories. Everything here blocks: it runs on the thread pool for files.
+package struct BackupEffects: Sendable {
+    package var cluster: String
+    package var clusterIdentity: String
+    package var archivePath: String
+    package var quarantinePath: String
+    package var compressionLevel: Int
+    package var retention: RetentionPolicy?
+    package var version: String
+
+    /// The identity that backups of this cluster carry, for a daemon whose ledger was lost. Nil when there are none.
+    /// - Throws: when there are several: then it isn't known which is ours (S10).
+    package static func identity(ofCluster name: String, inArchive path: String) throws -> String? {
+        guard Directory.exists(path) else { return nil }
+        let identities = try BackupArchive.open(path).list().compactMap { backup -> String? in
+            guard case .success(let manifest) = backup.content, manifest.cluster == name else { return nil }
+            return manifest.clusterIdentity
+        }
+        guard Set(identities).count <= 1 else {
+            throw HostError(
+                path, "holds backups of several clusters named \(name), and this daemon has no ledger",
+                remedy: "restore ledger.json, or move the archive of the other cluster away")
+        }
+        return identities.first
+    }
+
+    private func archive() throws -> BackupArchive { try BackupArchive.open(archivePath) }
+
+    // MARK: Backups
+
+    package func list() throws -> [ArchivedBackup] {
+        try archive().list().filter { backup in
+            guard case .success(let manifest) = backup.content else { return true }
+            return manifest.clusterIdentity == clusterIdentity
+        }
+    }
+
+    package func observe() -> BackupObservation {
+        var observation = BackupObservation()
+        do {
+            let backups = try list()
+            observation.isListed = true
+            observation.count = backups.count
+            observation.newestVerified = backups.last { $0.verified != nil }.flatMap(reference)
+        } catch {
+            observation.lastFailure = "\(error)"
+        }
+        return observation
+    }
+
+    package func reference(_ backup: ArchivedBackup) -> BackupReference? {
+        guard case .success(let manifest) = backup.content else { return nil }
+        return reference(manifest)
+    }
+
+    private func reference(_ manifest: BackupManifest) -> BackupReference {
+        BackupReference(
+            id: manifest.id.description, endZxid: manifest.lastZxid.rawValue,
+            acceptedEpoch: manifest.epochs?.accepted ?? manifest.lastZxid.epoch, takenAt: manifest.capturedAt)
+    }
+
+    /// - Parameter committed: a transaction that the ensemble has committed; nothing later is taken.
+    package func capture(
+        _ member: RenderedMember, _ mode: CaptureMode, committed: Int64, now: WallTime
+    ) throws -> BackupReference {
+        let request = CaptureRequest(
+            cluster: cluster, clusterIdentity: clusterIdentity, member: Int64(member.id),
+            engine: member.engine == .bundled ? .bundled : .apache, kind: mode == .live ? .live : .cold,
+            dataDirectory: member.dataDirectory, logDirectory: member.logDirectory,
+            committedUpTo: Zxid(rawValue: committed), configuration: member.configuration,
+            compression: .zstd(level: compressionLevel), now: now, random: UInt32.random(in: 0...UInt32.max),
+            toolVersion: version)
+        return reference(try Capture.run(request, into: try archive()))
+    }
+
+    package func verify(_ id: String, now: WallTime) throws {
+        try EnsembleBackup.Verification.run(try backupID(id), in: try archive(), now: now, toolVersion: version)
+    }
+
+    package func prune(now: WallTime, dryRun: Bool) throws -> PruneReport? {
+        guard let retention else { return nil }
+        return try archive().prune(policy: retention, now: now, dryRun: dryRun)
+    }
+
+    private func backupID(_ text: String) throws -> BackupID {
+        guard let id = BackupID(text) else {
+            throw HostError(text, "is no backup id", remedy: "take one from the list of backups")
+        }
+        return id
+    }
+
+    // MARK: Members' directories
+
+    /// S6: everything that a server reads, and the identity, goes aside. What isn't there was moved before.
+    package func quarantine(_ member: RenderedMember, cause: String, now: WallTime) throws {
+        var paths = [member.dataDirectory + "/version-2"]
+        if member.logDirectory != member.dataDirectory { paths.append(member.logDirectory + "/version-2") }
+        for path in paths where Directory.exists(path) {
+            let reason = Quarantine.Reason(
+                cluster: cluster, member: Int64(member.id), path: path, cause: cause, movedAt: now)
+            _ = try Quarantine.move(reason, into: quarantinePath)
+        }
+        // S2: a leftover permission to begin empty must not meet the empty directory.
+        if Directory.exists(member.initializeFile) { try Directory.remove(file: member.initializeFile) }
+    }
+
+    package func seed(
+        _ member: RenderedMember, _ seed: Seed, reason: String, now: WallTime
+    ) throws -> DataDirectoryContents {
+        for path in [member.dataDirectory, member.logDirectory] { try StateDirectory.createParents(path) }
+        var contents = DataDirectoryContents(
+            identity: nil, zxid: 0, acceptedEpoch: 0, currentEpoch: 0, recovering: true)
+        switch seed {
+        case .empty:
+            break
+        case .recovering(let backup):
+            let manifest = try materialise(backup, member, .reseed(reason: reason), now)
+            contents.zxid = manifest.lastZxid.rawValue
+        case .restored(let backup, let epoch):
+            // `highestEpochSeen` is raised by one in the files: the given epoch is what they end up with.
+            let manifest = try materialise(backup, member, .cluster(highestEpochSeen: epoch - 1), now)
+            contents.zxid = manifest.lastZxid.rawValue
+            contents.acceptedEpoch = epoch
+            contents.recovering = false
+        }
+        let identity = [0, 0].map { (_: Int) in
+            let digits = String(UInt64.random(in: .min ... .max), radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }.joined()
+        try Directory.replace(
+            file: member.dataDirectory + "/" + DataProbe.identityName, with: Array((identity + "\n").utf8))
+        contents.identity = identity
+        return contents
+    }
+
+    private func materialise(
+        _ backup: String, _ member: RenderedMember, _ purpose: RestorePurpose, _ now: WallTime
+    ) throws -> BackupManifest {
+        let id = try backupID(backup)
+        // A former attempt that was finished, but not written down as such, is done (S9).
+        let record = member.dataDirectory + "/version-2/restored.json"
+        if Directory.exists(record) { try quarantine(member, cause: "left by an interrupted seed", now: now) }
+        return try EnsembleBackup.Restore.materialise(
+            id, from: try archive(), dataDirectory: member.dataDirectory, logDirectory: member.logDirectory,
+            options: .init(purpose: purpose, clusterIdentity: clusterIdentity, now: now))
+    }
+}

@@ -1,0 +1,183 @@
+import EnsembleBackup
+import EnsembleBase
+import EnsembleControl
+import Glibc
+import KeeperStorage
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// The hands: one switch over the reconciler's actions, and no effect anywhere else.
+///
+/// What must be done before the next action (the two files, signals, spawning) is done before `perform` returns; what
+/// takes long is handed to `background`, and its outcome comes back as an event.
+package final class EffectRunner: Sendable {
+    package typealias Background = @Sendable (@escaping @Sendable () async -> Void) -> Void
+
+    struct Servers {
+        var records: [Int: ServerRecord] = [:]
+    }
+
+    let state: StateDirectory
+    let files: NIOThreadPool
+    let emit: @Sendable (ReconcilerEvent) -> Void
+    let clock: HostClock
+    let link: EnsembleLink
+    let desired: Mutex<DesiredCluster>
+    let servers = Mutex(Servers())
+
+    package init(
+        state: StateDirectory, desired: DesiredCluster, files: NIOThreadPool, link: EnsembleLink, clock: HostClock,
+        emit: @escaping @Sendable (ReconcilerEvent) -> Void
+    ) {
+        self.state = state
+        self.files = files
+        self.link = link
+        self.clock = clock
+        self.emit = emit
+        self.desired = Mutex(desired)
+    }
+
+    package var cluster: DesiredCluster { desired.withLock { $0 } }
+    package func change(to new: DesiredCluster) { desired.withLock { $0 = new } }
+
+    /// - Throws: when the ledger or the intents can't be made durable: then nothing may go on (S9).
+    package func perform(_ action: ReconcilerAction, known zxid: (Int) -> Int64, background: Background) async throws {
+        switch action {
+        case .saveLedger(let ledger):
+            try await files.runIfActive { try self.state.save(ledger) }
+        case .saveIntents(let intents):
+            try await files.runIfActive { try self.state.save(intents) }
+        case .inspectData(let id):
+            guard let member = cluster.member(id) else { return }
+            background { [self] in
+                let condition = try? await files.runIfActive { DataProbe.inspect(member) }
+                emit(.dataInspected(id, condition ?? .unreadable("the daemon is stopping")))
+            }
+        case .launch(let id, let mode, let identity):
+            await launch(id, mode, identity: identity, background)
+        case .terminate(let id): signal(id, SIGTERM)
+        case .kill(let id): signal(id, SIGKILL)
+        case .quarantine, .seed, .capture, .verify, .prune:
+            startFileEffect(action, known: zxid, background)
+        case .acquireLock(let token):
+            answer(token, background) { [link] in
+                try await link.acquireOrProve()
+                return .done
+            }
+        case .releaseLock:
+            background { [link] in await link.release() }
+        case .writeBarrier(let token):
+            answer(token, background) { [link] in .barrier(zxid: try await link.writeBarrier()) }
+        case .answer, .note, .finish:
+            preconditionFailure("the shell keeps these to itself")
+        }
+    }
+
+    private func answer(
+        _ token: EffectToken, _ background: Background, _ body: @escaping @Sendable () async throws -> EffectOutcome
+    ) {
+        background { [emit] in
+            do {
+                emit(.effectFinished(token, try await body()))
+            } catch {
+                emit(.effectFinished(token, .failed("\(error)")))
+            }
+        }
+    }
+
+    private func startFileEffect(_ action: ReconcilerAction, known zxid: (Int) -> Int64, _ background: Background) {
+        let cluster = cluster
+        let (files, link, now) = (files, link, clock.wall())
+        switch action {
+        case .quarantine(let id, let reason, let token):
+            guard let member = cluster.member(id) else { return }
+            answer(token, background) {
+                try await files.runIfActive { try cluster.backups.quarantine(member, cause: reason, now: now) }
+                return .done
+            }
+        case .seed(let id, let seed, let token):
+            guard let member = cluster.member(id) else { return }
+            answer(token, background) {
+                .seeded(
+                    try await files.runIfActive {
+                        try cluster.backups.seed(member, seed, reason: "reseed by ensembled", now: now)
+                    })
+            }
+        case .capture(let id, let mode, let token):
+            guard let member = cluster.member(id) else { return }
+            let applied = zxid(id)
+            answer(token, background) {
+                let barrier = try await link.writeBarrier()
+                // In the epoch of what the member had applied, everything before the barrier is one leader's history
+                // and committed; across epochs only what was applied is known to be.
+                let committed = barrier >> 32 == applied >> 32 ? barrier : applied
+                return .captured(
+                    try await files.runIfActive {
+                        try cluster.backups.capture(member, mode, committed: committed, now: now)
+                    })
+            }
+        case .verify(let backup, let token):
+            answer(token, background) { [self] in
+                try await files.runIfActive { try cluster.backups.verify(backup, now: now) }
+                await refreshBackups()
+                return .done
+            }
+        case .prune:
+            background { [self] in
+                _ = try? await files.runIfActive { try cluster.backups.prune(now: now, dryRun: false) }
+                await refreshBackups()
+            }
+        case .inspectData, .launch, .terminate, .kill, .saveLedger, .saveIntents, .acquireLock, .releaseLock,
+            .writeBarrier, .answer, .note, .finish:
+            preconditionFailure("no effect on files")
+        }
+    }
+
+    package func refreshBackups() async {
+        let backups = cluster.backups
+        guard let observation = try? await files.runIfActive({ backups.observe() }) else { return }
+        emit(.backupsListed(observation))
+    }
+}
+
+/// What the manifest in force comes to on this host.
+package struct DesiredCluster: Sendable {
+    package var manifest: Manifest
+    package var layout: HostLayout
+    package var members: [RenderedMember]
+    package var backups: BackupEffects
+
+    package init(manifest: Manifest, layout: HostLayout, clusterIdentity: String, version: String) {
+        self.manifest = manifest
+        self.layout = layout
+        members = manifest.rendered(on: layout)
+        backups = BackupEffects(
+            cluster: manifest.cluster, clusterIdentity: clusterIdentity,
+            archivePath: manifest.archiveDirectory(on: layout), quarantinePath: manifest.quarantineDirectory(on: layout),
+            compressionLevel: manifest.backups?.compressionLevel ?? 3, retention: manifest.backups?.retention,
+            version: version)
+    }
+
+    package func member(_ id: Int) -> RenderedMember? { members.first { $0.id == id } }
+    package var fingerprints: [MemberFingerprint] {
+        members.map { MemberFingerprint(member: $0.id, fingerprint: $0.fingerprint) }
+    }
+}
+
+/// The host's two clocks.
+package struct HostClock: Sendable {
+    package init() {}
+
+    package func now() -> Instant {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Instant(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
+    }
+
+    package func wall() -> WallTime {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return WallTime(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+    }
+}

@@ -1,0 +1,123 @@
+import EnsembleBase
+import EnsembleControl
+import Glibc
+import KeeperStorage
+import NIOPosix
+import Synchronization
+
+/// Servers: files, spawning, adoption, signals, deaths.
+extension EffectRunner {
+    func launch(
+        _ id: Int, _ mode: LaunchMode, identity: String?, _ background: Background
+    ) async {
+        guard let member = cluster.member(id) else { return }
+        do {
+            let record = try await files.runIfActive { try self.start(member, mode, identity: identity) }
+            servers.withLock { $0.records[id] = record }
+            emit(.launched(id, pid: record.process.pid))
+            watch(id, record, member, background)
+        } catch {
+            emit(.launchFailed(id, "\(error)"))
+        }
+    }
+
+    /// Blocks. The configuration and everything beside it is durable before the process exists, and the record of the
+    /// process follows at once; a daemon that dies between the two finds the process by its argument.
+    private func start(_ member: RenderedMember, _ mode: LaunchMode, identity: String?) throws -> ServerRecord {
+        // S3: never two servers on one directory, whatever became of the record.
+        if let stray = ProcessTable.find(executable: member.launch.executable, argument: member.configurationFile).first {
+            throw HostError(
+                "process \(stray.pid)", "is a server of member \(member.id) already", remedy: "end it, or let the daemon adopt it by a restart")
+        }
+        for path in [member.home, member.dataDirectory, member.logDirectory] { try StateDirectory.createParents(path) }
+        try Directory.replace(file: member.configurationFile, with: Array(member.configuration.utf8))
+        try Directory.replace(file: member.identityFile, with: Array(member.identity.utf8))
+        if let identity, DataProbe.identity(of: member) == nil {
+            let file = member.dataDirectory + "/" + DataProbe.identityName
+            try Directory.replace(file: file, with: Array((identity + "\n").utf8))
+        }
+        switch mode {
+        case .bootstrap:
+            if !Directory.exists(member.dataDirectory + "/version-2") {
+                try Directory.replace(file: member.initializeFile, with: [])
+            }
+        case .existing, .recovering:
+            // S2: only the first start of a new cluster may begin empty and vote.
+            if Directory.exists(member.initializeFile) { try Directory.remove(file: member.initializeFile) }
+        }
+        let output = OutputFile(path: member.outputFile)
+        output.rotateIfLarge()
+        let offset = output.size
+        let process = try ServerProcess.spawn(member.launch, directory: member.home, outputFile: member.outputFile)
+        let record = ServerRecord(
+            process: process, fingerprint: member.fingerprint.description, executable: member.launch.executable,
+            outputOffset: Int64(offset))
+        try state.save(record, ServerRecord.file(member))
+        return record
+    }
+
+    /// Finds the servers that an earlier daemon started: by the record (pid and start time), or by the argument where
+    /// the record is missing or stale. Blocks.
+    package func findRunningServers() -> [(id: Int, record: ServerRecord, isCurrent: Bool)] {
+        cluster.members.compactMap { member in
+            let saved = (try? state.load(ServerRecord.self, ServerRecord.file(member))) ?? nil
+            if let saved, let status = ProcessTable.status(of: saved.process.pid), status.isAlive,
+                status.identity == saved.process,
+                ProcessTable.arguments(of: saved.process.pid).contains(member.configurationFile)
+            {
+                return (member.id, saved, saved.fingerprint == member.fingerprint.description)
+            }
+            guard
+                let found = ProcessTable.find(
+                    executable: saved?.executable ?? member.launch.executable, argument: member.configurationFile
+                ).first
+            else { return nil }
+            let record = ServerRecord(
+                process: found, fingerprint: "", executable: member.launch.executable,
+                outputOffset: Int64(OutputFile(path: member.outputFile).size))
+            try? state.save(record, ServerRecord.file(member))
+            return (member.id, record, false)
+        }
+    }
+
+    package func adopt(_ id: Int, _ record: ServerRecord, _ background: Background) {
+        guard let member = cluster.member(id) else { return }
+        servers.withLock { $0.records[id] = record }
+        watch(id, record, member, background)
+    }
+
+    func signal(_ id: Int, _ number: Int32) {
+        guard let record = servers.withLock({ $0.records[id] }) else { return }
+        ServerProcess.signal(record.process, number)
+        // A stopped process takes SIGTERM only when it goes on.
+        if number == SIGTERM { ServerProcess.signal(record.process, SIGCONT) }
+    }
+
+    /// The process's status for probes; nil when there is none.
+    package func status(of id: Int) -> ProcessTable.Status? {
+        guard let record = servers.withLock({ $0.records[id] }),
+            let status = ProcessTable.status(of: record.process.pid), status.identity == record.process
+        else { return nil }
+        return status
+    }
+
+    /// One thread per server sleeps on its pidfd: death is an event within microseconds, and nobody polls.
+    private func watch(_ id: Int, _ record: ServerRecord, _ member: RenderedMember, _ background: Background) {
+        do {
+            _ = try DedicatedThread(name: "member-\(id)") { [weak self] in
+                let status = ServerProcess.waitForEnd(of: record.process)
+                let cause = OutputFile(path: member.outputFile)
+                    .cause(of: status, engine: member.engine, from: off_t(record.outputOffset))
+                self?.servers.withLock { if $0.records[id] == record { $0.records[id] = nil } }
+                self?.emit(.exited(id, cause))
+            }
+        } catch {
+            background { [emit] in
+                while ProcessTable.status(of: record.process.pid)?.identity == record.process {
+                    try? await Task.sleep(for: .milliseconds(200))
+                }
+                emit(.exited(id, .untold))
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+import EnsembleControl
+import Glibc
+import KeeperCore
+import KeeperStorage
+
+/// Looks at a member's data directory: what is there, whose it is, and whether it is whole.
+package enum DataProbe {
+    package static let identityName = "ensembled.identity"
+
+    /// Reads and replays everything: as thorough as the server's own start. Blocks; for a thread of a pool.
+    package static func inspect(_ member: RenderedMember) -> DataDirectoryCondition {
+        let layout = DataLayout(dataDir: member.dataDirectory, dataLogDir: member.logDirectory)
+        guard Directory.exists(layout.snapshotDirectory) else {
+            if errno != ENOENT { return .unreadable("\(layout.snapshotDirectory): \(String(cString: strerror(errno)))") }
+            return Directory.exists(member.dataDirectory) ? .empty : .missing
+        }
+        do throws(StorageError) {
+            let (snapshots, logs) = (try layout.snapshots(), try layout.logs())
+            guard !snapshots.isEmpty || !logs.isEmpty else { return .empty }
+            let report = try KeeperStorage.Verification.verify(layout)
+            return .holding(
+                DataDirectoryContents(
+                    identity: identity(of: member), zxid: report.endZxid.rawValue,
+                    acceptedEpoch: report.acceptedEpoch, currentEpoch: report.currentEpoch,
+                    recovering: RecoveringMark(directory: layout.snapshotDirectory).isSet))
+        } catch {
+            switch error.cause {
+            case .system: return .unreadable(error.description)
+            case .damaged, .inconsistent: return .damaged(error.description)
+            }
+        }
+    }
+
+    package static func identity(of member: RenderedMember) -> String? {
+        guard let bytes = try? Directory.content(of: member.dataDirectory + "/" + identityName) else { return nil }
+        return String(decoding: bytes, as: UTF8.self).split(separator: "\n").first.map(String.init)
+    }
+
+    /// A cheap look at a running member's directory: gone, or another one.
+    package static func vanished(_ member: RenderedMember, expected: String?) -> UntrustedReason? {
+        errno = 0
+        guard Directory.exists(member.dataDirectory + "/version-2") else {
+            return errno == ENOENT ? .missing : nil
+        }
+        guard let expected else { return nil }
+        let found = identity(of: member)
+        return found == expected ? nil : .otherIdentity(expected: expected, found: found)
+    }
+}

@@ -1,0 +1,55 @@
+import EnsembleBase
+import EnsembleControl
+import KeeperClient
+
+/// Asks one server how it is, over its client port, the same for both engines.
+package enum MemberProbe {
+    /// Nil when it gave no answer in time.
+    package static func ask(host: String, port: Int, timeout: Duration, now: @Sendable () -> Instant) async -> MemberAnswer? {
+        guard let text = try? await KeeperClient.fourLetterWord("srvr", host: host, port: port, timeout: timeout) else {
+            return nil
+        }
+        guard var answer = parse(text, at: now()) else { return nil }
+        if answer.role == .leading,
+            let monitor = try? await KeeperClient.fourLetterWord("mntr", host: host, port: port, timeout: timeout)
+        {
+            answer.syncedFollowers = value(of: "zk_synced_followers", in: monitor).flatMap { Int($0) }
+        }
+        return answer
+    }
+
+    /// The answer to `srvr`. Nil when it is no such answer.
+    package static func parse(_ text: String, at now: Instant) -> MemberAnswer? {
+        if text.contains("not currently serving requests") { return MemberAnswer(at: now, role: .looking, zxid: 0) }
+        var fields: [String: String] = [:]
+        for line in text.split(separator: "\n") {
+            guard let colon = line.firstIndex(of: ":") else { continue }
+            let name = String(line[..<colon])
+            let value = line[line.index(after: colon)...].drop { $0 == " " }
+            if fields[name] == nil { fields[name] = String(value) }
+        }
+        guard let mode = fields["Mode"], let zxidText = fields["Zxid"], zxidText.hasPrefix("0x"),
+            let bits = UInt64(zxidText.dropFirst(2), radix: 16), let role = role(mode)
+        else { return nil }
+        return MemberAnswer(
+            at: now, role: role, zxid: Int64(bitPattern: bits), clients: fields["Connections"].flatMap { Int($0) } ?? 0,
+            version: fields["Zookeeper version"] ?? "")
+    }
+
+    private static func role(_ mode: String) -> MemberAnswer.Role? {
+        switch mode {
+        case "leader": .leading
+        case "follower": .following
+        case "observer": .observing
+        case "standalone": .standalone
+        default: nil
+        }
+    }
+
+    private static func value(of key: String, in text: String) -> String? {
+        for line in text.split(separator: "\n") where line.hasPrefix(key + "\t") {
+            return String(line.dropFirst(key.count + 1))
+        }
+        return nil
+    }
+}

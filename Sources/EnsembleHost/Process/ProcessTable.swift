@@ -1,0 +1,69 @@
+import CLinux
+import Glibc
+import KeeperStorage
+
+/// What /proc says of a process. A pid alone names nothing: pids are reused. A pid and its start time name one
+/// process for as long as the machine runs.
+package struct ProcessIdentity: Hashable, Sendable, Codable {
+    package var pid: Int32
+    /// Clock ticks after boot, field 22 of /proc/PID/stat.
+    package var startTime: UInt64
+
+    package init(pid: Int32, startTime: UInt64) {
+        self.pid = pid
+        self.startTime = startTime
+    }
+}
+
+package enum ProcessTable {
+    package struct Status: Hashable, Sendable {
+        package var identity: ProcessIdentity
+        /// R, S, D, T (stopped), Z (dead, not reaped), …
+        package var state: UInt8
+        package var isAlive: Bool { state != UInt8(ascii: "Z") && state != UInt8(ascii: "X") }
+        package var isStopped: Bool { state == UInt8(ascii: "T") || state == UInt8(ascii: "t") }
+    }
+
+    /// Nil when there is no such process.
+    package static func status(of pid: Int32) -> Status? {
+        guard let bytes = small("/proc/\(pid)/stat") else { return nil }
+        // The name in parentheses may hold anything; what follows the last one doesn't.
+        guard let end = bytes.lastIndex(of: UInt8(ascii: ")")) else { return nil }
+        let fields = bytes[bytes.index(after: end)...].split(separator: UInt8(ascii: " "))
+        guard fields.count > 19, let state = fields[0].first,
+            let start = UInt64(String(decoding: fields[19], as: UTF8.self))
+        else { return nil }
+        return Status(identity: ProcessIdentity(pid: pid, startTime: start), state: state)
+    }
+
+    package static func arguments(of pid: Int32) -> [String] {
+        (small("/proc/\(pid)/cmdline") ?? []).split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// Resident memory in bytes.
+    package static func memory(of pid: Int32) -> Int64? {
+        guard let bytes = small("/proc/\(pid)/statm") else { return nil }
+        let fields = bytes.split(separator: UInt8(ascii: " "))
+        guard fields.count > 1, let pages = Int64(String(decoding: fields[1], as: UTF8.self)) else { return nil }
+        return pages * Int64(getpagesize())
+    }
+
+    /// Live processes that were started with this executable name and argument: a server whose record was lost is
+    /// found by the configuration file that it was given (S3: it must be known before its data is touched).
+    package static func find(executable: String, argument: String) -> [ProcessIdentity] {
+        let name = executable.split(separator: "/").last.map(String.init) ?? executable
+        let pids = ((try? Directory.names("/proc")) ?? []).compactMap { Int32($0) }
+        return pids.compactMap { pid in
+            let arguments = arguments(of: pid)
+            guard let first = arguments.first, first == executable || first.hasSuffix("/" + name) || first == name,
+                arguments.dropFirst().contains(argument), let status = status(of: pid), status.isAlive
+            else { return nil }
+            return status.identity
+        }
+    }
+
+    private static func small(_ path: String) -> [UInt8]? {
+        guard let bytes = try? Directory.content(of: path) else { return nil }
+        return bytes
+    }
+}

@@ -1,0 +1,316 @@
+import EnsembleBase
+import EnsembleControl
+import Glibc
+import NIOPosix
+import Synchronization
+
+/// Turns the reconciler: events in, actions out to the hands, one at a time and in order. Probes, timers, the API and
+/// long effects run beside it and come back as events, so that nothing here ever waits for a member.
+package final class ReconcilerShell: Sendable {
+    /// What the API shows: a copy of the core after its last step.
+    package struct View: Sendable {
+        package var machine: ReconcilerStateMachine
+        package var steppedAt: Instant
+        package var nextBackup: WallTime?
+        package var generation: UInt64 = 1
+        package var operationTimes: [String: (started: WallTime, finished: WallTime?)] = [:]
+        package var holdTimes: [(held: ReconcilerStateMachine.Held, since: WallTime)] = []
+    }
+
+    package let runner: EffectRunner
+    package let events: EventLog
+    package let journal: Journal
+    package let notifier: Notifier
+    package let clock: HostClock
+    private let stream: AsyncStream<ReconcilerEvent>
+    private let input: AsyncStream<ReconcilerEvent>.Continuation
+    private let viewBox: Mutex<View>
+    private let answers = Mutex<[String: CheckedContinuation<RequestAnswer, Never>]>([:])
+    private let requestNumber = Mutex<UInt64>(0)
+    private let steps = Mutex<UInt64>(0)
+    private let isReady = Mutex(false)
+
+    package init(
+        state: StateDirectory, desired: DesiredCluster, ledger: Ledger, intents: Intents, files: NIOThreadPool
+    ) {
+        let clock = HostClock()
+        self.clock = clock
+        let (stream, input) = AsyncStream.makeStream(of: ReconcilerEvent.self)
+        self.stream = stream
+        self.input = input
+        let link = EnsembleLink(members: desired.manifest.members, label: "ensembled \(getpid()) of \(desired.manifest.cluster)")
+        runner = EffectRunner(
+            state: state, desired: desired, files: files, link: link, clock: clock, emit: { input.yield($0) })
+        events = EventLog(file: state.path + "/events.jsonl")
+        journal = Journal(cluster: desired.manifest.cluster)
+        notifier = Notifier()
+        let machine = ReconcilerStateMachine(
+            policy: ReconcilePolicy(desired.manifest), fingerprints: desired.fingerprints, ledger: ledger,
+            intents: intents, seed: UInt64.random(in: .min ... .max))
+        viewBox = Mutex(View(machine: machine, steppedAt: clock.now()))
+    }
+
+    package var view: View { viewBox.withLock { $0 } }
+    package var stepCount: UInt64 { steps.withLock { $0 } }
+    package func send(_ event: ReconcilerEvent) { input.yield(event) }
+
+    /// Hands a request to the core and waits for its answer, which comes within a step.
+    package func ask(_ request: OperatorRequest) async -> (id: String, answer: RequestAnswer) {
+        let number = requestNumber.withLock { number in
+            number += 1
+            return number
+        }
+        let id = "op-\(clock.wall().milliseconds)-\(number)"
+        let answer = await withCheckedContinuation { continuation in
+            answers.withLock { $0[id] = continuation }
+            send(.requested(id: id, request))
+        }
+        return (id, answer)
+    }
+
+    /// Runs until the core says that the daemon may end.
+    /// - Throws: when the daemon's own state can't be made durable.
+    package func run() async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            // Effects outlive the step that began them; the group outlives the effects.
+            let (work, queue) = AsyncStream.makeStream(of: (@Sendable () async -> Void).self)
+            let background: EffectRunner.Background = { queue.yield($0) }
+            group.addTask {
+                await withDiscardingTaskGroup { effects in
+                    for await body in work { effects.addTask { await body() } }
+                    effects.cancelAll()
+                }
+            }
+            await begin(background)
+            for id in view.machine.policy.members { group.addTask { await self.probe(id) } }
+            group.addTask { await self.tick() }
+            group.addTask { await self.scheduleBackups() }
+            group.addTask { await self.report() }
+            try await turn(background)
+            let left = answers.withLock { waiting in
+                defer { waiting = [:] }
+                return waiting
+            }
+            for continuation in left.values {
+                let error = ControlError(.notReady, "the daemon is stopping", remedy: "ask the next daemon")
+                continuation.resume(returning: .refused(error))
+            }
+            queue.finish()
+            group.cancelAll()
+        }
+    }
+
+    private func begin(_ background: EffectRunner.Background) async {
+        let found = (try? await runner.files.runIfActive { self.runner.findRunningServers() }) ?? []
+        let fingerprints = runner.cluster.fingerprints
+        for (id, record, isCurrent) in found {
+            var fingerprint = isCurrent ? fingerprints.first { $0.member == id }?.fingerprint : nil
+            if !isCurrent, !record.fingerprint.isEmpty {
+                // It runs with other settings than the manifest has now: a value that equals none of ours says so.
+                fingerprint = Fingerprint()
+                fingerprint?.combine(record.fingerprint)
+            }
+            send(.adopted(id, pid: record.process.pid, fingerprint: fingerprint))
+            runner.adopt(id, record, background)
+        }
+        await runner.refreshBackups()
+        send(.timePassed)
+    }
+
+    private func turn(_ background: @escaping EffectRunner.Background) async throws {
+        var machine = view.machine
+        var buffer = ActionBuffer<ReconcilerAction>()
+        for await event in stream {
+            machine.step(event, at: clock.now(), into: &buffer)
+            publish(machine)
+            for action in buffer.drain() {
+                switch action {
+                case .note(let note): log(note)
+                case .answer(let request, let answer):
+                    answers.withLock { $0.removeValue(forKey: request) }?.resume(returning: answer)
+                case .finish: return
+                case .inspectData, .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed,
+                    .acquireLock, .releaseLock, .writeBarrier, .capture, .verify, .prune:
+                    let observed = machine.observed
+                    try await runner.perform(
+                        action, known: { observed[$0]?.answer?.zxid ?? machine.ledger[$0]?.zxid ?? 0 },
+                        background: background)
+                }
+            }
+        }
+    }
+
+    private func publish(_ machine: ReconcilerStateMachine) {
+        steps.withLock { $0 += 1 }
+        let (now, wall) = (clock.now(), clock.wall())
+        let changes = viewBox.withLock { view -> [Note] in
+            let notes = holdChanges(from: view.holdTimes, to: machine.holds)
+            view.holdTimes = machine.holds.map { held in
+                (held, view.holdTimes.first { $0.held.what == held.what }?.since ?? wall)
+            }
+            if let operation = machine.intents.operation, view.operationTimes[operation.id] == nil {
+                view.operationTimes[operation.id] = (wall, nil)
+            }
+            for outcome in machine.outcomes where view.operationTimes[outcome.id]?.finished == nil {
+                view.operationTimes[outcome.id] = (view.operationTimes[outcome.id]?.started ?? wall, wall)
+            }
+            let known = Set(machine.outcomes.map(\.id) + [machine.intents.operation?.id ?? ""])
+            view.operationTimes = view.operationTimes.filter { known.contains($0.key) }
+            view.machine = machine
+            view.steppedAt = now
+            return notes
+        }
+        for note in changes { log(note) }
+    }
+
+    /// S10: what begins to be held is said once, and so is its end.
+    private func holdChanges(
+        from old: [(held: ReconcilerStateMachine.Held, since: WallTime)], to new: [ReconcilerStateMachine.Held]
+    ) -> [Note] {
+        var notes: [Note] = []
+        for held in new where !old.contains(where: { $0.held == held }) && held.reason.isWorthSaying {
+            notes.append(Note(.warning, .held, member: held.member, "\(held.what) waits: \(held.reason.description)"))
+        }
+        return notes
+    }
+
+    package func log(_ note: Note) {
+        journal.write(note)
+        events.append(note, at: clock.wall())
+    }
+
+    // MARK: What runs beside
+
+    private func probe(_ id: Int) async {
+        var looks = 0
+        while !Task.isCancelled {
+            guard let member = runner.cluster.member(id) else { return }
+            if let status = runner.status(of: id), status.isAlive {
+                let clock = clock
+                let answer = status.isStopped
+                    ? nil
+                    : await MemberProbe.ask(
+                        host: member.declaration.host, port: member.declaration.clientPort, timeout: .seconds(2),
+                        now: { clock.now() })
+                if let answer {
+                    send(.answered(id, answer))
+                    looks += 1
+                    if answer.role.serves, looks.isMultiple(of: 4) { await lookAtData(of: member) }
+                } else if let status = runner.status(of: id), status.isAlive {
+                    send(.unanswered(id, stopped: status.isStopped))
+                }
+            }
+            try? await Task.sleep(for: .milliseconds(300))
+        }
+    }
+
+    private func lookAtData(of member: RenderedMember) async {
+        let expected = view.machine.ledger[member.id]?.identity
+        let found = try? await runner.files.runIfActive { () -> UntrustedReason? in
+            OutputFile(path: member.outputFile).rotateIfLarge()
+            return DataProbe.vanished(member, expected: expected)
+        }
+        guard let reason = found ?? nil, runner.status(of: member.id)?.isAlive == true else { return }
+        send(.dataVanished(member.id, reason))
+    }
+
+    private func tick() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .milliseconds(200))
+            send(.timePassed)
+        }
+    }
+
+    private func scheduleBackups() async {
+        while !Task.isCancelled {
+            guard let backups = runner.cluster.manifest.backups else {
+                viewBox.withLock { $0.nextBackup = nil }
+                try? await Task.sleep(for: .seconds(1))
+                continue
+            }
+            let next = backups.schedule.next(after: clock.wall())
+            viewBox.withLock { $0.nextBackup = next }
+            while !Task.isCancelled, clock.wall() < next, runner.cluster.manifest.backups == backups {
+                try? await Task.sleep(for: .milliseconds(200))
+            }
+            if clock.wall() >= next { send(.backupDue) }
+        }
+    }
+
+    /// READY once the ensemble serves, STATUS when it changes, WATCHDOG only for steps that were taken.
+    private func report() async {
+        var reported: UInt64 = 0
+        var status = ""
+        while !Task.isCancelled {
+            let count = stepCount
+            if count != reported { notifier.progress() }
+            reported = count
+            let line = StatusLine.text(view.machine, at: clock.now())
+            if line != status { notifier.status(line) }
+            status = line
+            let wasReady = isReady.withLock { $0 }
+            if !wasReady {
+                if view.machine.observed.hasQuorum(at: clock.now()) {
+                    isReady.withLock { $0 = true }
+                    notifier.ready(line)
+                } else {
+                    // Start may wait out epoch promises or read large data; what it waits for is in the status.
+                    notifier.extendTimeout(by: .seconds(30))
+                }
+            } else if view.machine.termination != nil {
+                notifier.extendTimeout(by: .seconds(30))
+            }
+            try? await Task.sleep(for: .milliseconds(500))
+        }
+    }
+
+    // MARK: Reload
+
+    package func reload(_ new: Manifest) async -> ManifestChange {
+        let old = runner.cluster
+        let change = ManifestChange(from: old.manifest, to: new, on: old.layout)
+        guard change.refusals.isEmpty, !change.isEmpty else { return change }
+        let desired = DesiredCluster(
+            manifest: new, layout: old.layout, clusterIdentity: old.backups.clusterIdentity, version: old.backups.version)
+        runner.change(to: desired)
+        viewBox.withLock { $0.generation += 1 }
+        send(.policyChanged(ReconcilePolicy(new), fingerprints: desired.fingerprints))
+        return change
+    }
+}
+
+extension HoldReason {
+    /// Passing states of a step that goes well aren't warnings.
+    var isWorthSaying: Bool {
+        switch self {
+        case .soaking, .waitingForBarrier, .epochPromises, .processNotProvedDead, .stopping, .lockNotHeld(nil),
+            .memberLags, .operationRunning:
+            false
+        case .noLeader, .noQuorum, .quorumWouldBreak, .unknownMember, .leaderCountsFewer, .memberNotParticipating,
+            .lockNotHeld, .reseedRunning, .noVerifiedBackup, .archiveUnknown, .budgetSpent, .paused, .effectFailed,
+            .noSource, .dataUnknown, .needsPerson:
+            true
+        }
+    }
+}
+
+/// One line for people: systemd's STATUS= and the head of `ensemblectl status`.
+package enum StatusLine {
+    package static func text(_ machine: ReconcilerStateMachine, at now: Instant) -> String {
+        let observed = machine.observed
+        let participating = observed.certainParticipants(at: now)
+        var parts: [String] = []
+        if let leader = observed.leader(at: now), participating >= observed.quorum {
+            parts.append("serving, \(participating) of \(observed.voters.count) members, leader \(leader)")
+        } else {
+            parts.append("not serving, \(participating) of \(observed.voters.count) members participate")
+        }
+        if machine.termination != nil { parts.append("stopping") }
+        if let reseed = machine.intents.reseed {
+            parts.append("reseed of member \(reseed.member): \(reseed.phase.description)")
+        }
+        if let operation = machine.intents.operation { parts.append(operation.title) }
+        if let held = machine.holds.first { parts.append("\(held.what) waits: \(held.reason.description)") }
+        return parts.joined(separator: "; ")
+    }
+}

@@ -1,0 +1,73 @@
+import EnsembleBase
+import EnsembleControl
+import FoundationEssentials
+import Glibc
+import CLinux
+import KeeperStorage
+import Synchronization
+
+/// What happened, for `ensemblectl events`: the newest in memory, and on disk in two files of bounded size.
+package final class EventLog: Sendable {
+    package static let memoryLimit = 2000
+    package static let fileLimit: off_t = 4 << 20
+
+    private struct State {
+        var events: [EventRecord] = []
+        var next: UInt64 = 1
+    }
+
+    private let file: String
+    private let state = Mutex(State())
+
+    package init(file: String) {
+        self.file = file
+        let decoder = JSONDecoder()
+        var old: [EventRecord] = []
+        for name in [file + ".1", file] {
+            guard let bytes = try? Directory.content(of: name) else { continue }
+            // A line that was torn by a crash doesn't parse and is left out.
+            old += bytes.split(separator: UInt8(ascii: "\n")).compactMap {
+                try? decoder.decode(EventRecord.self, from: Data($0))
+            }
+        }
+        let events = Array(old.suffix(Self.memoryLimit))
+        state.withLock {
+            $0.events = events
+            $0.next = (events.last?.sequence ?? 0) + 1
+        }
+    }
+
+    package func append(_ note: Note, at time: WallTime) {
+        state.withLock { state in
+            let event = EventRecord(
+                sequence: state.next, at: time, severity: note.severity, code: note.code.rawValue, member: note.member,
+                message: note.message)
+            state.next += 1
+            state.events.append(event)
+            if state.events.count > Self.memoryLimit { state.events.removeFirst(state.events.count - Self.memoryLimit) }
+            write(event)
+        }
+    }
+
+    package func after(_ sequence: UInt64, limit: Int) -> EventsResponse {
+        state.withLock { state in
+            let found = state.events.filter { $0.sequence > sequence }.prefix(limit)
+            let first = state.events.first?.sequence ?? state.next
+            return EventsResponse(
+                events: Array(found), next: found.last?.sequence ?? max(sequence, state.next - 1),
+                missed: sequence > 0 && sequence + 1 < first)
+        }
+    }
+
+    /// Not synced: an event that a power failure takes is a loss for the reader, not for safety.
+    private func write(_ event: EventRecord) {
+        guard let line = try? JSONEncoder().encode(event) else { return }
+        var status = stat()
+        if stat(file, &status) == 0, status.st_size > Self.fileLimit { rename(file, file + ".1") }
+        let descriptor = clx_open(file, O_WRONLY | O_CREAT | O_APPEND, 0o640)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        let bytes = Array(line) + [UInt8(ascii: "\n")]
+        _ = Glibc.write(descriptor, bytes, bytes.count)
+    }
+}
