@@ -114,7 +114,8 @@ let package = Package(
                 "KeeperClient", "keeper-load", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioPosix,
             ], swiftSettings: settings),
         .testTarget(
-            name: "EnsembleControlTests", dependencies: ["EnsembleControl", "EnsembleBase"], swiftSettings: settings),
+            name: "EnsembleControlTests", dependencies: ["EnsembleControl", "KeeperServer", "EnsembleBase"],
+            swiftSettings: settings),
         .testTarget(
             name: "EnsembleBackupTests",
             dependencies: ["EnsembleBackup", "KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore],

@@ -41,8 +41,10 @@ struct ServerConfiguration {
     }
 
     private var clients: [String] {
-        var lines = [
-            "clientPort=\(member.clientPort)",
+        var lines = ["clientPort=\(member.clientPort)"]
+        // Without it a server listens for clients on every address, also for a cluster that is meant for this host.
+        if !listensEverywhere { lines.append("clientPortAddress=\(member.host)") }
+        lines += [
             "maxClientCnxns=\(settings.maxClientConnections)",
             "globalOutstandingLimit=\(settings.globalOutstandingLimit)",
         ]

@@ -64,7 +64,7 @@ package enum MemberRole: String, CaseIterable, Hashable, Sendable, Codable {
 package struct MemberDeclaration: Hashable, Sendable {
     /// 1 to 254: Apache's server packs it into one byte of each session id, and its documentation allows no more.
     package var id: Int
-    /// Name or address at which peers and clients reach the member.
+    /// Name or address at which peers and clients reach the member. On the loopback interface it serves only this host.
     package var host: String
     /// 1 to 65535; the three ports of a member, and those of all members of one host, differ.
     package var clientPort: Int

@@ -161,7 +161,7 @@ enum MemberSection {
             let others = Set(".:-_".utf8)
             return (1...253).contains(name.utf8.count)
                 && name.utf8.allSatisfy { ValueType<String>.isLetterOrDigit($0) || others.contains($0) }
-        }, isRequired: true, about: "Name or address at which peers and clients reach it.")
+        }, isRequired: true, about: "Name or address at which peers and clients reach it; 127.0.0.1 serves this host alone.")
     static let clientPort = Field<Int>("clientPort", .integer(1...65_535), isRequired: true, about: "Port for clients.")
     static let quorumPort = Field<Int>(
         "quorumPort", .integer(1...65_535), isRequired: true, about: "Port on which a leader serves its followers.")
