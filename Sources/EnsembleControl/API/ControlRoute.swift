@@ -1,5 +1,10 @@
 /// One thing that can be asked of the control API. The daemon matches what arrives against these, and `ensemblectl`
 /// makes its requests from them, so that a path is spelled in one place.
+///
+/// Answers: `status` → `StatusResponse`, `events` → `EventsResponse`, `plan` and a dry `restartRolling` →
+/// `PlanResponse`, `backups` → `BackupsResponse`, `operation` → `OperationStatus`, `pruneBackups` →
+/// `PruneBackupsResponse`; every other change → `AcceptedResponse` with status 202, and the work goes on as an
+/// operation. Whatever is not a success carries a `ControlError`. The client reads until the connection closes.
 package enum ControlRoute: Hashable, Sendable {
     case status
     /// Events with a sequence number greater than `after`, oldest first, at most `limit` (1 to 1000).
