@@ -1,4 +1,5 @@
 import EnsembleBase
+import Glibc
 import KeeperCodec
 import KeeperCore
 
@@ -54,10 +55,13 @@ struct LogFileContent: Sendable {
         let file = try File.openForReading(path)
         var end = try file.size()
         let chunkSize = 1 << 18
+        let zeros = [UInt8](repeating: 0, count: chunkSize)
         while end > 0 {
             let start = max(0, end - chunkSize)
             let chunk = try file.read(count: end - start, at: start)
-            if let last = chunk.lastIndex(where: { $0 != 0 }) {
+            // By memcmp: a byte at a time costs seconds per file in a build for debugging.
+            let isZero = memcmp(chunk, zeros, chunk.count) == 0
+            if !isZero, let last = chunk.lastIndex(where: { $0 != 0 }) {
                 end = start + last + 1
                 break
             }
