@@ -147,10 +147,12 @@ extension ReconcilerStateMachine {
         // judged, and after that whoever waits is.
         let unseen = running.contains { $0.condition == nil && supervisor($0.id)?.state.mayHaveProcess != true }
         guard ledger.isBootstrapped || !unseen else { return }
-        for run in running where ledger.isBootstrapped ? run.id == id : true {
+        let judged = ledger.isBootstrapped ? running.filter { $0.id == id } : running
+        let blank = everyDirectoryIsBlank
+        for run in judged {
             guard let condition = run.condition, supervisor(run.id)?.state == .inspecting else { continue }
             let trust = DataTrust.judge(
-                condition, entry: ledger[run.id], ledger: ledger, everyDirectoryIsBlank: everyDirectoryIsBlank,
+                condition, entry: ledger[run.id], ledger: ledger, everyDirectoryIsBlank: blank,
                 archive: observed.backups)
             act(on: trust, run.id, at: now, into: &actions)
         }

@@ -62,8 +62,19 @@ package enum ProcessTable {
         }
     }
 
+    /// Files of /proc have no size: read until the end.
     private static func small(_ path: String) -> [UInt8]? {
-        guard let bytes = try? Directory.content(of: path) else { return nil }
-        return bytes
+        let descriptor = clx_open(path, O_RDONLY, 0)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 4096)
+        while bytes.count < 1 << 20 {
+            let count = read(descriptor, &chunk, chunk.count)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { break }
+            bytes += chunk.prefix(count)
+        }
+        return bytes.isEmpty ? nil : bytes
     }
 }
