@@ -106,7 +106,10 @@ let package = Package(
             exclude: ["Fixtures"], swiftSettings: settings),
         .testTarget(
             name: "KeeperServerTests",
-            dependencies: ["KeeperServer", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioPosix, nioEmbedded],
+            dependencies: [
+                "KeeperServer", "KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioPosix, nioEmbedded,
+                logging,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "KeeperClientTests",

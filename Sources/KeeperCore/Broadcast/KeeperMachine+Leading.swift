@@ -193,6 +193,7 @@ extension KeeperMachine {
         actions.append(
             .sendToLearner(learner.id, .newLeader(epoch: leader!.epoch, config: configuration.configurationText)))
         leader!.learners[index].phase = .synchronizing
+        leader!.learners[index].syncedThrough = history.lastCommitted
         leader!.updateRecipients()
         actions.append(.note(.learnerSynced(learner.server, how: plan.name)))
     }
@@ -216,7 +217,9 @@ extension KeeperMachine {
         if isNewLeaderAck {
             guard learner.phase == .synchronizing else { return }
             leader!.learners[index].phase = .established
-            leader!.learners[index].acknowledged = max(learner.acknowledged, zxid)
+            // What was committed when the sync was planned is durable there before NEWLEADER is acknowledged, and is
+            // never acknowledged by itself: without this an idle leader would take the learner for a laggard.
+            leader!.learners[index].acknowledged = max(learner.acknowledged, zxid, learner.syncedThrough)
             leader!.learners[index].deadline = now + configuration.syncTimeout
             establishIfAcknowledged(at: now, into: &actions)
             if role == .leading, leader!.isServing { serve(learner.id, into: &actions) }

@@ -26,6 +26,8 @@ struct Learner: Sendable {
     var lastZxid: Zxid = .zero
     /// The highest proposal it has acknowledged. Followers acknowledge in order, so all before it are, too.
     var acknowledged: Zxid = .zero
+    /// The last committed transaction when it was synchronised.
+    var syncedThrough: Zxid = .zero
     var deadline: Instant
     /// The oldest proposal it had not acknowledged at the last check, and since when.
     var lagging: (zxid: Zxid, since: Instant)?

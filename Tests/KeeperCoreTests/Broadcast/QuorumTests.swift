@@ -108,6 +108,34 @@ import Testing
         #expect(commits(leader.step(.learnerPacketReceived(LearnerID(rawValue: 2), .ack(zxid)), at: now)) == [zxid])
     }
 
+    /// A learner that joins in the middle of an epoch has acknowledged all that it was synchronised with.
+    @Test func aLateLearnerOfAnIdleLeaderIsNoLaggard() {
+        var leader = leader()
+        let client = ConnectionID(rawValue: 1)
+        _ = leader.step(.clientConnected(client, address: "127.0.0.1"), at: now)
+        _ = leader.step(.connectRequested(client, ConnectRequest(timeout: 60_000)), at: now)
+        let zxid = Zxid(epoch: 1, counter: 1)
+        _ = leader.step(.logSynced(zxid), at: now)
+        _ = leader.step(.learnerPacketReceived(LearnerID(rawValue: 2), .ack(zxid)), at: now)
+        let late = LearnerID(rawValue: 1)
+        _ = leader.step(.learnerConnected(late), at: now)
+        _ = leader.step(.learnerPacketReceived(late, info(1, accepted: 1)), at: now)
+        _ = leader.step(.learnerPacketReceived(late, .ackEpoch(lastZxid: .zero, currentEpoch: -1)), at: now)
+        _ = leader.step(.learnerPacketReceived(late, .ack(Zxid(epoch: 1, counter: 0))), at: now)
+        var time = now
+        var dropped = false
+        for _ in 0..<40 {
+            time = time + .milliseconds(1500)
+            for id in [late, LearnerID(rawValue: 2)] {
+                _ = leader.step(.learnerPacketReceived(id, .ping(zxid: zxid, sessions: [])), at: time)
+            }
+            let actions = leader.step(.deadlineReached, at: time)
+            if actions.contains(where: { if case .note(.learnerDropped) = $0 { true } else { false } }) { dropped = true }
+        }
+        #expect(!dropped)
+        #expect(leader.machine.status.syncedFollowers == 2)
+    }
+
     /// S2: a promise with epoch −1 (made before, or by a member that is recovering) doesn't count.
     @Test func aRecoveringLearnersPromiseDoesNotCount() {
         var leader = member(3)
