@@ -3,7 +3,7 @@ import Testing
 /// What must not be written, each with what to write instead.
 @Suite struct BanTests {
     private static let cores: Set<String> = ["EnsembleBase", "KeeperCore", "EnsembleControl"]
-    private static let programs: Set<String> = ["ensembled", "ensemblectl", "ensemble-server", "keeper-load"]
+    private static let programs: Set<String> = ["ensembled", "ensemblectl", "ensemble-server", "ensemble-sim", "keeper-load"]
     /// Between a client's bytes and its reply.
     private static let dataPath: Set<String> = ["KeeperCore", "KeeperCodec", "KeeperStorage", "KeeperServer"]
 
@@ -46,10 +46,10 @@ import Testing
 
     @Test func nothingIsLeftForLater() {
         // Spelled so that this file does not find itself.
-        let marks = ["TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK:"]
+        let marks = ["TO" + "DO", "FIX" + "ME", "HA" + "CK:"]
         for file in SourceTree.sources + SourceTree.tests + SourceTree.files(under: "scripts", [""]) {
             for (index, line) in file.lines.enumerated() {
-                for mark in marks where line.contains(mark) && !line.contains("A" + mark) {
+                for mark in marks where line.contains(mark) {
                     Issue.record("\(file.path):\(index + 1): \(mark): do it, or refuse it with a clear error")
                 }
             }

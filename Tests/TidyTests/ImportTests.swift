@@ -27,6 +27,8 @@ import Testing
             "CSystemd", "CLinux", "Glibc", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging", "Crypto", "FoundationEssentials",
             "Foundation", "Synchronization",
         ],
+        // A deterministic world: drives the cores, touches nothing real.
+        "EnsembleSim": ["EnsembleBase", "KeeperCore", "KeeperCodec", "EnsembleControl"],
         // Programs: composition.
         "ensembled": [
             "EnsembleBase", "EnsembleControl", "EnsembleHost", "Logging", "ArgumentParser", "Glibc", "FoundationEssentials",
@@ -37,6 +39,7 @@ import Testing
             "NIOHTTP1", "ArgumentParser", "FoundationEssentials", "Foundation",
         ],
         "ensemble-server": ["EnsembleBase", "KeeperServer", "Logging", "ArgumentParser", "Glibc"],
+        "ensemble-sim": ["EnsembleBase", "EnsembleSim", "ArgumentParser"],
         "keeper-load": [
             "EnsembleBase", "KeeperClient", "KeeperCodec", "KeeperCore", "CLinux", "Glibc", "NIOCore", "NIOPosix",
             "ArgumentParser", "FoundationEssentials", "Foundation", "Synchronization",

@@ -4,16 +4,20 @@ import FoundationEssentials
 enum SourceTree {
     struct File: Sendable {
         /// Relative to the repository's root.
-        var path: String
-        var text: String
-
-        var lines: [Substring] { text.split(separator: "\n", omittingEmptySubsequences: false) }
-        var name: Substring { path.split(separator: "/").last ?? "" }
-
+        let path: String
+        let text: String
+        let lines: [Substring]
         /// Lines without `//` comments and the contents of simple strings, numbered from 1: what the compiler acts on.
-        var code: [(number: Int, text: String)] {
-            lines.enumerated().map { ($0.offset + 1, SourceTree.withoutCommentsAndStrings($0.element)) }
+        let code: [(number: Int, text: String)]
+
+        init(path: String, text: String) {
+            self.path = path
+            self.text = text
+            lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+            code = lines.enumerated().map { ($0.offset + 1, SourceTree.withoutCommentsAndStrings($0.element)) }
         }
+
+        var name: Substring { path.split(separator: "/").last ?? "" }
     }
 
     /// From this file's own place: Tests/TidyTests/SourceTree.swift.
@@ -50,18 +54,18 @@ enum SourceTree {
     }
 
     private static func withoutCommentsAndStrings(_ line: Substring) -> String {
-        var result = ""
+        var result: [UInt8] = []
         var isInString = false
-        var previous: Character = " "
-        for character in line {
-            if character == "\"", previous != "\\" {
+        var previous = UInt8(ascii: " ")
+        for byte in line.utf8 {
+            if byte == UInt8(ascii: "\""), previous != UInt8(ascii: "\\") {
                 isInString.toggle()
             } else if !isInString {
-                if character == "/", previous == "/" { return String(result.dropLast()) }
-                result.append(character)
+                if byte == UInt8(ascii: "/"), previous == byte { return String(decoding: result.dropLast(), as: UTF8.self) }
+                result.append(byte)
             }
-            previous = character
+            previous = byte
         }
-        return result
+        return String(decoding: result, as: UTF8.self)
     }
 }
