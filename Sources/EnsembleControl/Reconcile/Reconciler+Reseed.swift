@@ -107,7 +107,11 @@ extension ReconcilerStateMachine {
         guard let supervisor = supervisor(reseed.member) else { return }
         // S3: while a process may exist, nothing of its data is touched.
         if supervisor.state.mayHaveProcess {
-            if supervisor.state != .killing { signal(reseed.member, .fenced, at: now, into: &actions) }
+            switch (reseed.reason, supervisor.state) {
+            // A whole member that a person wants reseeded is stopped like any other (`isKeptDown`).
+            case (.askedFor, _), (_, .killing): break
+            case (_, _): signal(reseed.member, .fenced, at: now, into: &actions)
+            }
             return hold(title(reseed), member: reseed.member, .processNotProvedDead(reseed.member))
         }
         signal(reseed.member, .unwanted, at: now, into: &actions)

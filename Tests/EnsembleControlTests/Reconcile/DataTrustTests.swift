@@ -1,0 +1,64 @@
+import EnsembleBase
+import EnsembleControl
+import Testing
+
+/// S2: which directories may be believed.
+@Suite struct DataTrustTests {
+    private func judge(
+        _ condition: DataDirectoryCondition, entry: LedgerEntry?, blank: Bool = false, backups: Int = 0, listed: Bool = true
+    ) -> DataTrust {
+        var ledger = Ledger(cluster: "c")
+        if let entry { ledger.set(entry) }
+        var archive = BackupObservation()
+        archive.isListed = listed
+        archive.count = backups
+        return DataTrust.judge(condition, entry: entry, ledger: ledger, everyDirectoryIsBlank: blank, archive: archive)
+    }
+
+    private let voter = LedgerEntry(id: 1, standing: .voter, zxid: 5 << 32 | 7, acceptedEpoch: 5, identity: "a")
+
+    private func holding(_ zxid: Int64, epoch: Int64 = 5, identity: String? = "a") -> DataDirectoryCondition {
+        .holding(DataDirectoryContents(identity: identity, zxid: zxid, acceptedEpoch: epoch, currentEpoch: epoch, recovering: false))
+    }
+
+    @Test func whatTheLedgerKnowsMustBeThere() {
+        #expect(judge(holding(5 << 32 | 7), entry: voter) == .trusted)
+        #expect(judge(holding(5 << 32 | 6), entry: voter) == .untrusted(.olderThanLedger(expected: 5 << 32 | 7, found: 5 << 32 | 6)))
+        #expect(judge(holding(5 << 32 | 9, identity: "b"), entry: voter) == .untrusted(.otherIdentity(expected: "a", found: "b")))
+        #expect(judge(.empty, entry: voter) == .untrusted(.emptyButWasNot))
+        #expect(judge(.missing, entry: voter, blank: true) == .untrusted(.missing))
+    }
+
+    @Test func anEpochBelowTheLedgersIsALostPromise() {
+        var entry = voter
+        entry.acceptedEpoch = 6
+        #expect(judge(holding(5 << 32 | 7), entry: entry) == .untrusted(.epochBelowLedger(expected: 6, found: 5)))
+    }
+
+    @Test func onlyAClusterThatNeverRanIsBootstrapped() {
+        #expect(judge(.missing, entry: nil, blank: true) == .bootstrap)
+        #expect(judge(.missing, entry: nil, blank: false) == .untrusted(.missing))
+        guard case .unknown = judge(.missing, entry: nil, blank: true, backups: 3) else {
+            Issue.record("backups of a cluster that never ran must hold it")
+            return
+        }
+        guard case .unknown = judge(.missing, entry: nil, blank: true, listed: false) else {
+            Issue.record("an archive that was not listed is unknown, not empty")
+            return
+        }
+    }
+
+    @Test func dataWithoutALedgerIsAdopted() {
+        guard case .adopted = judge(holding(3), entry: nil) else {
+            Issue.record("data without an entry is taken at its word")
+            return
+        }
+    }
+
+    @Test func whatCannotBeReadIsUnknown() {
+        guard case .unknown = judge(.unreadable("I/O error"), entry: voter) else {
+            Issue.record("an unreadable directory is neither trusted nor replaced")
+            return
+        }
+    }
+}

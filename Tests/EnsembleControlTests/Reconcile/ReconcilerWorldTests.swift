@@ -1,0 +1,125 @@
+import EnsembleBase
+import EnsembleControl
+import Testing
+
+@Suite struct ReconcilerWorldTests {
+    private func started(_ seed: UInt64, members: Int = 3) -> ReconcilerWorld {
+        var world = ReconcilerWorld(members: members, seed: seed)
+        world.run(for: .seconds(10))
+        world.listBackups()
+        world.run(for: .seconds(2))
+        return world
+    }
+
+    @Test func aNewClusterBootstraps() {
+        let world = started(1)
+        #expect(world.isWhole)
+        #expect(world.machine.ledger.entries.allSatisfy { $0.standing == .voter })
+        #expect(world.violations == [])
+    }
+
+    @Test(arguments: 1...20) func aLostDirectoryIsReseeded(seed: Int) {
+        var world = started(UInt64(seed))
+        world.loseData(2)
+        world.run(for: .seconds(40))
+        #expect(world.isWhole)
+        #expect(world.quarantined >= 1)
+        #expect(world.violations == [])
+    }
+
+    @Test func withoutAVerifiedBackupTheReseedHoldsAndGoesOnWhenThereIsOne() {
+        var world = started(3)
+        world.hasBackup = false
+        world.listBackups()
+        world.loseData(2)
+        world.run(for: .seconds(20))
+        #expect(world.machine.holds.contains { $0.reason == .noVerifiedBackup })
+        #expect(world.quarantined == 0)
+        world.hasBackup = true
+        world.listBackups()
+        world.run(for: .seconds(30))
+        #expect(world.isWhole)
+    }
+
+    @Test func twoLostDirectoriesOfThreeAreLeftToAPerson() {
+        var world = started(4)
+        world.loseData(1)
+        world.loseData(2)
+        world.run(for: .seconds(30))
+        #expect(world.quarantined == 0)
+        #expect(world.machine.holds.contains { $0.reason == .noLeader })
+        #expect(world.violations == [])
+    }
+
+    @Test func aFrozenMemberIsKilledAndComesBack() {
+        var world = started(5)
+        world.change(2) { $0.isFrozen = true }
+        world.run(for: .seconds(15))
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    @Test func aQuorumlessServerIsLeftAlone() {
+        var world = started(6)
+        world.change(1) { $0.hasData = true }
+        world.loseData(2)
+        world.loseData(3)
+        world.run(for: .seconds(60))
+        #expect(world.server(1).isAlive)
+        #expect(!world.terminated.contains(1))
+    }
+
+    @Test(arguments: 1...20) func aRollTakesTheLeaderLastAndSurvivesTheDaemon(seed: Int) {
+        var world = started(UInt64(seed))
+        world.step(.requested(id: "r", .restartRolling(reason: "test")))
+        world.run(for: .seconds(seed % 7 + 1))
+        world.restartDaemon()
+        world.run(for: .seconds(60))
+        #expect(world.isWhole)
+        #expect(Set(world.terminated) == [1, 2, 3])
+        #expect(world.terminated.last == 3, "the highest id leads in this world")
+        #expect(world.violations == [])
+    }
+
+    @Test func aColdBackupStopsOneFollower() {
+        var world = started(8)
+        world.step(.requested(id: "c", .backup(.cold, member: nil)))
+        world.run(for: .seconds(20))
+        #expect(world.terminated.count == 1 && world.terminated != [3])
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    @Test func terminationStopsTheLeaderLastAndRestoreReplacesEverything() {
+        var world = started(9)
+        let backup = BackupReference(id: "b1", endZxid: 1 << 32, acceptedEpoch: 1, takenAt: WallTime(milliseconds: 0))
+        world.step(.requested(id: "s", .restore(backup)))
+        world.run(for: .seconds(30))
+        #expect(world.quarantined == 3 && world.seeds == 3)
+        #expect(world.machine.ledger.highestEpoch >= 2)
+        #expect(world.terminated.last == 3)
+    }
+
+    /// S2, S3, S4, S5, S6, S9 in generated worlds: faults strike one member at a time, the daemon is killed at random,
+    /// people ask for things; afterwards the ensemble is whole again and no rule was broken on the way.
+    @Test(arguments: 1...60) func generatedWorldsKeepTheRules(seed: Int) {
+        var world = started(UInt64(seed) &* 7919, members: seed.isMultiple(of: 3) ? 5 : 3)
+        for _ in 0..<12 {
+            let id = Int.random(in: 1...world.servers.count, using: &world.random)
+            switch Int.random(in: 0..<8, using: &world.random) {
+            case 0: world.lastFault = world.now; world.kill(id)
+            case 1: if world.server(id).isAlive { world.lastFault = world.now; world.change(id) { $0.isFrozen = true } }
+            case 2: if world.isWhole { world.lastFault = world.now; world.loseData(id) }
+            case 3: world.restartDaemon()
+            case 4: world.step(.requested(id: "r\(world.now.nanoseconds)", .restartRolling(reason: "test")))
+            case 5: world.step(.requested(id: "c\(world.now.nanoseconds)", .backup(.cold, member: nil)))
+            case 6: world.step(.requested(id: "s\(world.now.nanoseconds)", .reseed(id)))
+            default: break
+            }
+            world.run(for: .milliseconds(Int64.random(in: 500...15_000, using: &world.random)))
+        }
+        world.run(for: .seconds(180))
+        #expect(world.violations == [])
+        #expect(world.isWhole, "\(world.machine.holds) \(world.machine.intents)")
+    }
+}
