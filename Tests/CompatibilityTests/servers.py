@@ -88,6 +88,8 @@ class Server:
         if identity is not None:
             with open(os.path.join(self.data, "myid"), "w") as file:
                 file.write(f"{identity}\n")
+            # A bootstrap: ours never takes an empty directory for an empty database otherwise (S2); Apache's knows the file too.
+            open(os.path.join(self.data, "initialize"), "w").close()
         with open(self.configuration, "w") as file:
             file.write(f"tickTime={TICK}\ninitLimit=20\nsyncLimit=10\nmaxClientCnxns=0\nclientPort={port}\n"
                        f"dataDir={self.data}\nadmin.enableServer=false\n4lw.commands.whitelist=*\n{extra}")
