@@ -1,3 +1,4 @@
+import CLinux
 import EnsembleBase
 import EnsembleControl
 import Glibc
@@ -163,26 +164,35 @@ package struct Daemon: Sendable {
     }
 }
 
-/// Signals are taken by one thread that waits for them; every other thread has them blocked.
+/// Signals go through a pipe to one thread that waits for them. Blocking them and sigwait(3) would not do: Dispatch
+/// parks the main thread of an async program in sigsuspend(2) with nothing blocked, where SIGTERM would end the daemon
+/// (measured).
 package enum HostSignals {
-    private static var ours: sigset_t {
-        var set = sigset_t()
-        sigemptyset(&set)
-        for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&set, number) }
-        return set
-    }
-
-    /// Before any thread is started: threads inherit it.
-    package static func block() {
-        var set = ours
-        pthread_sigmask(SIG_BLOCK, &set, nil)
+    /// Before anything else, so that no signal meets the default.
+    package static func catchAll() {
+        var action = sigaction()
+        action.__sigaction_handler.sa_handler = { number in
+            let saved = errno
+            var byte = UInt8(truncatingIfNeeded: number)
+            _ = write(signalPipe.write, &byte, 1)
+            errno = saved
+        }
+        action.sa_flags = Int32(SA_RESTART)
+        guard signalPipe.read >= 0 else { return }
+        for number in [SIGTERM, SIGINT, SIGHUP] { sigaction(number, &action, nil) }
         signal(SIGPIPE, SIG_IGN)
     }
 
     static func wait() -> Int32 {
-        var set = ours
-        var number: Int32 = 0
-        while sigwait(&set, &number) != 0 {}
-        return number
+        var byte: UInt8 = 0
+        while read(signalPipe.read, &byte, 1) != 1 {}
+        return Int32(byte)
     }
 }
+
+/// Made before the handler is installed (`catchAll` touches it), so that the handler only reads it.
+private let signalPipe: (read: Int32, write: Int32) = {
+    var ends: [Int32] = [-1, -1]
+    guard pipe2(&ends, O_CLOEXEC) == 0 else { return (-1, -1) }
+    return (ends[0], ends[1])
+}()

@@ -6,7 +6,7 @@ import Glibc
 @main
 struct Program {
     static func main() async {
-        HostSignals.block()
+        HostSignals.catchAll()
         await Ensembled.main(nil)
     }
 }
