@@ -148,9 +148,10 @@ class Roles(MixedCase):
         client = self.client(leader.host)
         self.write(client, "/before")
         followers = [server for server in ensemble.servers if server is not leader]
+        # A session is a write too: it must exist before the quorum is gone.
+        session = wire.Session(leader.port)
         for server in followers:
             server.signal(signal.SIGSTOP)
-        session = wire.Session(leader.port)
         body = wire.ustring("/uncommitted") + wire.ustring("x") + wire.OPEN_ACCESS + b"\0\0\0\0"
         # The answer will not come; the leader's own log gets the write.
         session.frame(b"\0\0\0\1" + b"\0\0\0\1" + body)
