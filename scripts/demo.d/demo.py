@@ -32,7 +32,8 @@ class Failure(Exception):
 def ctl(*arguments, check=True):
     """Runs ensemblectl and returns what it printed."""
     done = subprocess.run(
-        [os.path.join(RELEASE, "ensemblectl"), "--socket", SOCKET, *arguments], capture_output=True, text=True)
+        [os.path.join(RELEASE, "ensemblectl"), *arguments], capture_output=True, text=True,
+        env=dict(os.environ, ENSEMBLECTL_SOCKET=SOCKET))
     if check and done.returncode != 0:
         raise Failure(f"ensemblectl {' '.join(arguments)}: exit {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
@@ -40,7 +41,7 @@ def ctl(*arguments, check=True):
 
 def status():
     try:
-        return json.loads(ctl("--json", "status"))
+        return json.loads(ctl("status", "--json"))
     except (Failure, ValueError):
         return None
 
@@ -67,7 +68,7 @@ def whole():
 
 
 def verified_backup():
-    seen = json.loads(ctl("--json", "backup", "list"))
+    seen = json.loads(ctl("backup", "list", "--json"))
     return next((b for b in seen["backups"] if b.get("verifiedAt")), None)
 
 
@@ -84,6 +85,9 @@ def start():
     """Starts the daemon in the background, with a fresh state directory."""
     if daemon_pid():
         raise Failure("the demonstration is running already: scripts/demo --stop ends it")
+    left = subprocess.run(["pgrep", "-f", f"ensemble-server {STATE}/"], capture_output=True, text=True).stdout.split()
+    if left:
+        raise Failure(f"members of an earlier demonstration are still running: {' '.join(left)}; end them with kill")
     shutil.rmtree(STATE, ignore_errors=True)
     os.makedirs(STATE)
     begin = time.monotonic()
@@ -104,17 +108,22 @@ def stop():
     if not pid:
         print("the demonstration is not running")
         return
+    seen = status()
+    members = [m["pid"] for m in seen["members"] if m.get("pid")] if seen else []
     begin = time.monotonic()
     os.kill(pid, signal.SIGTERM)
-    while time.monotonic() - begin < 60 and daemon_pid() and not is_zombie(pid):
-        time.sleep(0.1)
-    if daemon_pid() and not is_zombie(pid):
+    while time.monotonic() - begin < 60 and not is_gone(pid):
+        time.sleep(0.05)
+    if not is_gone(pid):
         raise Failure(f"ensembled (pid {pid}) did not end within 60 s of SIGTERM")
+    left = [m for m in members if not is_gone(m)]
+    if left:
+        raise Failure(f"ensembled ended, and left its members running: {left}")
     os.unlink(PIDFILE)
     print(f"   stopped in {time.monotonic() - begin:.1f} s: followers first, the leader last")
 
 
-def is_zombie(pid):
+def is_gone(pid):
     try:
         return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z"
     except OSError:
@@ -276,7 +285,7 @@ def first_steps(seconds):
     print(ctl("status"))
     print(f"""connect:  /usr/share/zookeeper/bin/zkCli.sh -server 127.0.0.1:21811      (Debian's zookeeper package)
           python3 -c 'from kazoo.client import KazooClient as K; k = K("{HOSTS}"); k.start(); print(k.get("/hello"))'
-watch:    .build/release/ensemblectl --socket demo-state/control.sock status --watch
+watch:    .build/release/ensemblectl status --watch --socket demo-state/control.sock
 stop:     scripts/demo --stop""", flush=True)
 
 
