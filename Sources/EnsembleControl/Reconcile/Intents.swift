@@ -44,6 +44,14 @@ package struct Reseed: Sendable, Hashable, Codable {
     package var backup: String?
     /// Seeds that were tried, this one included.
     package var attempt: Int
+
+    package init(member: MemberID, reason: UntrustedReason, phase: Phase, backup: String?, attempt: Int) {
+        self.member = member
+        self.reason = reason
+        self.phase = phase
+        self.backup = backup
+        self.attempt = attempt
+    }
 }
 
 /// A multi-step action of the whole cluster. At most one is at work.

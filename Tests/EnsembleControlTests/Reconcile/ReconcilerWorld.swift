@@ -107,6 +107,7 @@ struct ReconcilerWorld {
         let participants = participants
         let leader = participants.max { server($0).zxid < server($1).zxid || server($0).zxid == server($1).zxid && $0 < $1 }
         for server in servers where server.isAlive {
+            if !server.hasData { step(.dataVanished(server.id, .missing)) }
             if server.isFrozen {
                 step(.unanswered(server.id, stopped: true))
             } else if participants.contains(server.id) {
@@ -116,7 +117,6 @@ struct ReconcilerWorld {
                         MemberAnswer(
                             at: now, role: server.id == leader ? .leading : .following, zxid: server.zxid,
                             syncedFollowers: server.id == leader ? participants.count - 1 : nil)))
-                if !server.hasData { step(.dataVanished(server.id, .missing)) }
             } else {
                 step(.answered(server.id, MemberAnswer(at: now, role: .looking, zxid: 0)))
             }
@@ -134,6 +134,11 @@ struct ReconcilerWorld {
     mutating func loseData(_ id: Int) {
         change(id) { $0.hasData = false; $0.zxid = 0; $0.identity = nil }
         kill(id)
+    }
+
+    /// The directory goes while the server lives on.
+    mutating func loseDataUnderLiveServer(_ id: Int) {
+        change(id) { $0.hasData = false; $0.zxid = 0; $0.identity = nil }
     }
 
     /// kill -9 of the daemon: what was not written down is forgotten, servers live on, effects under way die.

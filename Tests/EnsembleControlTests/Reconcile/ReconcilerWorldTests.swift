@@ -27,6 +27,16 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// S3: the server that still runs on the lost directory is proved dead before its place is touched.
+    @Test(arguments: 1...10) func aDirectoryLostUnderALiveServerIsFencedFirst(seed: Int) {
+        var world = started(UInt64(seed))
+        world.loseDataUnderLiveServer(2)
+        world.run(for: .seconds(40))
+        #expect(world.isWhole)
+        #expect(world.quarantined >= 1)
+        #expect(world.violations == [])
+    }
+
     @Test func withoutAVerifiedBackupTheReseedHoldsAndGoesOnWhenThereIsOne() {
         var world = started(3)
         world.hasBackup = false
