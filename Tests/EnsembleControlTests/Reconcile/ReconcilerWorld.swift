@@ -96,7 +96,10 @@ struct ReconcilerWorld {
                 // R5: a recovering member that has synced is whole again.
                 for id in participants { change(id) { $0.recovering = false } }
             }
-            for item in due.filter({ $0.at <= now }) { step(item.event) }
+            for item in due.filter({ $0.at <= now }) {
+                if case .exited(let id, _) = item.event { bury(id) }
+                step(item.event)
+            }
             due.removeAll { $0.at <= now }
             if (now.nanoseconds / 100_000_000) % 3 == 0 { probe() }
             step(.timePassed)
@@ -144,6 +147,7 @@ struct ReconcilerWorld {
     /// kill -9 of the daemon: what was not written down is forgotten, servers live on, effects under way die.
     mutating func restartDaemon() {
         // Deaths that the old daemon has not heard of, the new one sees at once.
+        for case .exited(let id, _) in due.map(\.event) { bury(id) }
         due = []
         lockIsHeld = false
         machine = ReconcilerStateMachine(
@@ -258,8 +262,12 @@ struct ReconcilerWorld {
             }
             if !lockIsHeld { violations.append("\(now): stopped member \(id) without the lock (S5)") }
         }
+        // It takes its time to stop: until it is gone, it is alive (S3).
+        due.append((now + .milliseconds(Int64.random(in: 300...900, using: &random)), .exited(id, .clean)))
+    }
+
+    private mutating func bury(_ id: Int) {
         change(id) { $0.isAlive = false; $0.isFrozen = false; $0.participatesAt = .distantFuture }
-        later(.exited(id, .clean))
     }
 
     var lastFault = Instant(nanoseconds: -1 << 40)
