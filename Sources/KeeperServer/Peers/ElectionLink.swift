@@ -69,4 +69,12 @@ final class ElectionLink: ChannelInboundHandler {
 
     func send(_ bytes: ByteBuffer) { context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil) }
     func close() { context?.close(promise: nil) }
+
+    /// Closes once `bytes` have left: a close right behind a write discards it if the channel is not active yet.
+    func close(after bytes: ByteBuffer) {
+        guard let context else { return }
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.assumeIsolated().whenComplete { [self] _ in close() }
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: written)
+    }
 }

@@ -161,11 +161,11 @@ final class ElectionTransport {
         }
         var hello = ByteBuffer()
         hello.write(ElectionHello(server: myself.id, address: Array(myself.election.description.utf8)))
-        link.send(hello)
         guard myself.id > id else {
-            // The peer has the larger id: it has seen the hello, and dials back.
-            return link.close()
+            // The peer has the larger id: it sees the hello, and dials back.
+            return link.close(after: hello)
         }
+        link.send(hello)
         install(link, id)
     }
 }
