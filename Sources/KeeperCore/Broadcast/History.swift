@@ -40,9 +40,10 @@ struct History: Sendable {
 
     /// The oldest outstanding entry, moved into the window; nil if there is none up to `zxid`.
     mutating func commitNext(upTo zxid: Zxid) -> LogEntry? {
-        guard let entry = outstanding.first, entry.zxid <= zxid else { return nil }
-        _ = outstanding.popFirst()
+        guard let first = outstanding.first, first.zxid <= zxid, var entry = outstanding.popFirst() else { return nil }
         lastCommitted = entry.zxid
+        // The window may be long: it shares its paths and data with the tree, which the wire's copy would double.
+        entry.encoded = nil
         window.append(entry)
         if window.count > capacity { _ = window.popFirst() }
         return entry

@@ -160,7 +160,9 @@ package final class ClientConnection: ChannelInboundHandler {
 
     package func send(_ reply: Reply) {
         guard let table, state == .serving else { return }
+        let before = output.writerIndex
         output.writeFrame(reply)
+        table.statistics.replySizes.add(output.writerIndex - before - 4)
         if let began = unanswered.popFirst() {
             table.outstanding -= 1
             record.answered(reply, in: table.turn.now - began, at: table.wallTime, table.statistics)

@@ -153,7 +153,9 @@ final class KeeperShell {
             // Serialised once: the same bytes go to the learners and to the log. The learners come first; their disks
             // work while ours does.
             var encoded = entry
-            encoded.encoded = entry.payload
+            let payload = entry.payload
+            encoded.encoded = payload
+            statistics.proposalSizes.add(payload.count)
             network?.send(.proposal(encoded), to: learners)
             disk.append(encoded)
         case .commit(let zxid, let learners):

@@ -38,6 +38,9 @@ extension ServerView {
             ("open_file_descriptor_count", "\(descriptors.open)"),
             ("max_file_descriptor_count", "\(descriptors.limit)"),
             ("auth_failed_count", "\(statistics.failedAuthentications)"),
+            ("last_client_response_size", "\(statistics.replySizes.last)"),
+            ("max_client_response_size", "\(statistics.replySizes.most)"),
+            ("min_client_response_size", "\(statistics.replySizes.least)"),
             ("quorum_size", "\(configuration.members.filter { $0.role == .participant }.count)"),
             ("proposal_count", "\(statistics.proposals)"),
             ("commit_count", "\(statistics.commits)"),
@@ -72,6 +75,9 @@ extension ServerView {
             ("synced_observers", "0"),
             ("pending_syncs", "\(status.pendingSyncs)"),
             ("leader_uptime", "\((leaderUptime ?? .zero).inMilliseconds)"),
+            ("last_proposal_size", "\(statistics.proposalSizes.last)"),
+            ("max_proposal_size", "\(statistics.proposalSizes.most)"),
+            ("min_proposal_size", "\(statistics.proposalSizes.least)"),
         ]
     }
 

@@ -17,6 +17,9 @@ package final class ServerStatistics {
     package var malformedFrames: Int64 = 0
     package var slowReadersClosed: Int64 = 0
     package var refusedConnections: Int64 = 0
+    /// Bytes of replies, and of the transactions that this member proposed.
+    package var replySizes = SizeSummary()
+    package var proposalSizes = SizeSummary()
 
     package init() {}
 
@@ -25,5 +28,22 @@ package final class ServerStatistics {
         packetsReceived = 0
         packetsSent = 0
         latency = LatencySummary()
+        replySizes = SizeSummary()
+        proposalSizes = SizeSummary()
+    }
+}
+
+/// Last, smallest and largest of a number of sizes; −1 while there is none, as Apache shows it.
+package struct SizeSummary: Hashable, Sendable {
+    package private(set) var last = -1
+    package private(set) var least = -1
+    package private(set) var most = -1
+
+    package init() {}
+
+    package mutating func add(_ size: Int) {
+        last = size
+        least = least < 0 ? size : min(least, size)
+        most = max(most, size)
     }
 }

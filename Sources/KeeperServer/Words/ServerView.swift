@@ -80,6 +80,10 @@ package struct ServerView {
         text += "Received: \(statistics.packetsReceived)\nSent: \(statistics.packetsSent)\n"
         text += "Connections: \(clients.count)\nOutstanding: \(clients.outstandingRequests)\n"
         text += "Zxid: \(status.lastProcessed)\nMode: \(mode)\nNode count: \(tree.nodeCount)\n"
+        if status.role == .leading {
+            let sizes = statistics.proposalSizes
+            text += "Proposal sizes last/min/max: \(sizes.last)/\(sizes.least)/\(sizes.most)\n"
+        }
         return text
     }
 
