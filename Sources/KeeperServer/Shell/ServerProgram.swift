@@ -100,7 +100,10 @@ package enum ServerProgram {
         do throws(StorageError) { try body() } catch { end(ServerExitReport(error)) }
     }
 
-    private static func say(_ line: String) { print(line) }
+    private static func say(_ line: String) {
+        let bytes = Array((line + "\n").utf8)
+        _ = bytes.withUnsafeBytes { write(1, $0.baseAddress, $0.count) }
+    }
 
     /// The last line says why, for the daemon.
     private static func end(_ report: ServerExitReport) -> Never {
