@@ -8,6 +8,7 @@ import NIOCore
 final class BackgroundSnapshot {
     private let turn: LoopTurn
     private let tree: () -> DataTree
+    private let isDurable: (Zxid) -> Bool
     private let writer: SnapshotWriter
     private var encoder: TreeEncoder
     private var isAbandoned = false
@@ -21,13 +22,16 @@ final class BackgroundSnapshot {
     /// A slice takes well under a millisecond.
     private static let nodesPerSlice = 128
 
-    /// `ended` is called on the loop, unless the snapshot is abandoned.
+    /// - Parameters:
+    ///   - isDurable: whether the log has this transaction on disk.
+    ///   - ended: called on the loop, unless the snapshot is abandoned.
     init(
-        turn: LoopTurn, directory: String, tree: @escaping () -> DataTree,
+        turn: LoopTurn, directory: String, tree: @escaping () -> DataTree, isDurable: @escaping (Zxid) -> Bool,
         ended: @escaping (Zxid, Result<NumberedFile, StorageError>) -> Void
     ) throws(StorageError) {
         self.turn = turn
         self.tree = tree
+        self.isDurable = isDurable
         let encoder = TreeEncoder(of: tree())
         self.encoder = encoder
         let start = encoder.start
@@ -58,6 +62,18 @@ final class BackgroundSnapshot {
         guard encoder.isEnded else {
             return turn.eventLoop.assumeIsolated().execute { [self] in advance() }
         }
-        writer.finish(digest: SnapshotDigest(zxid: tree.lastProcessedZxid, digest: tree.digest))
+        finish(SnapshotDigest(zxid: tree.lastProcessedZxid, digest: tree.digest))
+    }
+
+    /// S1: the walk shows effects of transactions up to its end. A quorum has those, but this member's own log may not
+    /// have them on disk yet; a snapshot that outlived a crash without them could not be completed by replay. So the
+    /// file gets its name only behind its log (KeeperAction.takeSnapshot).
+    private func finish(_ digest: SnapshotDigest) {
+        guard !isAbandoned else { return }
+        guard isDurable(digest.zxid) else {
+            turn.eventLoop.assumeIsolated().scheduleTask(in: BackgroundSnapshot.pause) { [self] in finish(digest) }
+            return
+        }
+        writer.finish(digest: digest)
     }
 }

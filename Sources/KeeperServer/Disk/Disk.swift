@@ -24,6 +24,8 @@ final class Disk {
     private var writer: LogWriter?
     private var lastAppended = Zxid.zero
     private var hasAppended = false
+    /// Everything in the log up to here is durable.
+    private var lastSynced = Zxid.zero
     /// What was submitted and is not durable yet: for the time it takes.
     private var unsynced = FIFO<(Zxid, Instant)>()
     private var snapshot: BackgroundSnapshot?
@@ -71,6 +73,7 @@ final class Disk {
     }
 
     private func startWriter(after zxid: Zxid) -> Bool {
+        lastSynced = zxid
         let loop = NIOLoopBound(self, eventLoop: turn.eventLoop)
         let eventLoop = turn.eventLoop
         do throws(StorageError) {
@@ -114,6 +117,7 @@ final class Disk {
         switch outcome {
         case .synced(let zxid):
             let now = turn.now
+            lastSynced = zxid
             while let (last, began) = unsynced.first, last <= zxid {
                 _ = unsynced.popFirst()
                 statistics.logSync.add(now - began)
@@ -177,9 +181,10 @@ final class Disk {
     func takeSnapshot(of tree: @escaping () -> DataTree) {
         let began = turn.now
         do throws(StorageError) {
-            snapshot = try BackgroundSnapshot(turn: turn, directory: layout.snapshotDirectory, tree: tree) { [self] zxid, outcome in
-                snapshotEnded(zxid, outcome, began)
-            }
+            snapshot = try BackgroundSnapshot(
+                turn: turn, directory: layout.snapshotDirectory, tree: tree,
+                isDurable: { [unowned self] zxid in zxid <= lastSynced },
+                ended: { [self] zxid, outcome in snapshotEnded(zxid, outcome, began) })
             writer?.roll()
         } catch {
             log.error("snapshot not begun: \(error)")
