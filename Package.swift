@@ -71,7 +71,8 @@ let package = Package(
 
         // A deterministic world that drives the real cores.
         .target(
-            name: "EnsembleSim", dependencies: ["KeeperCore", "EnsembleBase"], swiftSettings: settings),
+            name: "EnsembleSim", dependencies: ["KeeperCodec", "KeeperCore", "EnsembleBase", nioCore],
+            swiftSettings: settings),
 
         // The programs: composition only.
         .executableTarget(
@@ -128,7 +129,8 @@ let package = Package(
             dependencies: ["EnsembleHost", "EnsembleControl", "EnsembleBackup", "EnsembleBase", nioCore, nioPosix],
             swiftSettings: settings),
         .testTarget(
-            name: "SimulationTests", dependencies: ["EnsembleSim", "KeeperCore", "EnsembleBase"], swiftSettings: settings),
+            name: "SimulationTests", dependencies: ["EnsembleSim", "KeeperCore", "EnsembleBase"],
+            exclude: ["Scenarios"], swiftSettings: settings),
         .testTarget(
             name: "ensemblectlTests", dependencies: ["ensemblectl", "EnsembleControl", "EnsembleBase", argumentParser],
             swiftSettings: settings),

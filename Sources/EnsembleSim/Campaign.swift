@@ -4,50 +4,83 @@ import KeeperCore
 /// One seed's run: faults for a while, then peace, then the checks that need it.
 package struct Campaign: Sendable {
     package struct Result: Sendable {
-        package var seed: UInt64
+        package var plan: Plan
         /// nil if nothing was found.
-        package var violation: String?
+        package var violation: Violation?
+        /// Virtual milliseconds.
+        package var end: Int64
         package var steps: Int
-        package var acknowledged: Int
+        /// Requests answered to clients.
+        package var operations: Int
         package var fingerprint: UInt64
         package var trace: [String]
     }
 
-    /// - Parameters:
-    ///   - seed: everything follows from it, the number of servers and the faults included.
-    ///   - bug: a deliberate one, for sensitivity.
-    package static func run(seed: UInt64, bug: DeliberateBug? = nil, atlas: FaultAtlas? = nil) -> Result {
-        var random = SeededRandom(seed: seed)
-        let drawn = FaultAtlas.drawn(using: &random)
-        let count = [3, 3, 3, 5][Int.random(in: 0..<4, using: &random)]
-        var world = World(seed: seed, servers: count, clients: 4, atlas: atlas ?? drawn, bug: bug)
-        world.run(until: .origin + .seconds(40))
-        if world.checker.violation == nil {
-            world.stopFaults()
-            // Convergence has a bound: a minute of virtual time is three hundred ticks.
-            world.run(until: world.now + .seconds(50))
-            world.stopClients()
-            world.run(until: world.now + .seconds(10))
-            world.judge()
-        }
+    /// `convergence`: this long after the last fault everyone serves, and every client is answered. Lost promises are
+    /// waited out for 4 s; then the longest backoff of the election, and the time to connect and sync, twice.
+    private static let convergenceBound = Duration.seconds(20)
+    private static let sessionTimeout = Duration.seconds(4)
+
+    package static func run(_ plan: Plan) -> Result {
+        var world = World(plan)
+        world.run(until: .origin + .milliseconds(plan.faultTime))
+        if world.checkers.verdict.violation == nil { makePeace(&world) }
         return Result(
-            seed: seed, violation: world.checker.violation, steps: world.stepCount,
-            acknowledged: world.checker.operations, fingerprint: world.fingerprint, trace: world.trace.lines)
+            plan: plan, violation: world.checkers.verdict.violation, end: world.now.nanoseconds / 1_000_000,
+            steps: world.stepCount, operations: world.checkers.clients.operations, fingerprint: world.fingerprint,
+            trace: world.trace.lines)
+    }
+
+    private static func makePeace(_ world: inout World) {
+        world.stopFaults()
+        world.run(until: world.now + convergenceBound)
+        world.checkConvergence()
+        world.isPeaceful = true
+        world.run(until: world.now + .seconds(5))
+        world.stopClients()
+        world.run(until: world.now + sessionTimeout * 2)
+        world.judge()
     }
 }
 
 extension World {
-    /// What was sent is answered; nothing new is asked.
-    mutating func stopClients() { clientsEnabled = false }
+    mutating func stopClients() {
+        clientsEnabled = false
+        isPeaceful = false
+    }
 
-    /// After the faults: everyone serves, and has everything.
+    /// Everyone serves in one epoch, and every client has been answered lately.
+    mutating func checkConvergence() {
+        for server in servers {
+            guard let status = server.machine?.status, status.serving else {
+                return checkers.fail(.convergence, "\(server.id) does not serve long after the last fault")
+            }
+        }
+        for client in clients where client.state != .connected && now - client.lastHeard > .seconds(1) {
+            checkers.fail(.convergence, "client \(client.index) is not served long after the last fault")
+        }
+    }
+
+    /// At the end, when all is quiet.
     mutating func judge() {
-        guard checker.violation == nil else { return }
+        guard checkers.verdict.violation == nil else { return }
+        checkEqualTrees()
+        for server in servers {
+            guard let tree = server.machine?.tree else { continue }
+            checkers.clients.checkDurability(of: tree, at: server.id, &checkers.verdict)
+            checkers.sessions.checkAllEnded(tree, at: server.id, &checkers.verdict)
+        }
+    }
+
+    private mutating func checkEqualTrees() {
+        guard let first = servers[0].machine?.tree else { return }
         for server in servers {
             guard let machine = server.machine, machine.status.serving else {
-                return checker.fail("liveness: \(server.id) does not serve a minute after the last fault")
+                return checkers.fail(.convergence, "\(server.id) does not serve at the end")
             }
-            checker.checkDurability(of: machine.tree, at: server.id)
+            if machine.tree.lastProcessedZxid != first.lastProcessedZxid || machine.tree.digest != first.digest {
+                checkers.fail(.convergence, "\(server.id) and \(servers[0].id) have different trees at the end")
+            }
         }
     }
 }

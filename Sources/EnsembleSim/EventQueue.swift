@@ -1,8 +1,8 @@
 import EnsembleBase
 
 /// Future events in the order of their time, and of their scheduling within one instant: a binary heap.
-struct EventQueue<Event> {
-    private struct Item {
+struct EventQueue<Event: Sendable>: Sendable {
+    private struct Item: Sendable {
         var time: Instant
         var number: UInt64
         var event: Event

@@ -2,7 +2,7 @@ import EnsembleBase
 import KeeperCore
 
 /// A member's directory: what is durable, and what a crash may still take.
-struct SimDisk {
+struct SimDisk: Sendable {
     /// The newest snapshot; nil in an empty directory.
     var snapshot: DataTree?
     /// Durable entries behind older snapshots too; ascending.
@@ -16,7 +16,14 @@ struct SimDisk {
     /// The `initialize` file: an empty directory may become an empty database.
     var initialize = true
 
-    /// A crash keeps what was synced, and of the rest a prefix that chance decides.
+    /// The last durable transaction.
+    var end: Zxid { max(log.last?.zxid ?? .zero, snapshot?.lastProcessedZxid ?? .zero) }
+
+    /// Whether it holds a history that may be counted on.
+    var isWhole: Bool { !marked && (snapshot != nil || !log.isEmpty) }
+
+    /// A crash keeps what was synced, and of the rest a prefix that chance decides: a torn record fails its checksum,
+    /// and the log ends before it.
     mutating func crash(using random: inout SeededRandom) {
         let kept = unsynced.isEmpty ? 0 : Int.random(in: 0...unsynced.count, using: &random)
         log.append(contentsOf: unsynced.prefix(kept))
@@ -34,15 +41,18 @@ struct SimDisk {
         initialize = false
     }
 
-    func recover(windowCount: Int) -> RecoveredState {
+    /// - Parameter omitted: how many of the last entries are overlooked; 0 but for a deliberate bug.
+    func recover(windowCount: Int, omitted: Int = 0) -> RecoveredState {
+        let log = log.dropLast(omitted)
         let isEmpty = snapshot == nil && log.isEmpty
         var tree = snapshot ?? DataTree()
+        let start = tree.lastProcessedZxid
         var changes: [TreeChange] = []
         for entry in log where entry.zxid > tree.lastProcessedZxid {
             changes.removeAll(keepingCapacity: true)
             _ = tree.apply(entry, changes: &changes)
         }
-        let contiguous = log.filter { $0.zxid > (snapshot?.lastProcessedZxid ?? .zero) }
+        let contiguous = log.filter { $0.zxid > start }
         return RecoveredState(
             tree: tree, recent: Array(contiguous.suffix(windowCount)), acceptedEpoch: acceptedEpoch,
             currentEpoch: currentEpoch, recovering: marked || (isEmpty && !initialize))
@@ -55,7 +65,6 @@ struct SimDisk {
 
     /// The received tree replaces everything; the mark stays until NEWLEADER is acknowledged.
     mutating func install(_ tree: DataTree) {
-        marked = true
         log.removeAll()
         snapshot = tree
     }

@@ -5,7 +5,9 @@ import KeeperCore
 extension World {
     mutating func perform(_ action: KeeperAction, of id: ServerID) {
         switch action {
-        case .sendNotification(let receiver, let message): send(message, from: id, to: receiver)
+        case .sendNotification(let receiver, let message):
+            checkers.quorum.sends(message, id, &checkers.verdict)
+            send(message, from: id, to: receiver)
         case .openLearnerPort: servers[index(id)].acceptsLearners = true
         case .closeLearnerPort:
             servers[index(id)].acceptsLearners = false
@@ -17,9 +19,11 @@ extension World {
             sendToLearner(learner, .packet(.snap(at: zxid)))
             sendToLearner(learner, .tree(machine.tree.beginSnapshot(), at: zxid))
         case .propose(let entry, let learners):
+            checkers.proposals.proposed(entry, by: id, &checkers.verdict)
             append(entry, on: id)
             for learner in learners { sendToLearner(learner, .packet(.proposal(entry))) }
         case .commit(let zxid, let learners):
+            checkers.quorum.commits(zxid, id, &checkers.verdict)
             for learner in learners { sendToLearner(learner, .packet(.commit(zxid))) }
         case .closeLearner(let learner): breakLink(Int(learner.rawValue))
         case .connectToLeader(let leader): connect(id, to: leader)
@@ -35,24 +39,29 @@ extension World {
 
     private mutating func performLocally(_ action: KeeperAction, of id: ServerID) {
         switch action {
-        case .append(let entry): append(entry, on: id)
-        case .saveEpochs(let accepted, let current): enqueue(.saveEpochs(accepted: accepted, current: current), on: id)
+        case .append(let entry):
+            checkers.proposals.logged(entry, by: id, &checkers.verdict)
+            append(entry, on: id)
+        case .saveEpochs(let accepted, let current):
+            enqueue(.saveEpochs(accepted: accepted, current: current), on: id)
+            if bug == .newLeaderAckedEarly { later(.epochsSaved(accepted: accepted, current: current), to: id) }
         case .truncateLog(let zxid):
             record("\(id) truncates to \(zxid)")
             enqueue(.truncate(zxid), on: id)
         case .installSnapshot(let tree):
             // The mark comes first: a crash from here on finds a directory that is no voter's (rule S2).
-            servers[index(id)].disk.marked = true
+            if bug != .installWithoutMark { servers[index(id)].disk.marked = true }
+            checkers.quorum.forgot(id)
             enqueue(.install(tree), on: id)
         case .takeSnapshot(let start):
             guard let machine = servers[index(id)].machine else { return }
             enqueue(.snapshot(start: start, walk: machine.tree.beginSnapshot()), on: id)
         case .clearRecoveringMark: enqueue(.clearMark, on: id)
-        case .note(let note):
-            record("\(id) \(note)")
-            if case .digestMismatch = note { checker.fail("\(id): \(note)") }
-        case .halt(let reason): checker.fail("\(id) halts: \(reason)")
-        case .reply(let connection, let reply): toClient(of: id, connection, .reply(reply))
+        case .note(let note): noted(note, by: id)
+        case .halt(let reason): checkers.fail(.soundness, "\(id) halts: \(reason)")
+        case .reply(let connection, let reply):
+            noteSync(reply, to: connection, of: id)
+            toClient(of: id, connection, .reply(reply))
         case .connectReply(let connection, let response): toClient(of: id, connection, .connected(response))
         case .watchEvent(let connection, let event): toClient(of: id, connection, .event(event))
         case .closeClient(let connection):
@@ -65,6 +74,25 @@ extension World {
     private mutating func append(_ entry: LogEntry, on id: ServerID) {
         servers[index(id)].disk.unsynced.append(entry)
         servers[index(id)].appended = entry.zxid
+        checkers.agreement.appended(entry, at: index(id))
+    }
+
+    private mutating func noted(_ note: KeeperNote, by id: ServerID) {
+        record("\(id) \(note)")
+        checkers.noted(note, by: id)
+        let i = index(id)
+        switch note {
+        case .leading(let epoch):
+            checkers.quorum.establishes(epoch, id, disk: servers[i].disk, at: now, &checkers.verdict)
+            checkers.sessions.leads(id, sessions: servers[i].machine?.tree.sessions ?? [], at: now)
+        case .sessionExpired(let session):
+            let timeout = servers[i].machine?.tree.timeout(of: session)
+            checkers.sessions.expires(session, at: id, timeout: timeout, now, &checkers.verdict)
+            if isPeaceful, let client = clients.first(where: { $0.session == session && $0.state == .connected }) {
+                checkers.fail(.sessions, "\(id) expires the session of client \(client.index), which talks all the time")
+            }
+        default: break
+        }
     }
 
     private mutating func toClient(of id: ServerID, _ connection: ConnectionID, _ message: ToClient) {
@@ -72,5 +100,36 @@ extension World {
         let arrival = max(clients[client].inboundFree, now + delay())
         clients[client].inboundFree = arrival
         queue.schedule(.clientDelivery(client, connection: connection.rawValue, message), at: arrival)
+    }
+
+    // MARK: For the checkers
+
+    /// What a leader hears of sessions, from its own clients and from its learners.
+    mutating func noteTouches(_ event: KeeperEvent, at id: ServerID) {
+        switch event {
+        case .requested(let connection, _, _):
+            guard let client = servers[index(id)].connections[connection.rawValue] else { return }
+            checkers.sessions.touched(clients[client].session, at: id, now)
+        case .learnerPacketReceived(_, .ping(_, let sessions)):
+            for touched in sessions { checkers.sessions.touched(touched.session, at: id, now) }
+        case .learnerPacketReceived(_, .revalidate(let session, _)): checkers.sessions.touched(session, at: id, now)
+        case .learnerPacketReceived(_, .request(let forwarded)):
+            if case .createSession = forwarded.request { checkers.sessions.touched(forwarded.session, at: id, now) }
+        case .connectRequested(_, let request): checkers.sessions.touched(request.sessionID, at: id, now)
+        default: break
+        }
+    }
+
+    private mutating func noteSync(_ reply: Reply, to connection: ConnectionID, of id: ServerID) {
+        guard case .path = reply.body, let client = servers[index(id)].connections[connection.rawValue],
+            clients[client].connection == connection.rawValue,
+            let sent = clients[client].outstandingSync(xid: reply.xid)
+        else { return }
+        let status = servers[index(id)].machine!.status
+        let since = checkers.quorum.establishedAt[sent.floor.epoch].map { now - $0 }
+        let patience = servers[index(id)].configuration.syncTimeout * 3
+        checkers.clients.synced(
+            reply, floor: sent.floor, memberEpoch: status.currentEpoch, sinceNewEpoch: since, patience: patience,
+            who: client, &checkers.verdict)
     }
 }

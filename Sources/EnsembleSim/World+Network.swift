@@ -2,12 +2,15 @@ import EnsembleBase
 import KeeperCore
 
 /// A learner's connection to a leader: two ordered streams that break together.
-struct SimLink {
-    enum Packet {
+struct SimLink: Sendable {
+    enum Packet: Sendable {
         case packet(QuorumPacket)
         /// The tree behind a SNAP packet: walked to its end when it is delivered.
         case tree(SnapshotWalk, at: Zxid)
     }
+
+    /// Who is told that a connection has broken; the other end finds out by the silence.
+    enum Ends: Sendable { case both, leaderOnly, learnerOnly }
 
     let number: Int
     let learner: ServerID
@@ -30,7 +33,13 @@ extension World {
     mutating func delay() -> Duration {
         // Mostly a local network; now and then a queue somewhere.
         let slow = Int.random(in: 0..<50, using: &random) == 0
-        return .microseconds(slow ? Int64.random(in: 1_000...60_000, using: &random) : Int64.random(in: 50...1_500, using: &random))
+        return .microseconds(
+            slow ? Int64.random(in: 1_000...60_000, using: &random) : Int64.random(in: 50...1_500, using: &random))
+    }
+
+    private mutating func delay(_ from: ServerID, _ to: ServerID) -> Duration {
+        guard slowPairs.contains(ServerPair(from: from, to: to)) else { return delay() }
+        return .milliseconds(Int64.random(in: 10...250, using: &random))
     }
 
     func isCut(_ from: ServerID, _ to: ServerID) -> Bool { cuts.contains(ServerPair(from: from, to: to)) }
@@ -39,7 +48,12 @@ extension World {
     /// comes back, which the election's own repetition stands for here.
     mutating func send(_ message: Notification, from sender: ServerID, to receiver: ServerID) {
         guard !isCut(sender, receiver) else { return }
-        schedule(.notification(from: sender, to: receiver, message), in: delay())
+        let message = usesBytes ? Wire.carried(message, &checkers) : message
+        schedule(.notification(from: sender, to: receiver, message), in: delay(sender, receiver))
+        if faultsEnabled, atlas.contains(.duplicates), Int.random(in: 0..<4, using: &random) == 0 {
+            let late = Duration.milliseconds(Int64.random(in: 1...300, using: &random))
+            schedule(.notification(from: sender, to: receiver, message), in: late)
+        }
     }
 
     // MARK: Learner links
@@ -68,14 +82,14 @@ extension World {
         deliver(.leaderConnected(link.leader), to: link.learner)
     }
 
-    /// Both ends learn of it, each in its own time, if they still care.
-    mutating func breakLink(_ number: Int) {
+    /// The ends learn of it, each in its own time, if they still care.
+    mutating func breakLink(_ number: Int, telling ends: SimLink.Ends = .both) {
         guard !links[number].isBroken else { return }
         links[number].isBroken = true
         links[number].toLeader.removeAll()
         links[number].toLearner.removeAll()
-        schedule(.linkClosed(link: number, atLeader: true), in: delay())
-        schedule(.linkClosed(link: number, atLeader: false), in: delay())
+        if ends != .learnerOnly { schedule(.linkClosed(link: number, atLeader: true), in: delay()) }
+        if ends != .leaderOnly { schedule(.linkClosed(link: number, atLeader: false), in: delay()) }
     }
 
     mutating func linkEnded(_ number: Int, atLeader: Bool) {
@@ -92,8 +106,12 @@ extension World {
 
     mutating func sendToLeader(_ packet: QuorumPacket, from learner: ServerID) {
         guard let number = servers[index(learner)].leaderLink, !links[number].isBroken else { return }
-        links[number].toLeader.append(.packet(packet))
-        let arrival = max(links[number].toLeaderFree, now + delay())
+        let awaited = servers.filter { $0.id != learner }.compactMap { $0.machine?.status }
+            .filter { $0.role == .leading }.map(\.acceptedEpoch)
+        checkers.quorum.sends(
+            packet, learner, disk: servers[index(learner)].disk, isAwaited: { awaited.contains($0) }, &checkers.verdict)
+        links[number].toLeader.append(.packet(usesBytes ? Wire.carried(packet, &checkers) : packet))
+        let arrival = max(links[number].toLeaderFree, now + delay(learner, links[number].leader))
         links[number].toLeaderFree = arrival
         queue.schedule(.linkDelivery(link: number, toLeader: true), at: arrival)
     }
@@ -101,29 +119,35 @@ extension World {
     mutating func sendToLearner(_ id: LearnerID, _ packet: SimLink.Packet) {
         let number = Int(id.rawValue)
         guard !links[number].isBroken else { return }
-        links[number].toLearner.append(packet)
-        let arrival = max(links[number].toLearnerFree, now + delay())
+        if usesBytes, case .packet(let packet) = packet {
+            links[number].toLearner.append(.packet(Wire.carried(packet, &checkers)))
+        } else {
+            links[number].toLearner.append(packet)
+        }
+        let arrival = max(links[number].toLearnerFree, now + delay(links[number].leader, links[number].learner))
         links[number].toLearnerFree = arrival
         queue.schedule(.linkDelivery(link: number, toLeader: false), at: arrival)
     }
 
     mutating func deliverOnLink(_ number: Int, toLeader: Bool) {
-        let link = links[number]
-        guard !link.isBroken else { return }
-        let (from, to) = toLeader ? (link.learner, link.leader) : (link.leader, link.learner)
+        let (isBroken, id) = (links[number].isBroken, links[number].id)
+        guard !isBroken else { return }
+        let (from, to) =
+            toLeader ? (links[number].learner, links[number].leader) : (links[number].leader, links[number].learner)
         // TCP repeats what a cut swallows: it arrives when the cut is over, or the connection ends.
         if isCut(from, to) { return schedule(.linkDelivery(link: number, toLeader: toLeader), in: .milliseconds(50)) }
         let packet = toLeader ? links[number].toLeader.popFirst() : links[number].toLearner.popFirst()
         switch packet {
         case nil: return
         case .packet(let packet):
-            deliver(
-                toLeader ? .learnerPacketReceived(link.id, packet) : .leaderPacketReceived(packet), to: to)
+            deliver(toLeader ? .learnerPacketReceived(id, packet) : .leaderPacketReceived(packet), to: to)
         case .tree(let walk, let zxid):
-            let leader = servers[index(link.leader)]
-            guard leader.incarnation == link.leaderIncarnation, let machine = leader.machine else { return }
-            guard let tree = fuzzyCopy(of: machine.tree, walk: walk, zxid: zxid) else { return }
-            deliver(.snapshotReceived(tree), to: to)
+            let leader = servers[index(from)]
+            guard leader.incarnation == links[number].leaderIncarnation, let machine = leader.machine else { return }
+            let received = usesBytes
+                ? Wire.carried(machine.tree, walk, zxid: zxid, &checkers) : fuzzyCopy(of: machine.tree, walk: walk, zxid: zxid)
+            guard let received else { return }
+            deliver(.snapshotReceived(received), to: to)
         }
     }
 }

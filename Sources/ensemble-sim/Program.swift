@@ -3,10 +3,10 @@ import EnsembleSim
 
 /// The deterministic simulator: real server cores in a world that follows from a seed.
 @main
-struct Program: ParsableCommand {
+struct Program: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ensemble-sim", abstract: "Run server cores in a simulated world.",
-        subcommands: [Run.self, Swarm.self])
+        subcommands: [Run.self, Swarm.self, Shrink.self])
 }
 
 struct Run: ParsableCommand {
@@ -14,42 +14,43 @@ struct Run: ParsableCommand {
 
     @Option(help: "The seed that everything follows from.") var seed: UInt64
     @Option(help: "A deliberate bug: \(DeliberateBug.allCases.map(\.rawValue).joined(separator: ", ")).") var bug: DeliberateBug?
+    @Flag(help: "Leave out the rules that look inside of members.") var outsideOnly = false
     @Option(help: "How many of the last happenings to print.") var lines = 60
 
     func run() throws {
-        let result = Campaign.run(seed: seed, bug: bug)
-        for line in result.trace.suffix(lines) { print(line) }
-        print("\(result.steps) steps, \(result.acknowledged) acknowledged, fingerprint \(String(result.fingerprint, radix: 16))")
-        if let violation = result.violation {
-            print("violation: \(violation)")
-            throw ExitCode(1)
-        }
+        var plan = Plan(seed: seed, bug: bug)
+        plan.outsideOnly = outsideOnly
+        let result = Campaign.run(plan)
+        try report(result, lines: lines)
     }
 }
 
-struct Swarm: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Run many seeds and stop at the first violation.")
+struct Shrink: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Make a failing seed's run smaller and print what is left.")
 
-    @Option(help: "The first seed.") var from: UInt64 = 1
-    @Option(help: "How many seeds.") var count: UInt64 = 100
-    @Option(help: "A deliberate bug, to see that it is found.") var bug: DeliberateBug?
+    @Option(help: "The failing seed.") var seed: UInt64
+    @Option(help: "A deliberate bug.") var bug: DeliberateBug?
+    @Option(help: "How many of the last happenings to print.") var lines = 60
 
     func run() throws {
-        var steps = 0
-        var acknowledged = 0
-        let clock = ContinuousClock()
-        let start = clock.now
-        for seed in from..<(from + count) {
-            let result = Campaign.run(seed: seed, bug: bug)
-            steps += result.steps
-            acknowledged += result.acknowledged
-            if let violation = result.violation {
-                print("seed \(seed): \(violation)")
-                throw ExitCode(1)
-            }
+        let whole = Campaign.run(Plan(seed: seed, bug: bug))
+        guard let violation = whole.violation else {
+            print("seed \(seed) is clean")
+            return
         }
-        let seconds = max(Double((clock.now - start).components.seconds), 1)
-        print("\(count) seeds, \(steps) steps, \(acknowledged) acknowledged writes and reads, \(Int(Double(steps) / seconds)) steps/s: clean")
+        let small = Shrinking.shrink(whole.plan, breaking: violation.rule) { print("smaller: \($0.plan.summary), \($0.end) ms") }
+        try report(small, lines: lines)
+    }
+}
+
+/// Prints a run; a violation is the exit status.
+func report(_ result: Campaign.Result, lines: Int) throws {
+    for line in result.trace.suffix(lines) { print(line) }
+    print(result.plan.summary)
+    print("\(result.steps) steps, \(result.operations) operations, \(result.end) ms, fingerprint \(String(result.fingerprint, radix: 16))")
+    if let violation = result.violation {
+        print("violation of \(violation)")
+        throw ExitCode(1)
     }
 }
 

@@ -11,7 +11,10 @@ package struct TreeEncoder: Sendable {
     /// The last transaction in the tree at the beginning: names the snapshot.
     package var start: Zxid { walk.start }
 
-    package init(of tree: DataTree) { walk = tree.beginSnapshot() }
+    package init(of tree: DataTree) { self.init(walk: tree.beginSnapshot()) }
+
+    /// - Parameter walk: begun earlier, and not yet advanced.
+    package init(walk: SnapshotWalk) { self.walk = walk }
 
     /// The next chunk: about `nodeLimit` nodes of `tree`, which must be the tree of the beginning, as it is now. The
     /// last chunk sets `isEnded`.

@@ -202,9 +202,11 @@ extension KeeperMachine {
             actions.append(.commit(entry.zxid, to: leader!.recipients))
             applyCommitted(entry, at: now, into: &actions)
             if case .closeSession = entry.transaction { owners[entry.session] = nil }
+            // Before the next commit: a write that a client sent behind its sync must find the sync answered, here and
+            // at a follower, or its reply finds another request at the head of the line.
+            answerSyncs(into: &actions)
         }
         guard role == .leading else { return }
-        answerSyncs(into: &actions)
         finishHandOff(at: now, into: &actions)
     }
 
@@ -294,7 +296,7 @@ extension KeeperMachine {
     }
 
     private mutating func answerSyncs(into actions: inout ActionBuffer<KeeperAction>) {
-        while let next = leader!.pendingSyncs.first, next.after <= history.lastCommitted {
+        while let next = leader?.pendingSyncs.first, next.after <= history.lastCommitted {
             _ = leader!.pendingSyncs.popFirst()
             switch next.origin {
             case .client(let id): answerSync(on: id, into: &actions)

@@ -1,0 +1,144 @@
+import EnsembleBase
+import KeeperCore
+
+/// `durability`, `linearizableWrites`, `reads` and `syncFreshness`: what clients were told, against each other and
+/// against the committed history.
+struct ClientChecker: Sendable {
+    /// The last thing acknowledged of a path.
+    private struct Expectation: Sendable {
+        var zxid: Zxid
+        var exists: Bool
+    }
+
+    private var expectations: [NodePath: Expectation] = [:]
+    /// Paths that somebody has asked to delete, answered or not.
+    private var deletesAsked: Set<NodePath> = []
+    private struct VersionOfPath: Hashable {
+        var path: NodePath
+        var version: Int32
+    }
+    /// Compare-and-sets that succeeded.
+    private var swapped: Set<VersionOfPath> = []
+    private var sequential: Set<NodePath> = []
+    /// The highest write that any client saw acknowledged.
+    private(set) var acknowledged = Zxid.zero
+    private(set) var operations = 0
+
+    /// Nobody may rely on a path any more.
+    mutating func asks(_ request: Request) {
+        switch request {
+        case .delete(let path, _): deletesAsked.insert(path)
+        case .multi(let parts): for part in parts { asks(part) }
+        default: break
+        }
+    }
+
+    /// A write is answered: `floor` is what was acknowledged to anyone when it was sent.
+    mutating func answered(
+        _ request: Request, _ reply: Reply, session: SessionID, floor: Zxid, _ history: CommittedHistory,
+        _ verdict: inout Verdict
+    ) {
+        operations += 1
+        guard reply.zxid > floor else {
+            return verdict.fail(.linearizableWrites, "a write is acknowledged at \(reply.zxid), after \(floor) was, before it was sent")
+        }
+        acknowledged = max(acknowledged, reply.zxid)
+        // S1: an acknowledged write is a committed one.
+        guard let entry = history.entry(at: reply.zxid), entry.session == session else {
+            return verdict.fail(.agreement, "a write is acknowledged at \(reply.zxid), where something else is committed")
+        }
+        guard reply.error == nil else { return }
+        note(request, reply.body, at: reply.zxid, &verdict)
+    }
+
+    private mutating func note(_ request: Request, _ body: ResponseBody, at zxid: Zxid, _ verdict: inout Verdict) {
+        switch (request, body) {
+        case (.create(let create), .path(let path)), (.create(let create), .pathAndStat(let path, _)):
+            if create.flags & 2 != 0, create.flags < 4, !sequential.insert(path).inserted {
+                verdict.fail(.linearizableWrites, "the sequential name \(path) is given twice")
+            }
+            if create.flags == 0 || create.flags == 2 { expect(path, zxid, exists: true) }
+        case (.delete(let path, _), _): expect(path, zxid, exists: false)
+        case (.setData(let path, _, let version), .stat(let stat)):
+            expect(path, zxid, exists: true)
+            guard version != -1 else { return }
+            if stat.version != version &+ 1 || !swapped.insert(VersionOfPath(path: path, version: version)).inserted, path.bytes[1] == UInt8(ascii: "k") {
+                verdict.fail(.linearizableWrites, "version \(version) of \(path) is replaced twice")
+            }
+        case (.multi(let parts), .multi(let results)):
+            for (part, result) in zip(parts, results) {
+                switch (part, result) {
+                case (.create(let create), .create(let path)) where create.flags == 0: expect(path, zxid, exists: true)
+                case (.delete(let path, _), .delete): expect(path, zxid, exists: false)
+                case (.setData(let path, _, _), .setData): expect(path, zxid, exists: true)
+                default: break
+                }
+            }
+        default: break
+        }
+    }
+
+    private mutating func expect(_ path: NodePath, _ zxid: Zxid, exists: Bool) {
+        // Within one multi the later part counts.
+        if let known = expectations[path], known.zxid > zxid { return }
+        expectations[path] = Expectation(zxid: zxid, exists: exists)
+    }
+
+    /// A read is answered.
+    mutating func read(_ request: Request, _ reply: Reply, who: Int, _ history: CommittedHistory, _ verdict: inout Verdict) {
+        operations += 1
+        func shown(_ path: NodePath, _ stat: Stat?) {
+            guard CommittedHistory.isRead(path) else { return }
+            let last = history.lastChange(of: path, upTo: reply.zxid)
+            let expected = last.flatMap { $0.kind == .deleted ? nil : $0.zxid }
+            if expected != stat?.mzxid {
+                verdict.fail(
+                    .reads,
+                    "client \(who): \(path) at \(reply.zxid) shows \(stat.map { "\($0.mzxid)" } ?? "nothing"), not \(expected.map { "\($0)" } ?? "nothing")")
+            }
+        }
+        switch (request, reply.body) {
+        case (.getData(let path, _), .data(_, let stat)), (.exists(let path, _), .stat(let stat)): shown(path, stat)
+        case (.getData(let path, _), _), (.exists(let path, _), _):
+            if reply.error == .noNode { shown(path, nil) }
+        case (.getChildren2(let path, _), .childrenAndStat(let names, let stat)):
+            shown(path, stat)
+            if stat.pzxid != history.lastChildChange(of: path, upTo: reply.zxid) || Int(stat.numChildren) != names.count {
+                verdict.fail(.reads, "client \(who): the children of \(path) at \(reply.zxid) are those of \(stat.pzxid)")
+            }
+        default: break
+        }
+    }
+
+    /// A member answers a sync that was sent when `floor` was the newest that anyone had seen acknowledged.
+    ///
+    /// Apache's protocol confirms no quorum for it (reference/zookeeper.md, 3.3: sync + read is not linearizable under a
+    /// deposed leader), so a member of an older epoch than `floor`'s may lag, though not for longer than a leader
+    /// without a quorum goes on: `patience` after the newer epoch was established.
+    mutating func synced(
+        _ reply: Reply, floor: Zxid, memberEpoch: Int64, sinceNewEpoch: Duration?, patience: Duration, who: Int,
+        _ verdict: inout Verdict
+    ) {
+        guard reply.error == nil, reply.zxid < floor else { return }
+        if memberEpoch < floor.epoch, let sinceNewEpoch, sinceNewEpoch < patience { return }
+        verdict.fail(.syncFreshness, "client \(who): a sync is answered at \(reply.zxid), and \(floor) was acknowledged before it")
+    }
+
+    /// After the faults: every member that serves has every acknowledged write, or a later one of the same path.
+    func checkDurability(of tree: DataTree, at id: ServerID, _ verdict: inout Verdict) {
+        for path in expectations.keys.sorted() {
+            let expected = expectations[path]!
+            let stat = tree.storedStat(path)
+            if expected.exists {
+                if let stat, stat.mzxid < expected.zxid {
+                    return verdict.fail(.durability, "S1: \(path) at \(id) is of \(stat.mzxid), and \(expected.zxid) was acknowledged")
+                }
+                if stat == nil, !deletesAsked.contains(path) {
+                    return verdict.fail(.durability, "S1: \(path) was acknowledged at \(expected.zxid), and \(id) does not have it")
+                }
+            } else if let stat, stat.czxid < expected.zxid {
+                return verdict.fail(.durability, "S1: \(path) was deleted at \(expected.zxid), and \(id) has it")
+            }
+        }
+    }
+}

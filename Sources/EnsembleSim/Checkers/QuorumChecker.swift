@@ -1,0 +1,117 @@
+import EnsembleBase
+import KeeperCore
+
+/// `quorum`, `leadership` and `amnesia`: what members tell each other is what their disks hold.
+///
+/// It knows the truth about each member that the member itself may have lost: whether its history is gone, and what it
+/// has promised.
+struct QuorumChecker: Sendable {
+    private struct Member: Sendable {
+        /// Its history was lost or rolled back, and it has not synced since.
+        var hasForgotten = false
+        /// The highest epoch that it has counted itself to, even if it forgot.
+        var promised: Int64 = 0
+        /// The last proposal, or beginning of an epoch, that it has acknowledged.
+        var acknowledged = Zxid.zero
+        var durable = Zxid.zero
+    }
+
+    private var members: [Member]
+    private var established: Int64 = 0
+    private(set) var leaderOfEpoch: [Int64: ServerID] = [:]
+    /// When each epoch was established.
+    private(set) var establishedAt: [Int64: Instant] = [:]
+
+    init(count: Int) { members = Array(repeating: Member(), count: count) }
+
+    func hasForgotten(_ id: ServerID) -> Bool { members[Int(id) - 1].hasForgotten }
+
+    mutating func forgot(_ id: ServerID) {
+        members[Int(id) - 1].hasForgotten = true
+        members[Int(id) - 1].durable = .zero
+    }
+
+    mutating func isDurable(_ zxid: Zxid, at id: ServerID) {
+        members[Int(id) - 1].durable = max(members[Int(id) - 1].durable, zxid)
+    }
+
+    mutating func sends(_ message: Notification, _ id: ServerID, _ verdict: inout Verdict) {
+        // S2: its own vote says zxid −1.
+        if message.state == .looking, message.vote.leader == id, message.vote.zxid != .none, hasForgotten(id) {
+            verdict.fail(.amnesia, "S2: \(id) has lost its history and votes for itself at \(message.vote.zxid)")
+        }
+    }
+
+    /// - Parameter isAwaited: whether some candidate still counts on the promise of an epoch.
+    mutating func sends(
+        _ packet: QuorumPacket, _ id: ServerID, disk: SimDisk, isAwaited: (Int64) -> Bool, _ verdict: inout Verdict
+    ) {
+        let i = Int(id) - 1
+        switch packet {
+        case .ackEpoch(_, let current):
+            guard current != -1 else { return }
+            if members[i].hasForgotten {
+                verdict.fail(.amnesia, "S2: \(id) has lost its history and acknowledges epoch \(disk.acceptedEpoch)")
+            }
+            if disk.acceptedEpoch <= members[i].promised {
+                verdict.fail(
+                    .amnesia, "S2: \(id) acknowledges epoch \(disk.acceptedEpoch), and had promised \(members[i].promised)")
+            }
+            members[i].promised = max(members[i].promised, disk.acceptedEpoch)
+        case .ack(let zxid) where zxid.counter == 0:
+            acknowledgesNewLeader(zxid, id, disk, isAwaited, &verdict)
+        case .ack(let zxid):
+            // S1: an acknowledgement says that it is on the disk.
+            if disk.end < zxid { verdict.fail(.quorum, "S1: \(id) acknowledges \(zxid), and its disk ends at \(disk.end)") }
+            members[i].acknowledged = max(members[i].acknowledged, zxid)
+        default: break
+        }
+    }
+
+    private mutating func acknowledgesNewLeader(
+        _ zxid: Zxid, _ id: ServerID, _ disk: SimDisk, _ isAwaited: (Int64) -> Bool, _ verdict: inout Verdict
+    ) {
+        let i = Int(id) - 1
+        if disk.currentEpoch != zxid.epoch || disk.acceptedEpoch < zxid.epoch {
+            verdict.fail(
+                .quorum, "S1: \(id) acknowledges NEWLEADER of epoch \(zxid.epoch), and its disk is in \(disk.currentEpoch)")
+        }
+        if disk.marked { verdict.fail(.amnesia, "S2: \(id) acknowledges NEWLEADER with the mark on its disk") }
+        if disk.unsynced.contains(where: { $0.zxid < zxid }) {
+            verdict.fail(.quorum, "S1: \(id) acknowledges NEWLEADER of epoch \(zxid.epoch) before its log is durable")
+        }
+        if members[i].promised > zxid.epoch, isAwaited(members[i].promised) {
+            verdict.fail(
+                .amnesia, "S2: \(id) follows epoch \(zxid.epoch), and a candidate counts on its promise of \(members[i].promised)")
+        }
+        members[i].hasForgotten = false
+        members[i].acknowledged = max(members[i].acknowledged, zxid)
+    }
+
+    mutating func establishes(_ epoch: Int64, _ id: ServerID, disk: SimDisk, at now: Instant, _ verdict: inout Verdict) {
+        if let other = leaderOfEpoch[epoch] {
+            verdict.fail(.leadership, "\(other) and \(id) both establish epoch \(epoch)")
+        }
+        if epoch <= established { verdict.fail(.leadership, "epoch \(epoch) is established behind \(established)") }
+        if disk.currentEpoch != epoch { verdict.fail(.quorum, "\(id) leads epoch \(epoch), its disk is in \(disk.currentEpoch)") }
+        established = max(established, epoch)
+        leaderOfEpoch[epoch] = id
+        establishedAt[epoch] = now
+        requireQuorum(Zxid(epoch: epoch, counter: 0), of: id, "establishes epoch \(epoch)", &verdict)
+    }
+
+    func commits(_ zxid: Zxid, _ id: ServerID, _ verdict: inout Verdict) {
+        requireQuorum(zxid, of: id, "commits \(zxid)", &verdict)
+    }
+
+    private func requireQuorum(_ zxid: Zxid, of leader: ServerID, _ what: @autoclosure () -> String, _ verdict: inout Verdict) {
+        var count = 0
+        for i in members.indices {
+            let isLeader = i == Int(leader) - 1
+            if members[i].acknowledged >= zxid || (isLeader && (zxid.counter == 0 || members[i].durable >= zxid)) { count += 1 }
+        }
+        if count * 2 <= members.count {
+            verdict.fail(.quorum, "S1: \(leader) \(what()), which \(count) of \(members.count) have acknowledged")
+        }
+    }
+}

@@ -1,0 +1,78 @@
+/// What must hold of every run; each is kept by one checker.
+///
+/// The names in brackets are those of the invariants in Apache's TLA+ specifications of Zab (reference/zookeeper.md, 7.1).
+package enum Rule: String, CaseIterable, Sendable {
+    /// One committed sequence, of which every member that serves has applied a prefix [Agreement, TotalOrder,
+    /// PrefixConsistency].
+    case agreement
+    /// What is logged at a zxid was proposed at it, once, by the leader of its epoch, in order and without gaps
+    /// [Integrity, PrimaryIntegrity, LocalPrimaryOrder, GlobalPrimaryOrder].
+    case integrity
+    /// One established leader per epoch, epochs established in ascending order [Leadership1, Leadership2].
+    case leadership
+    /// S1 from inside: acknowledgements follow the disk, commits follow a quorum's acknowledgements, and a leader that
+    /// establishes itself has everything committed.
+    case quorum
+    /// S2 from inside: a member that lost its history neither votes nor acknowledges epochs until it has synced, and a
+    /// promise that a candidate still counts on is kept.
+    case amnesia
+    /// Peers that are correct, over ordered streams, never talk out of turn.
+    case protocolOrder
+    /// Equal trees at equal zxids, by digest.
+    case digest
+    /// An ephemeral node lives as long as its session and no longer.
+    case ephemerals
+    /// A leader expires a session only after its timeout passed without a sign of it, by the leader's clock.
+    case expiry
+
+    /// S1 from outside: what was acknowledged to a client is there at the end.
+    case durability
+    /// A session's replies come in the order of its requests, and its zxids never go back, whatever it connects to.
+    case sessionOrder
+    /// A write acknowledged before another was sent has the lower zxid; a compare-and-set succeeds once per version.
+    case linearizableWrites
+    /// A read shows the state at its zxid, which is at least that of the session's own last write.
+    case reads
+    /// What is read behind a sync is at least as new as everything acknowledged to anyone before the sync.
+    case syncFreshness
+    /// Each watch fires once, in order, and before any reply that shows what it tells of.
+    case watches
+    /// A session ends when its client asked for it or was silent, and then it does end.
+    case sessions
+    /// Once faults stop, within a bound everyone serves the same tree and every client is answered.
+    case convergence
+    /// No member ends itself, and no received tree is damaged.
+    case soundness
+
+    /// Whether the rule is kept by looking into the members. The others need no more than clients, and the trees that
+    /// members serve at the end.
+    package var looksInside: Bool {
+        switch self {
+        case .agreement, .integrity, .leadership, .quorum, .amnesia, .protocolOrder, .digest, .ephemerals, .expiry: true
+        case .durability, .sessionOrder, .linearizableWrites, .reads, .syncFreshness, .watches, .sessions, .convergence,
+            .soundness:
+            false
+        }
+    }
+}
+
+/// The first rule that a run broke.
+package struct Violation: Hashable, Sendable, CustomStringConvertible {
+    package var rule: Rule
+    package var text: String
+    package var description: String { "\(rule.rawValue): \(text)" }
+}
+
+/// Collects what the checkers find.
+package struct Verdict: Sendable {
+    package private(set) var violation: Violation?
+    /// Rules that look inside are passed over: shows whether clients alone would notice.
+    let outsideOnly: Bool
+
+    init(outsideOnly: Bool = false) { self.outsideOnly = outsideOnly }
+
+    mutating func fail(_ rule: Rule, _ text: @autoclosure () -> String) {
+        guard violation == nil, !(outsideOnly && rule.looksInside) else { return }
+        violation = Violation(rule: rule, text: text())
+    }
+}

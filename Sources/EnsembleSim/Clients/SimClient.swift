@@ -1,0 +1,229 @@
+import EnsembleBase
+import KeeperCore
+
+/// A client that asks for what `Workload` makes up, and remembers what it was told.
+struct SimClient: Sendable {
+    enum State: Hashable, Sendable {
+        case disconnected
+        case connecting
+        case connected
+    }
+
+    struct Outstanding: Sendable {
+        var xid: Int32
+        var request: Request
+        /// The highest write that anyone had seen acknowledged when this was sent.
+        var floor: Zxid
+        var sentAt: Instant
+    }
+
+    let index: Int
+    var random: SeededRandom
+    var workload: Workload
+    var state = State.disconnected
+    var server: ServerID = 0
+    var connection: UInt64 = 0
+    var session: SessionID = 0
+    var password: [UInt8] = []
+    var lastZxid = Zxid.zero
+    var lastWrite = Zxid.zero
+    var nextXid: Int32 = 1
+    /// Sent and not answered, oldest first.
+    var outstanding = FIFO<Outstanding>()
+    var watches = WatchChecker()
+    /// Streams keep their order.
+    var inboundFree = Instant.origin
+    var outboundFree = Instant.origin
+    var lastHeard = Instant.origin
+
+    init(index: Int, seed: UInt64) {
+        self.index = index
+        random = SeededRandom(seed: seed ^ UInt64(index + 1) &* 0x9E37_79B9)
+        workload = Workload(client: index)
+    }
+
+    mutating func nextRequests() -> [Request] { workload.next(using: &random) }
+
+    /// The sync that waits for this answer.
+    func outstandingSync(xid: Int32) -> Outstanding? {
+        for offset in 0..<outstanding.count where outstanding[offset].xid == xid {
+            if case .sync = outstanding[offset].request { return outstanding[offset] }
+        }
+        return nil
+    }
+}
+
+extension World {
+    mutating func clientTurn(_ c: Int) {
+        guard clientsEnabled else { return }
+        let pause = Int64.random(in: 2...40, using: &clients[c].random)
+        schedule(.clientTurn(c), in: .milliseconds(pause))
+        switch clients[c].state {
+        case .disconnected: connectClient(c)
+        case .connecting:
+            if now - clients[c].lastHeard > .seconds(2) { abandonConnection(c, politely: true) }
+        case .connected:
+            if now - clients[c].lastHeard > .seconds(3) { return abandonConnection(c, politely: true) }
+            if isPeaceful, let oldest = clients[c].outstanding.first, now - oldest.sentAt > .seconds(2) {
+                return checkers.fail(.convergence, "client \(c) has had no answer to \(oldest.xid) since \(oldest.sentAt)")
+            }
+            // Moves on, sometimes leaving requests and a connection behind that the server still believes in.
+            if Int.random(in: 0..<400, using: &clients[c].random) == 0 {
+                return abandonConnection(c, politely: Bool.random(using: &clients[c].random))
+            }
+            for request in clients[c].nextRequests() where clients[c].outstanding.count < 40 { send(request, from: c) }
+        }
+    }
+
+    private mutating func connectClient(_ c: Int) {
+        guard let server = servers.randomElement(using: &clients[c].random) else { return }
+        nextConnection += 1
+        clients[c].state = .connecting
+        clients[c].server = server.id
+        clients[c].connection = nextConnection
+        clients[c].lastHeard = now
+        clients[c].outstanding.removeAll()
+        clients[c].workload.connectionLost()
+        guard server.machine != nil else { return }
+        servers[index(server.id)].connections[nextConnection] = c
+        let id = ConnectionID(rawValue: nextConnection)
+        sendToServer(c, .clientConnected(id, address: "127.0.0.1"))
+        var request = ConnectRequest(
+            lastZxidSeen: bug == .clientZxidIgnored ? .zero : clients[c].lastZxid, timeout: 4_000,
+            sessionID: clients[c].session,
+            password: clients[c].session == 0 ? Array(repeating: 0, count: 16) : clients[c].password)
+        if usesBytes { request = Wire.carried(request, &checkers) }
+        sendToServer(c, .connectRequested(id, request))
+    }
+
+    /// - Parameter politely: whether the server learns of it.
+    private mutating func abandonConnection(_ c: Int, politely: Bool) {
+        let connection = clients[c].connection
+        clients[c].state = .disconnected
+        if politely, servers[index(clients[c].server)].connections[connection] != nil {
+            sendToServer(c, .clientDisconnected(ConnectionID(rawValue: connection)))
+        }
+    }
+
+    private mutating func sendToServer(_ c: Int, _ event: KeeperEvent) {
+        let arrival = max(clients[c].outboundFree, now + delay())
+        clients[c].outboundFree = arrival
+        queue.schedule(
+            .serverDelivery(clients[c].server, client: c, connection: clients[c].connection, event), at: arrival)
+    }
+
+    mutating func serverReceived(_ id: ServerID, _ c: Int, _ connection: UInt64, _ event: KeeperEvent) {
+        // The connection is of this process, and open at its end.
+        guard servers[index(id)].connections[connection] == c else { return }
+        if case .clientDisconnected = event { servers[index(id)].connections[connection] = nil }
+        if bug == .syncWithoutLeader, case .requested(let connection, let xid, .sync(let path)) = event,
+            let zxid = servers[index(id)].machine?.tree.lastProcessedZxid, clients[c].outstanding.first?.xid == xid
+        {
+            return perform(.reply(connection, Reply(xid: xid, zxid: zxid, body: .path(path))), of: id)
+        }
+        deliver(event, to: id)
+    }
+
+    /// The server's process has died: its clients see their connections end.
+    mutating func dropClient(of id: ServerID, _ connection: UInt64) {
+        guard let c = servers[index(id)].connections[connection] else { return }
+        queue.schedule(.clientDelivery(c, connection: connection, .closed), at: max(clients[c].inboundFree, now + delay()))
+    }
+
+    mutating func send(_ request: Request, from c: Int) {
+        let xid = clients[c].nextXid
+        clients[c].nextXid += 1
+        checkers.clients.asks(request)
+        if case .closeSession = request { checkers.sessions.asksToClose(clients[c].session) }
+        clients[c].outstanding.append(
+            SimClient.Outstanding(xid: xid, request: request, floor: checkers.clients.acknowledged, sentAt: now))
+        let carried = usesBytes ? Wire.carried(request, xid: xid, &checkers) : request
+        sendToServer(c, .requested(ConnectionID(rawValue: clients[c].connection), xid: xid, carried))
+    }
+
+    // MARK: What comes back
+
+    mutating func clientReceived(_ c: Int, _ connection: UInt64, _ message: ToClient) {
+        guard clients[c].connection == connection, clients[c].state != .disconnected else { return }
+        clients[c].lastHeard = now
+        switch message {
+        case .connected(let response): welcomed(c, usesBytes ? Wire.carried(response, &checkers) : response)
+        case .closed: clients[c].state = .disconnected
+        case .event(let event):
+            let event = usesBytes ? Wire.carried(event, &checkers) : event
+            if event.zxid != .none { sees(event.zxid, c) }
+            clients[c].watches.received(event, checkers.history, who: c, &checkers.verdict)
+        case .reply(let reply): received(reply, c)
+        }
+    }
+
+    private mutating func welcomed(_ c: Int, _ response: ConnectResponse) {
+        guard response.timeout != 0 else {
+            checkers.sessions.refused(
+                clients[c].session, client: c, proposed: checkers.proposals.closedSessions, &checkers.verdict)
+            clients[c].session = 0
+            clients[c].watches = WatchChecker()
+            clients[c].state = .disconnected
+            return
+        }
+        clients[c].session = response.sessionID
+        clients[c].password = response.password
+        clients[c].state = .connected
+        let set = clients[c].watches.watchSet(relativeTo: clients[c].lastZxid, checkers.history)
+        let isEmpty = clients[c].watches.watches.isEmpty
+        clients[c].watches = WatchChecker()
+        if !isEmpty { send(.setWatches(set, extended: true), from: c) }
+    }
+
+    /// `sessionOrder`: a session never sees zxids go back, whatever it connects to.
+    private mutating func sees(_ zxid: Zxid, _ c: Int) {
+        if zxid < clients[c].lastZxid {
+            checkers.fail(.sessionOrder, "client \(c): zxid went back from \(clients[c].lastZxid) to \(zxid)")
+        }
+        clients[c].lastZxid = max(clients[c].lastZxid, zxid)
+    }
+
+    private mutating func received(_ reply: Reply, _ c: Int) {
+        guard let sent = clients[c].outstanding.popFirst() else {
+            return checkers.fail(.sessionOrder, "client \(c): a reply to \(reply.xid), which it did not ask")
+        }
+        guard sent.xid == reply.xid else {
+            return checkers.fail(.sessionOrder, "client \(c): the reply to \(reply.xid) came before that to \(sent.xid)")
+        }
+        let reply = usesBytes ? Wire.carried(reply, to: sent.request, &checkers) : reply
+        if reply.zxid.rawValue > 0 { sees(reply.zxid, c) }
+        clients[c].workload.answered(sent.request, reply)
+        if case .setWatches(let set, _) = sent.request {
+            return clients[c].watches.restoredWatches(set, at: reply.zxid, checkers.history, who: c, &checkers.verdict)
+        }
+        clients[c].watches.replied(at: reply.zxid, checkers.history, who: c, &checkers.verdict)
+        if sent.request.isWrite {
+            checkers.clients.answered(
+                sent.request, reply, session: clients[c].session, floor: max(sent.floor, clients[c].lastWrite),
+                checkers.history, &checkers.verdict)
+            clients[c].lastWrite = max(clients[c].lastWrite, reply.zxid)
+            if case .closeSession = sent.request {
+                clients[c].session = 0
+                clients[c].watches = WatchChecker()
+                clients[c].state = .disconnected
+            }
+        } else {
+            checkers.clients.read(sent.request, reply, who: c, checkers.history, &checkers.verdict)
+            leaveWatch(sent.request, reply, c)
+        }
+    }
+
+    private mutating func leaveWatch(_ request: Request, _ reply: Reply, _ c: Int) {
+        let succeeded = reply.error == nil
+        func add(_ kind: WatchChecker.Kinds, _ path: NodePath) {
+            clients[c].watches.add(kind, path, at: reply.zxid, checkers.history)
+        }
+        switch request {
+        case .getData(let path, true) where succeeded: add(.data, path)
+        case .exists(let path, true) where succeeded || reply.error == .noNode: add(.data, path)
+        case .getChildren2(let path, true) where succeeded: add(.child, path)
+        case .addWatch(let path, let recursive) where succeeded: add(recursive ? .recursive : .persistent, path)
+        default: break
+        }
+    }
+}

@@ -1,0 +1,70 @@
+import EnsembleBase
+
+/// The faults that the design promises to survive, and no others. Each run of a swarm switches some of them on.
+///
+/// The promise: with any mixture of these, at any time, no acknowledged write is lost or reordered, no session sees
+/// time go back, no watch is lost; and once they stop, everyone serves again within a bound.
+///
+/// Outside of the promise: bytes that lie (TCP's and the disk's checksums are believed), a majority of directories
+/// lost at a time, a directory rolled back that the operator's ledger does not know (rule S2), a monotonic clock that
+/// runs backwards, and members that are malicious.
+package struct FaultAtlas: OptionSet, Hashable, Sendable {
+    package let rawValue: UInt32
+    package init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    /// A server's process dies and starts again. Of what it had not synced a prefix stays: a torn record fails its
+    /// checksum. Work that the disk had in hand (epochs, truncation, a received tree) is done wholly or not at all.
+    package static let crashes = FaultAtlas(rawValue: 1 << 0)
+    /// All die at once, or one after another faster than they come back.
+    package static let massCrashes = FaultAtlas(rawValue: 1 << 1)
+    /// The network falls into two parts for a while.
+    package static let partitions = FaultAtlas(rawValue: 1 << 2)
+    /// One direction between two servers is cut.
+    package static let oneWayCuts = FaultAtlas(rawValue: 1 << 3)
+    /// The leader is cut off from its peers and not from its clients.
+    package static let isolatedLeaders = FaultAtlas(rawValue: 1 << 4)
+    /// A process stops for longer than its peers' patience, then goes on with what waited for it.
+    package static let freezes = FaultAtlas(rawValue: 1 << 5)
+    /// A member's directory is lost. One member at a time: a majority of disks stays whole. It comes back empty,
+    /// without `initialize`, and after lost promises were waited out (rule S2).
+    package static let lostDisks = FaultAtlas(rawValue: 1 << 6)
+    /// A member's directory is replaced by an older copy of itself, as by a restore. The operator's ledger knows better
+    /// and sets the `recovering` mark (rule S2). One member at a time.
+    package static let rolledBackDisks = FaultAtlas(rawValue: 1 << 7)
+    /// Connections between servers break without cause.
+    package static let resets = FaultAtlas(rawValue: 1 << 8)
+    /// A connection breaks and one end never learns of it.
+    package static let halfOpen = FaultAtlas(rawValue: 1 << 9)
+    /// The wall clock of one server jumps by up to an hour.
+    package static let clockSteps = FaultAtlas(rawValue: 1 << 10)
+    /// A disk takes up to hundreds of milliseconds for a sync.
+    package static let slowDisks = FaultAtlas(rawValue: 1 << 11)
+    /// What passes between two servers takes up to a quarter of a second, more than a tick.
+    package static let slowLinks = FaultAtlas(rawValue: 1 << 12)
+    /// Election messages arrive twice, the second time late. (Learner connections are TCP: they do not repeat.)
+    package static let duplicates = FaultAtlas(rawValue: 1 << 13)
+
+    package static let all = FaultAtlas(rawValue: 1 << 14 - 1)
+    package static let none: FaultAtlas = []
+
+    /// In the order of their bits.
+    package static let named: [(name: String, fault: FaultAtlas)] = [
+        ("crashes", .crashes), ("massCrashes", .massCrashes), ("partitions", .partitions), ("oneWayCuts", .oneWayCuts),
+        ("isolatedLeaders", .isolatedLeaders), ("freezes", .freezes), ("lostDisks", .lostDisks),
+        ("rolledBackDisks", .rolledBackDisks), ("resets", .resets), ("halfOpen", .halfOpen), ("clockSteps", .clockSteps),
+        ("slowDisks", .slowDisks), ("slowLinks", .slowLinks), ("duplicates", .duplicates),
+    ]
+
+    package var names: [String] { FaultAtlas.named.filter { contains($0.fault) }.map(\.name) }
+
+    /// nil for a name that is none.
+    package init?(name: String) {
+        guard let found = FaultAtlas.named.first(where: { $0.name == name }) else { return nil }
+        self = found.fault
+    }
+
+    /// Swarm testing (Groce et al., ISSTA 2012): runs that leave out some faults find what runs with all of them hide.
+    package static func drawn(using random: inout SeededRandom) -> FaultAtlas {
+        FaultAtlas(rawValue: UInt32(truncatingIfNeeded: random.next())).intersection(.all)
+    }
+}

@@ -1,0 +1,178 @@
+import EnsembleBase
+import KeeperCore
+
+/// Faults by chance, within `FaultAtlas`.
+extension World {
+    mutating func injectFault() {
+        guard faultsEnabled else { return }
+        let pause = Int64.random(in: 100...2_000, using: &faultRandom)
+        schedule(.fault, in: .milliseconds(pause))
+        guard let victim = servers.randomElement(using: &faultRandom)?.id,
+            let (_, fault) = FaultAtlas.named.randomElement(using: &faultRandom)
+        else { return }
+        // A copy is made now and then, whatever else happens.
+        if Int.random(in: 0..<4, using: &faultRandom) == 0 { copyDisk(of: victim) }
+        guard atlas.contains(fault) else { return }
+        switch fault {
+        case .crashes: crashAndRestart(victim)
+        case .massCrashes: crashMany()
+        case .partitions: partition()
+        case .oneWayCuts: cutOneWay(from: victim)
+        case .isolatedLeaders: isolateLeader()
+        case .freezes: freeze(victim)
+        case .lostDisks: loseDisk(victim)
+        case .rolledBackDisks: rollBackDisk(victim)
+        case .resets: breakSomeLink(telling: .both)
+        case .halfOpen: breakSomeLink(telling: Bool.random(using: &faultRandom) ? .leaderOnly : .learnerOnly)
+        case .clockSteps:
+            servers[index(victim)].clockOffset += Int64.random(in: -3_600_000...3_600_000, using: &faultRandom)
+        case .slowLinks: slowDown(from: victim)
+        default: break  // Disks and messages draw their own chances.
+        }
+    }
+
+    // MARK: Processes
+
+    private mutating func crashAndRestart(_ id: ServerID) {
+        let pause = Duration.milliseconds(Int64.random(in: 10...4_000, using: &faultRandom))
+        guard servers[index(id)].machine != nil else { return }
+        crash(id)
+        schedule(.restart(id), in: pause)
+    }
+
+    private mutating func crashMany() {
+        if Bool.random(using: &faultRandom) {
+            record("all crash")
+            for server in servers { crashAndRestart(server.id) }
+        } else {
+            record("one after another will crash")
+            for (count, server) in servers.enumerated() {
+                schedule(.crash(server.id), in: .milliseconds(Int64(count) * Int64.random(in: 100...1_500, using: &faultRandom)))
+            }
+        }
+    }
+
+    mutating func scheduledCrash(_ id: ServerID) {
+        guard faultsEnabled else { return }
+        crashAndRestart(id)
+    }
+
+    private mutating func freeze(_ id: ServerID) {
+        let pause = Duration.milliseconds(Int64.random(in: 100...4_000, using: &faultRandom))
+        guard servers[index(id)].machine != nil, !servers[index(id)].isFrozen else { return }
+        record("\(id) stands still")
+        servers[index(id)].isFrozen = true
+        schedule(.thaw(id), in: pause)
+    }
+
+    // MARK: Disks
+
+    /// S1's condition: every other member's history is whole and trusted, so a majority of disks stays.
+    private func mayLoseDisk(_ id: ServerID) -> Bool {
+        !servers[index(id)].disk.initialize
+            && servers.allSatisfy { $0.id == id || ($0.disk.isWhole && !checkers.quorum.hasForgotten($0.id)) }
+    }
+
+    private mutating func loseDisk(_ id: ServerID) {
+        guard mayLoseDisk(id) else { return }
+        crash(id)
+        record("\(id) loses its directory")
+        servers[index(id)].disk.lose()
+        servers[index(id)].copy = nil
+        comeBack(id)
+    }
+
+    private mutating func copyDisk(of id: ServerID) {
+        guard servers[index(id)].disk.isWhole, !checkers.quorum.hasForgotten(id) else { return }
+        servers[index(id)].copy = servers[index(id)].disk
+        servers[index(id)].copy!.unsynced = []
+    }
+
+    private mutating func rollBackDisk(_ id: ServerID) {
+        guard mayLoseDisk(id), let copy = servers[index(id)].copy else { return }
+        crash(id)
+        record("\(id) gets back a copy that ends at \(copy.end)")
+        servers[index(id)].disk = copy
+        // S2: the ledger knows that the member had acknowledged more.
+        servers[index(id)].disk.marked = bug != .rolledBackUnmarked
+        comeBack(id)
+    }
+
+    private mutating func comeBack(_ id: ServerID) {
+        checkers.quorum.forgot(id)
+        // S2's second half: lost promises are waited out (operators.md, section 3: three times initLimit).
+        let wait = bug == .promisesNotWaitedOut ? .zero : servers[index(id)].configuration.initTimeout * 3
+        schedule(.restart(id), in: wait + .milliseconds(Int64.random(in: 10...1_000, using: &faultRandom)))
+    }
+
+    // MARK: The network
+
+    private mutating func breakSomeLink(telling ends: SimLink.Ends) {
+        let open = links.indices.filter { links[$0].isOpen && !links[$0].isBroken }
+        guard let link = open.randomElement(using: &faultRandom) else { return }
+        let (learner, leader) = (links[link].learner, links[link].leader)
+        record("the link of \(learner) to \(leader) breaks, \(ends) told")
+        breakLink(link, telling: ends)
+    }
+
+    private mutating func partition() {
+        var sides: (one: [ServerID], other: [ServerID]) = ([], [])
+        for server in servers {
+            if Bool.random(using: &faultRandom) { sides.one.append(server.id) } else { sides.other.append(server.id) }
+        }
+        cut(sides.one, sides.other)
+    }
+
+    private mutating func isolateLeader() {
+        guard let leader = servers.first(where: { $0.machine?.status.role == .leading })?.id else { return }
+        cut([leader], servers.map(\.id).filter { $0 != leader })
+    }
+
+    private mutating func cut(_ side: [ServerID], _ others: [ServerID]) {
+        let pause = Duration.milliseconds(Int64.random(in: 200...6_000, using: &faultRandom))
+        guard cuts.isEmpty else { return }
+        for a in side {
+            for b in others {
+                cuts.insert(ServerPair(from: a, to: b))
+                cuts.insert(ServerPair(from: b, to: a))
+            }
+        }
+        record("cut around \(side)")
+        schedule(.heal, in: pause)
+    }
+
+    private mutating func cutOneWay(from: ServerID) {
+        let pause = Duration.milliseconds(Int64.random(in: 200...6_000, using: &faultRandom))
+        guard cuts.isEmpty, let to = servers.map(\.id).filter({ $0 != from }).randomElement(using: &faultRandom) else { return }
+        cuts.insert(ServerPair(from: from, to: to))
+        record("cut from \(from) to \(to)")
+        schedule(.heal, in: pause)
+    }
+
+    private mutating func slowDown(from: ServerID) {
+        let pause = Duration.milliseconds(Int64.random(in: 500...5_000, using: &faultRandom))
+        guard let to = servers.map(\.id).filter({ $0 != from }).randomElement(using: &faultRandom) else { return }
+        slowPairs.insert(ServerPair(from: from, to: to))
+        record("slow from \(from) to \(to)")
+        schedule(.heal, in: pause)
+    }
+
+    mutating func heal() {
+        guard !cuts.isEmpty || !slowPairs.isEmpty else { return }
+        record("healed")
+        cuts.removeAll()
+        slowPairs.removeAll()
+    }
+
+    /// Ends all faults: what is down comes up, what is cut is whole.
+    mutating func stopFaults() {
+        faultsEnabled = false
+        record("faults end")
+        heal()
+        for server in servers {
+            if server.isFrozen { thaw(server.id) }
+            // Those that wait for lost promises come back by themselves within this time.
+            schedule(.restart(server.id), in: .seconds(4))
+        }
+    }
+}

@@ -1,0 +1,49 @@
+/// Bugs that a test switches on to show that the checkers see them.
+///
+/// All live at the seam: the world lies to a correct core, reorders what it says, or loses what it wrote, in just the
+/// way in which a core or its hands with that bug would. The production code has no hook for them.
+package enum DeliberateBug: String, CaseIterable, Sendable {
+    /// The log reports entries as durable when they are appended.
+    case ackBeforeSync
+    /// A member whose directory was lost votes as if it had its history (rule S2).
+    case recoveringIgnored
+    /// A directory that was rolled back has no mark (rule S2).
+    case rolledBackUnmarked
+    /// A received tree replaces the old data without the mark (rule S2).
+    case installWithoutMark
+    /// A member that lost its directory comes back at once (rule S2).
+    case promisesNotWaitedOut
+    /// Epochs, and the synced log, are reported before they are durable, so NEWLEADER is acknowledged early
+    /// (ZOOKEEPER-3911, 4643, 4646).
+    case newLeaderAckedEarly
+    /// currentEpoch never reaches the disk.
+    case currentEpochNotWritten
+    /// acceptedEpoch never reaches the disk: promises are forgotten by a restart.
+    case acceptedEpochNotWritten
+    /// A learner is cut back across an epoch's boundary where only a snapshot helps.
+    case truncateAcrossEpochs
+    /// TRUNC changes the member's memory and not its log (ZOOKEEPER-4712).
+    case truncateInMemoryOnly
+    /// The leader counts an acknowledgement that nobody gave.
+    case commitWithoutQuorum
+    /// The acknowledgement of NEWLEADER from a learner's last connection is counted on its next one.
+    case ackReplayed
+    /// A reply overtakes the watch events of its transaction.
+    case watchAfterReply
+    /// A watch event is sent twice.
+    case watchTwice
+    /// A fuzzy snapshot gets its name before the log behind it is durable.
+    case snapshotBeforeLog
+    /// A member votes without having read the last entries of its log (ZOOKEEPER-2845).
+    case noFastForward
+    /// A learner does not get the proposals that were under way when it was synced (ZOOKEEPER-4785).
+    case proposalsNotResent
+    /// DIFF lacks its last transaction (ZOOKEEPER-4925).
+    case holeInDiff
+    /// A follower answers `sync` itself.
+    case syncWithoutLeader
+    /// A member serves clients that have seen more than it has.
+    case clientZxidIgnored
+    /// Followers do not tell the leader which sessions are alive.
+    case touchesLost
+}
