@@ -6,7 +6,7 @@ import EnsembleSim
 struct Program: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ensemble-sim", abstract: "Run server cores in a simulated world.",
-        subcommands: [Run.self, Swarm.self, Shrink.self])
+        subcommands: [Run.self, Swarm.self, Shrink.self, SensitivityCommand.self])
 }
 
 struct Run: ParsableCommand {

@@ -52,6 +52,7 @@ struct SwarmTally {
     private(set) var seeds = 0
     private var steps = 0
     private var operations = 0
+    private var stalled = 0
     /// Of the failing runs that were under way together, the one with the lowest seed.
     private(set) var failure: Campaign.Result?
 
@@ -59,6 +60,7 @@ struct SwarmTally {
         seeds += 1
         steps += result.steps
         operations += result.operations
+        stalled += result.isStalled ? 1 : 0
         guard result.violation != nil else { return }
         if failure.map({ result.plan.seed < $0.plan.seed }) ?? true { failure = result }
     }
@@ -66,6 +68,6 @@ struct SwarmTally {
     func line(elapsed: Duration) -> String {
         let milliseconds = max(elapsed.components.seconds * 1000 + elapsed.components.attoseconds / 1_000_000_000_000_000, 1)
         return
-            "\(seeds) seeds in \(milliseconds / 1000) s: \(steps * 1000 / Int(milliseconds)) steps/s, \(operations) operations, \(operations * 60_000 / Int(milliseconds)) operations/min"
+            "\(seeds) seeds in \(milliseconds / 1000) s: \(steps * 1000 / Int(milliseconds)) steps/s, \(operations) operations, \(operations * 60_000 / Int(milliseconds)) operations/min\(stalled > 0 ? ", \(stalled) stalled safely" : "")"
     }
 }

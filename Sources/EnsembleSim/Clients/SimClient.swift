@@ -64,7 +64,7 @@ extension World {
             if now - clients[c].lastHeard > .seconds(2) { abandonConnection(c, politely: true) }
         case .connected:
             if now - clients[c].lastHeard > .seconds(3) { return abandonConnection(c, politely: true) }
-            if isPeaceful, let oldest = clients[c].outstanding.first, now - oldest.sentAt > .seconds(2) {
+            if isPeaceful, !isStalled, let oldest = clients[c].outstanding.first, now - oldest.sentAt > .seconds(2) {
                 return checkers.fail(.convergence, "client \(c) has had no answer to \(oldest.xid) since \(oldest.sentAt)")
             }
             // Moves on, sometimes leaving requests and a connection behind that the server still believes in.

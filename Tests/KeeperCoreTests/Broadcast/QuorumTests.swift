@@ -229,4 +229,24 @@ import Testing
             actions.contains { if case .reply(client, let reply) = $0 { reply.error == .unimplemented } else { false } })
         #expect(actions.contains { if case .closeClient(client) = $0 { true } else { false } })
     }
+
+    /// Found by the simulator (Scenarios/sync-between-writes.txt): one acknowledgement commits what stands before a
+    /// sync and what stands behind it, and each gets its reply.
+    @Test func aSyncIsAnsweredBetweenTheCommitsAroundIt() {
+        var leader = leader()
+        let client = ConnectionID(rawValue: 1)
+        _ = leader.step(.clientConnected(client, address: "127.0.0.1"), at: now)
+        _ = leader.step(.connectRequested(client, ConnectRequest(timeout: 10_000)), at: now)
+        _ = leader.step(.logSynced(Zxid(epoch: 1, counter: 1)), at: now)
+        _ = leader.step(.learnerPacketReceived(LearnerID(rawValue: 2), .ack(Zxid(epoch: 1, counter: 1))), at: now)
+        let write = Request.setData(path: "/", data: [1], version: -1)
+        _ = leader.step(.requested(client, xid: 1, write), at: now)
+        _ = leader.step(.requested(client, xid: 2, .sync(path: "/")), at: now)
+        _ = leader.step(.requested(client, xid: 3, write), at: now)
+        let last = Zxid(epoch: 1, counter: 3)
+        _ = leader.step(.logSynced(last), at: now)
+        let actions = leader.step(.learnerPacketReceived(LearnerID(rawValue: 2), .ack(last)), at: now)
+        let replies = actions.compactMap { if case .reply(client, let reply) = $0 { reply.xid } else { nil } }
+        #expect(replies == [1, 2, 3])
+    }
 }

@@ -1,0 +1,26 @@
+import EnsembleSim
+import FoundationEssentials
+import Testing
+
+/// Runs that are kept: each file says why.
+@Suite struct ScenarioTests {
+    private static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Scenarios")
+
+    private static var files: [String] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []).filter { $0.hasSuffix(".txt") }.sorted()
+    }
+
+    @Test func thereAreScenarios() { #expect(!ScenarioTests.files.isEmpty) }
+
+    @Test(arguments: files) func runsAsExpected(file: String) throws {
+        let text = try String(contentsOf: ScenarioTests.folder.appending(path: file), encoding: .utf8)
+        let scenario = try Scenario(parsing: text)
+        let difference = scenario.run()
+        #expect(difference == nil, "\(scenario.intent)")
+    }
+
+    @Test(arguments: ["seed 1\nexpect clean", "# why\nseed 1", "# why\nexpect nonsense", "# why\nfaults rain\nexpect clean"])
+    func whatIsNoScenarioIsRefused(text: String) {
+        #expect(throws: Scenario.ParseError.self) { try Scenario(parsing: text) }
+    }
+}
