@@ -5,6 +5,10 @@ import EnsembleBase
 /// The promise: with any mixture of these, at any time, no acknowledged write is lost or reordered, no session sees
 /// time go back, no watch is lost; and once they stop, everyone serves again within a bound.
 ///
+/// A member within the sync that replaces its whole tree counts as one whose directory is lost: if its role or process
+/// ends there while another's directory is lost, nothing is lost, but too few histories may be counted on, and the
+/// ensemble waits (`Campaign.Result.isStalled`).
+///
 /// Outside of the promise: bytes that lie (TCP's and the disk's checksums are believed), a majority of directories
 /// lost at a time, a directory rolled back that the operator's ledger does not know (rule S2), a monotonic clock that
 /// runs backwards, and members that are malicious.

@@ -45,7 +45,9 @@ extension DeliberateBug {
         case .installWithoutMark, .truncateAcrossEpochs:
             plan.windowCount = 10
             plan.atlas.formUnion([.crashes, .freezes, .isolatedLeaders, .resets])
-        case .truncateInMemoryOnly: plan.atlas.formUnion([.crashes, .isolatedLeaders, .slowLinks])
+        case .truncateInMemoryOnly:
+            plan.faultTime = 40_000
+            plan.atlas.formUnion([.crashes, .massCrashes, .isolatedLeaders, .freezes, .slowDisks])
         case .snapshotBeforeLog:
             plan.snapCount = 100
             plan.atlas.formUnion([.crashes, .massCrashes, .slowDisks])
