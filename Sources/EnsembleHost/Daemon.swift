@@ -133,7 +133,9 @@ package struct Daemon: Sendable {
 
     package static func readManifest(_ file: String) throws -> Manifest {
         guard let bytes = try Directory.content(of: file) else {
-            throw HostError(file, "there is no such file", remedy: "name the manifest with --manifest")
+            throw HostError(
+                file, "there is no such file", remedy: "write the manifest there, or name another with --manifest",
+                exitStatus: 78)
         }
         return try Manifest.decode(bytes, file: file).manifest
     }

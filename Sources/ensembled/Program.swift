@@ -47,6 +47,8 @@ struct Run: AsyncParsableCommand {
                     socket: socket.map(absolute), onTerminate: onTerminate, version: Ensembled.version))
             try await daemon.run()
         } catch {
+            // What `systemctl status` shows of a unit that failed, even where the journal is long.
+            Notifier().status(Failure.text(error))
             throw Failure.report(error)
         }
     }
@@ -78,9 +80,13 @@ struct Check: ParsableCommand {
 extension Daemon.TerminationMode: ExpressibleByArgument {}
 
 enum Failure {
+    static func text(_ error: any Error) -> String {
+        (error as? ControlError).map { "\($0.message); \($0.remedy)" } ?? "\(error)"
+    }
+
     /// Prints the error and returns the exit status that tells a script its kind.
     static func report(_ error: any Error) -> ExitCode {
-        let text = "ensembled: \((error as? ControlError).map { "\($0.message); \($0.remedy)" } ?? "\(error)")\n"
+        let text = "ensembled: \(text(error))\n"
         _ = Array(text.utf8).withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
         switch error {
         case is ManifestError, is ControlError: return ExitCode(78)

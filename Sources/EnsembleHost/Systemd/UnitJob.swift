@@ -12,17 +12,46 @@ package enum UnitJob: Sendable, Equatable {
     /// The bus didn't answer, or no job is queued.
     case unknown
 
+    /// Blocks for as long as systemd takes to answer, at most some seconds.
     package static func current() -> UnitJob {
-        var bus: OpaquePointer?
-        guard sd_bus_open_system(&bus) >= 0, let bus else { return .unknown }
-        defer { sd_bus_flush_close_unref(bus) }
-        guard let unit = unitPath(bus), let job = jobPath(bus, unit), let type = jobType(bus, job) else { return .unknown }
+        for open in [openManagerSocket, openSystemBus] {
+            guard let bus = open() else { continue }
+            defer { sd_bus_flush_close_unref(bus) }
+            guard let unit = unitPath(bus), let job = jobPath(bus, unit) else { continue }
+            guard let type = jobType(bus, job) else { continue }
+            return UnitJob(type: type)
+        }
+        return .unknown
+    }
+
+    private init(type: String) {
         switch type {
         // A host that goes down stops its units; the members must not outlive their disks.
-        case "stop": return .stop
-        case "restart", "try-restart", "reload-or-start": return .restart
-        default: return .unknown
+        case "stop": self = .stop
+        // try-restart and reload-or-restart become one of these before they are queued (systemd's job_type_collapse).
+        case "restart": self = .restart
+        default: self = .unknown
         }
+    }
+
+    /// systemd's own socket, by which systemctl works for root. It comes first because it answers where the bus can't:
+    /// on a host without a D-Bus daemon; when that daemon has yet to be started by this very connection, which may have
+    /// to wait for the unit's stop job (a deadlock, measured); and when it ended first while the host goes down.
+    private static func openManagerSocket() -> OpaquePointer? {
+        var bus: OpaquePointer?
+        guard sd_bus_new(&bus) >= 0 else { return nil }
+        guard sd_bus_set_address(bus, "unix:path=/run/systemd/private") >= 0, sd_bus_start(bus) >= 0 else {
+            sd_bus_unref(bus)
+            return nil
+        }
+        return bus
+    }
+
+    /// For a daemon that a drop-in runs as another user than root.
+    private static func openSystemBus() -> OpaquePointer? {
+        var bus: OpaquePointer?
+        guard sd_bus_open_system(&bus) >= 0 else { return nil }
+        return bus
     }
 
     private static let manager = "org.freedesktop.systemd1"
