@@ -187,16 +187,20 @@ package final class ReconcilerShell: Sendable {
             guard let member = runner.cluster.member(id) else { return }
             if let status = runner.status(of: id), status.isAlive {
                 let clock = clock
-                let answer = status.isStopped
-                    ? nil
+                let outcome = status.isStopped
+                    ? .silent
                     : await MemberProbe.ask(
                         host: member.declaration.host, port: member.declaration.clientPort, timeout: .seconds(2),
                         now: { clock.now() })
-                if let answer {
+                switch outcome {
+                case .answered(let answer):
                     send(.answered(id, answer))
                     looks += 1
                     if answer.role.serves, looks.isMultiple(of: 4) { await lookAtData(of: member) }
-                } else if let status = runner.status(of: id), status.isAlive {
+                case .turnedAway:
+                    send(.turnedAway(id))
+                case .silent:
+                    guard let status = runner.status(of: id), status.isAlive else { break }
                     send(.unanswered(id, stopped: status.isStopped))
                 }
             }
@@ -286,7 +290,7 @@ extension HoldReason {
         case .soaking, .waitingForBarrier, .epochPromises, .processNotProvedDead, .stopping, .lockNotHeld(nil),
             .memberLags, .operationRunning:
             false
-        case .noLeader, .noQuorum, .quorumWouldBreak, .unknownMember, .leaderCountsFewer, .memberNotParticipating,
+        case .noLeader, .majorityLost, .turnedAway, .noQuorum, .quorumWouldBreak, .unknownMember, .leaderCountsFewer, .memberNotParticipating,
             .lockNotHeld, .reseedRunning, .noVerifiedBackup, .archiveUnknown, .budgetSpent, .paused, .effectFailed,
             .noSource, .dataUnknown, .needsPerson:
             true

@@ -6,7 +6,8 @@ extension KeeperClient {
     /// Sends a four-letter word such as `srvr` or `mntr` to a server's client port and returns its answer.
     ///
     /// Throws `invalidArgument` unless the word has four letters, `unreachable` if the server could not be reached or
-    /// did not answer in full in time, `malformedReply` beyond 16 MiB. A word that the server does not allow is
+    /// did not answer in full in time, `connectionLost` if it took the connection and closed it without an answer (it
+    /// does that to an address that has too many), `malformedReply` beyond 16 MiB. A word that the server does not allow is
     /// answered with a sentence that says so.
     public static func fourLetterWord(
         _ word: String, host: String, port: Int, timeout: Duration = .seconds(2)
@@ -73,13 +74,14 @@ private final class WordChannelHandler: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         if received.readableBytes == 0 {
-            answer.fail(KeeperClientError.unreachable("\(server): closed the connection without answering '\(word)'"))
+            answer.fail(KeeperClientError.connectionLost(.unknown))
         } else {
             answer.succeed(String(buffer: received))
         }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        answer.fail(KeeperClientError.unreachable("\(server): \(error)"))
+        // Handlers hear of errors only once they are connected: a reset, as a rule.
+        answer.fail(KeeperClientError.connectionLost(.unknown))
     }
 }

@@ -1,124 +1,94 @@
 """S1 and S9 on built programs: whatever dies, under a steady stream of writes, nothing acknowledged is lost, and the
 ensemble is whole again without help."""
-import os
-import random
 import signal
-import threading
 import time
 import unittest
 
-import daemon
-from stream import HAS_KAZOO, Stream
-
-ROUNDS = 1 if os.environ.get("QUICK") else 3
+from scenario import MEMBERS, QUICK, ROUNDS, Scenario
 
 
-@unittest.skipUnless(HAS_KAZOO, "Debian's package `python3-kazoo` is not installed")
-class Faults(unittest.TestCase):
-    engine = daemon.BUNDLED
-
-    def setUp(self):
-        reason = daemon.missing(self.engine)
-        if reason:
-            self.skipTest(reason)
-        self.seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
-        self.random = random.Random(self.seed)
-        self.daemon = daemon.Daemon(self.engine)
-        self.addCleanup(self.daemon.close)
-        self.daemon.start().wait_whole()
-        self.stream = Stream(self.daemon.hosts).start()
-        self.addCleanup(self.stream.stop)
-        self.assertTrue(self.stream.flows())
-
-    def check(self):
-        """Whole again, writes flow, and every acknowledged one is on every member."""
-        self.daemon.wait_whole()
-        self.assertTrue(self.stream.flows(), self.daemon.explain())
-        self.stream.stop()
-        self.assertGreater(self.stream.count, 20)
-        lost = self.stream.lost()
-        self.assertEqual(lost[:10], [], f"{len(lost)} of {self.stream.count} acknowledged writes are lost; SEED={self.seed}")
-
-    def each(self, disturb):
-        """`disturb` on every member in turn, the ensemble whole in between, several rounds."""
+class Faults(Scenario):
+    def each(self, what):
+        """`what` on every member in turn, the ensemble whole in between, several rounds."""
         for _ in range(ROUNDS):
-            for member in self.random.sample((1, 2, 3), 3):
-                disturb(member)
-                self.daemon.wait_whole()
+            for member in self.random.sample(MEMBERS, 3):
+                self.disturb(lambda: what(member), [member])
         self.check()
 
-    def with_daemon_killed(self, disturb):
-        """S9: the daemon dies at a random moment of whatever it does about the disturbance; the next one finishes."""
+    def each_while_killing_daemon(self, what):
         for _ in range(ROUNDS):
-            for member in self.random.sample((1, 2, 3), 3):
-                worker = threading.Thread(target=disturb, args=(member,))
-                worker.start()
-                time.sleep(self.random.uniform(0, 3))
-                self.daemon.kill()
-                worker.join(60)
-                time.sleep(self.random.uniform(0, 0.5))
-                self.daemon.start().wait_whole()
+            for member in self.random.sample(MEMBERS, 2 if QUICK else 3):
+                self.while_killing_daemon(lambda: what(member), [member])
         self.check()
 
-    def kill_member(self, member):
+    def kill(self, member):
         self.daemon.signal_member(member, signal.SIGKILL)
-        time.sleep(0.5)
 
-    def stop_member(self, member):
-        """SIGSTOP: alive, but it answers nothing. The daemon has to find out and replace it."""
+    def freeze(self, member):
+        """Alive, but it answers nothing. The daemon has to find out and replace it."""
         self.daemon.signal_member(member, signal.SIGSTOP)
-        time.sleep(1)
 
-    def lose_data(self, member):
-        self.daemon.wait_backup()
+    def lose(self, member):
         self.daemon.lose_data(member)
-        time.sleep(0.5)
-
-    def roll(self, _):
-        self.daemon.ask("restart", "--rolling", "--no-wait")
 
     def test_kill_9_of_each_member(self):
-        self.each(self.kill_member)
+        """S1"""
+        self.each(self.kill)
 
     def test_sigstop_of_each_member(self):
-        self.each(self.stop_member)
+        """S1: alive is not answering"""
+        self.each(self.freeze)
 
     def test_loss_of_each_data_directory(self):
-        """S3, S6: the member is fenced, its remains go to quarantine, it comes back from a backup."""
-        self.each(self.lose_data)
+        """S1 S2 S3 S6: fenced, its remains in quarantine, back from a backup without a vote until synced"""
+        self.daemon.wait_backup()
+        self.each(self.lose)
 
     def test_rolling_restart(self):
-        """S4, S5: writes never stop for long, since at most one member is away at a time."""
+        """S4 S5: at most one member is away at a time"""
         for _ in range(ROUNDS):
-            before = {m["id"]: m["pid"] for m in self.daemon.wait_whole()["members"]}
-            done = self.daemon.ask("restart", "--rolling", within=180)
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-            after = {m["id"]: m["pid"] for m in self.daemon.wait_whole()["members"]}
-            for member in before:
-                self.assertNotEqual(before[member], after[member], f"member {member} was not restarted")
+            def roll():
+                done = self.daemon.ask("restart", "--rolling", within=180)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.disturb(roll, MEMBERS)
         self.check()
 
     def test_the_daemons_death_harms_no_member(self):
+        """S9: the next daemon adopts the members"""
         for _ in range(ROUNDS):
-            before = {m["id"]: m["pid"] for m in self.daemon.wait_whole()["members"]}
+            before = self.pids()
             self.daemon.kill()
             self.assertTrue(self.stream.flows(), "writes stopped with the daemon")
-            self.daemon.start()
-            after = {m["id"]: m["pid"] for m in self.daemon.wait_whole()["members"]}
-            self.assertEqual(before, after, "the members were not adopted")
+            self.daemon.start().wait_whole()
+            self.assertEqual(before, self.pids(), "the members were not adopted")
         self.check()
 
     def test_kill_9_of_members_and_daemon(self):
-        self.with_daemon_killed(self.kill_member)
+        """S1 S9"""
+        self.each_while_killing_daemon(self.kill)
 
     def test_sigstop_of_members_and_kill_9_of_daemon(self):
-        self.with_daemon_killed(self.stop_member)
+        """S1 S9"""
+        self.each_while_killing_daemon(self.freeze)
 
     def test_loss_of_data_and_kill_9_of_daemon(self):
-        self.with_daemon_killed(self.lose_data)
+        """S1 S2 S3 S9"""
+        self.daemon.wait_backup()
+        self.each_while_killing_daemon(self.lose)
 
     def test_rolling_restart_and_kill_9_of_daemon(self):
-        self.with_daemon_killed(self.roll)
+        """S4 S5 S9: what was answered as begun is finished by the next daemon"""
+        for _ in range(2 * ROUNDS):
+            before = self.pids()
+            begun = time.monotonic()
+            done = self.daemon.ask("restart", "--rolling", "--no-wait")
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            time.sleep(self.random.uniform(0, 8))
+            self.daemon.kill()
+            time.sleep(self.random.uniform(0, 0.5))
+            self.daemon.start().wait_renewed(before)
+            self.times_whole.append(time.monotonic() - begun)
+        self.check()
 
     def test_sigterm_ends_members_in_order(self):
         self.stream.stop()
@@ -129,6 +99,7 @@ class Faults(unittest.TestCase):
         self.assertEqual(list(self.daemon.member_processes()), [])
         self.daemon.start().wait_whole()
         self.assertEqual(self.stream.lost(), [])
+        self.say(0)
 
 
 if __name__ == "__main__":

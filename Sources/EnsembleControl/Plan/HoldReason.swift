@@ -4,11 +4,13 @@ import EnsembleBase
 /// goes on by itself when the condition is gone.
 package enum HoldReason: Sendable, Hashable, Codable {
     case noLeader
+    case majorityLost([MemberID])
     case noQuorum(participating: Int, quorum: Int)
     case quorumWouldBreak(participatingAfter: Int, quorum: Int)
     case unknownMember(MemberID)
     case leaderCountsFewer(counted: Int, seen: Int)
     case memberNotParticipating(MemberID)
+    case turnedAway(MemberID)
     case memberLags(MemberID, by: Int64)
     case waitingForBarrier(MemberID)
     case soaking(MemberID)
@@ -30,6 +32,9 @@ package enum HoldReason: Sendable, Hashable, Codable {
     package var description: String {
         switch self {
         case .noLeader: "no member, or more than one, says that it leads"
+        case .majorityLost(let ids):
+            "the data of members \(ids.map { "\($0)" }.joined(separator: ", ")) is lost, and the others are no quorum: put "
+                + "their directories back and start them, or restore a backup (ensemblectl restore)"
         case .noQuorum(let n, let q): "\(n) of the \(q) members that a quorum needs participate"
         case .quorumWouldBreak(let n, let q):
             "\(n) members would go on participating, and a quorum needs \(q)"
@@ -37,6 +42,8 @@ package enum HoldReason: Sendable, Hashable, Codable {
         case .leaderCountsFewer(let counted, let seen):
             "the leader counts \(counted) participating members, the probes \(seen)"
         case .memberNotParticipating(let id): "member \(id) does not participate"
+        case .turnedAway(let id):
+            "member \(id) closes the daemon's connections unanswered: this host has as many to it as maxClientCnxns allows"
         case .memberLags(let id, let by):
             by == .max ? "member \(id) lags an epoch behind the leader" : "member \(id) lags \(by) transactions behind"
         case .waitingForBarrier(let id): "member \(id) has not reached the barrier yet"

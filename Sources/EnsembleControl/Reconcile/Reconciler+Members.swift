@@ -86,6 +86,8 @@ extension ReconcilerStateMachine {
         switch supervisor(id)?.state {
         case .doubtful(let why, _): hold("start of member \(id)", member: id, .dataUnknown(id, why))
         case .gaveUp(let why): hold("restart of member \(id)", member: id, .needsPerson(why))
+        case .running where running.contains { $0.id == id && $0.isTurningAway }:
+            hold("probe of member \(id)", member: id, .turnedAway(id))
         case .stopped, .inspecting, .launching, .running, .stopping, .killing, .backingOff, .untrusted, nil: break
         }
     }

@@ -24,6 +24,8 @@ extension ReconcilerStateMachine {
             answered(id, answer, at: now, into: &actions)
         case .unanswered(let id, let stopped):
             unanswered(id, stopped: stopped, at: now)
+        case .turnedAway(let id):
+            turnedAway(id)
         case .backupsListed(let backups):
             observed.backups = backups
         case .backupDue:
@@ -118,7 +120,10 @@ extension ReconcilerStateMachine {
         observed[id]?.answer = answer
         observed[id]?.silentSince = nil
         if case .alive(let pid, _) = observed[id]?.process { observed[id]?.process = .alive(pid: pid, stopped: false) }
-        updateRun(id) { $0.hasAnswered = true }
+        updateRun(id) {
+            $0.hasAnswered = true
+            $0.isTurningAway = false
+        }
         guard answer.role.serves else { return }
         ledger.highestEpoch = max(ledger.highestEpoch, answer.zxid >> 32)
         guard ledger.raise(id, zxid: answer.zxid) else { return }
@@ -134,6 +139,16 @@ extension ReconcilerStateMachine {
         guard case .alive(let pid, _) = observed[id]?.process else { return }
         observed[id]?.process = .alive(pid: pid, stopped: stopped)
         if observed[id]?.silentSince == nil { observed[id]?.silentSince = now }
+    }
+
+    /// Not silence: killing a member because a client on this host has taken all its connections would turn a leak into
+    /// an outage. Nothing is known of its role either, so the last answer goes stale, and S4 counts it as doubtful.
+    private mutating func turnedAway(_ id: MemberID) {
+        observed[id]?.silentSince = nil
+        updateRun(id) {
+            $0.hasAnswered = true
+            $0.isTurningAway = true
+        }
     }
 
     /// S2: before every launch, what is on disk is judged against the ledger.

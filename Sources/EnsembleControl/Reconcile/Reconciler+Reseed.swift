@@ -68,6 +68,9 @@ extension ReconcilerStateMachine {
         if let operation = intents.operation, let other = operation.disrupted, other != id {
             return .operationRunning(operation.title)
         }
+        // S10: what one member has forgotten a quorum of the others knows; with a majority gone nobody can tell what was
+        // acknowledged, and only a person may decide to do without it.
+        if let lost = lostMajority { return .majorityLost(lost) }
         // S4: a live member may be the one that holds the quorum; a lost one must not be needed for it.
         if let reason = QuorumGate(observed, at: now).objection(toRelyingOnOthersThan: id) { return reason }
         guard observed.backups.isListed else { return .archiveUnknown }
@@ -76,6 +79,16 @@ extension ReconcilerStateMachine {
         guard observed.backups.newestVerified != nil else { return .noVerifiedBackup }
         if case .askedFor = candidate.reason {} else if let spent = spentBudget(id, at: now) { return spent }
         return objectionOfLock(at: now, into: &actions)
+    }
+
+    /// The voters without data of their own, when those that have some are fewer than a quorum.
+    private var lostMajority: [MemberID]? {
+        let lost = policy.voters.filter { id in
+            if ledger[id]?.standing == .recovering { return true }
+            guard case .untrusted = supervisor(id)?.state else { return false }
+            return true
+        }
+        return policy.voters.count - lost.count < observed.quorum ? lost : nil
     }
 
     private mutating func spentBudget(_ id: MemberID, at now: Instant) -> HoldReason? {

@@ -14,6 +14,8 @@ package enum ReconcilerEvent: Sendable {
     case answered(MemberID, MemberAnswer)
     /// A probe got no answer in time. `stopped` is the kernel's state T.
     case unanswered(MemberID, stopped: Bool)
+    /// A probe's connection was closed without an answer. Only a process that lives and works does that.
+    case turnedAway(MemberID)
     case backupsListed(BackupObservation)
     case backupDue
     case effectFinished(EffectToken, EffectOutcome)

@@ -51,6 +51,8 @@ package struct ReconcilerStateMachine: Sendable {
         var id: MemberID
         var launchedAt: Instant?
         var hasAnswered = false
+        /// Its last sign of life was to close a probe's connection.
+        var isTurningAway = false
         var fingerprint: Fingerprint?
         var participatesSince: Instant?
         var isProved = false

@@ -48,7 +48,7 @@ package struct ControlService: Sendable {
             let wanted = try decode(CreateBackupRequest.self, body)
             let mode = wanted.mode ?? shell.runner.cluster.manifest.backups?.mode ?? .live
             return try await accepted(.backup(mode, member: wanted.member))
-        case .verifyBackup(let id): return (202, encode(try await verify(id)))
+        case .verifyBackup(let id): return (200, encode(try await verify(id)))
         case .pruneBackups: return (200, encode(try await prune(decode(PruneBackupsRequest.self, body))))
         case .restore: return try await restore(decode(RestoreRequest.self, body))
         }

@@ -16,6 +16,11 @@ extension EffectRunner {
             servers.withLock { $0.records[id] = record }
             emit(.launched(id, pid: record.process.pid))
             watch(id, record, member, background)
+        } catch let error as StorageError {
+            // A full disk is no mistake in the configuration: tried again, as if the server itself had met it.
+            emit(.exited(id, .storage(error.description)))
+        } catch let error as HostError where error.exitStatus == 74 {
+            emit(.exited(id, .storage(error.description)))
         } catch {
             emit(.launchFailed(id, "\(error)"))
         }
@@ -52,7 +57,14 @@ extension EffectRunner {
         let record = ServerRecord(
             process: process, fingerprint: member.fingerprint.description, executable: member.launch.executable,
             outputOffset: Int64(offset))
-        try state.save(record, ServerRecord.file(member))
+        do {
+            try state.save(record, ServerRecord.file(member))
+        } catch {
+            // S3: a server that no record names would live on unwatched.
+            ServerProcess.signal(process, SIGKILL)
+            _ = ServerProcess.waitForEnd(of: process)
+            throw error
+        }
         return record
     }
 

@@ -4,18 +4,30 @@ import KeeperClient
 
 /// Asks one server how it is, over its client port, the same for both engines.
 package enum MemberProbe {
-    /// Nil when it gave no answer in time.
-    package static func ask(host: String, port: Int, timeout: Duration, now: @Sendable () -> Instant) async -> MemberAnswer? {
-        guard let text = try? await KeeperClient.fourLetterWord("srvr", host: host, port: port, timeout: timeout) else {
-            return nil
+    package enum Outcome: Sendable, Hashable {
+        case answered(MemberAnswer)
+        /// It closed the connection without a word: it lives, and takes no more of this address.
+        case turnedAway
+        /// No connection, or no answer in time.
+        case silent
+    }
+
+    package static func ask(host: String, port: Int, timeout: Duration, now: @Sendable () -> Instant) async -> Outcome {
+        let text: String
+        do {
+            text = try await KeeperClient.fourLetterWord("srvr", host: host, port: port, timeout: timeout)
+        } catch KeeperClientError.connectionLost {
+            return .turnedAway
+        } catch {
+            return .silent
         }
-        guard var answer = parse(text, at: now()) else { return nil }
+        guard var answer = parse(text, at: now()) else { return .silent }
         if answer.role == .leading,
             let monitor = try? await KeeperClient.fourLetterWord("mntr", host: host, port: port, timeout: timeout)
         {
             answer.syncedFollowers = value(of: "zk_synced_followers", in: monitor).flatMap { Int($0) }
         }
-        return answer
+        return .answered(answer)
     }
 
     /// The answer to `srvr`. Nil when it is no such answer.

@@ -9,6 +9,8 @@ struct ReconcilerWorld {
         var id: Int
         var isAlive = false
         var isFrozen = false
+        /// It closes the daemon's connections unanswered, and is well.
+        var isFull = false
         var mode: LaunchMode = .existing
         var hasData = false
         var zxid: Int64 = 0
@@ -113,6 +115,8 @@ struct ReconcilerWorld {
             if !server.hasData { step(.dataVanished(server.id, .missing)) }
             if server.isFrozen {
                 step(.unanswered(server.id, stopped: true))
+            } else if server.isFull {
+                step(.turnedAway(server.id))
             } else if participants.contains(server.id) {
                 step(
                     .answered(

@@ -57,7 +57,7 @@ import Testing
         world.loseData(2)
         world.run(for: .seconds(30))
         #expect(world.quarantined == 0)
-        #expect(world.machine.holds.contains { $0.reason == .noLeader })
+        #expect(world.machine.holds.contains { $0.reason == .majorityLost([1, 2]) })
         #expect(world.violations == [])
     }
 
@@ -67,6 +67,18 @@ import Testing
         world.run(for: .seconds(15))
         #expect(world.isWhole)
         #expect(world.violations == [])
+    }
+
+    @Test func aMemberThatIsOnlyFullIsNotKilled() {
+        var world = started(8)
+        world.change(2) { $0.isFull = true }
+        world.run(for: .seconds(30))
+        #expect(world.machine.supervisors.allSatisfy { $0.deaths == 0 })
+        #expect(world.machine.holds.contains { $0.reason == .turnedAway(2) })
+        world.change(2) { $0.isFull = false }
+        world.run(for: .seconds(2))
+        #expect(world.isWhole)
+        #expect(world.machine.holds.isEmpty)
     }
 
     @Test func aQuorumlessServerIsLeftAlone() {
