@@ -55,6 +55,23 @@ class Doubt(Scenario):
         self.times_whole.append(time.monotonic() - begun)
         self.check()
 
+    def test_stop_while_another_member_is_down(self):
+        """S4 S10: it waits until the others are a quorum without the one to be stopped"""
+        away, wanted = self.random.sample(MEMBERS, 2)
+        self.daemon.hold_down(away)
+        daemon.wait_for("it is dead", lambda: not self.daemon.pid(away), 10)
+        before = self.daemon.pid(wanted)
+        done = self.daemon.ask("stop", str(wanted), "--no-wait")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.hold_of("the stop", "quorum needs")
+        self.assertTrue(self.stream.flows(), "the two that are left are a quorum")
+        self.assertEqual(self.daemon.pid(wanted), before, self.daemon.explain())
+        self.daemon.let_up(away)
+        daemon.wait_for("it is stopped", lambda: not self.daemon.pid(wanted), 60, self.daemon.explain)
+        self.assertTrue(self.stream.flows(), "the other two are a quorum")
+        self.daemon.ask("start", str(wanted))
+        self.check()
+
     def test_bad_manifest_on_sighup(self):
         """The old one stays in force, and nobody is restarted."""
         before = self.pids()
