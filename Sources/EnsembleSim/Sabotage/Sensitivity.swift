@@ -55,7 +55,8 @@ extension DeliberateBug {
             plan.atlas.formUnion([.crashes, .massCrashes, .slowDisks])
         case .commitWithoutQuorum: plan.atlas.formUnion([.isolatedLeaders, .crashes])
         case .holeInDiff, .proposalsNotResent, .ackReplayed: plan.atlas.formUnion([.crashes, .resets])
-        case .syncWithoutLeader, .clientZxidIgnored, .touchesLost, .watchAfterReply, .watchTwice: break
+        case .clientZxidIgnored: plan.atlas.formUnion([.slowLinks, .oneWayCuts, .resets])
+        case .syncWithoutLeader, .touchesLost, .watchAfterReply, .watchTwice: break
         }
     }
 }
