@@ -126,7 +126,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "EnsembleHostTests",
-            dependencies: ["EnsembleHost", "EnsembleControl", "EnsembleBackup", "EnsembleBase", nioCore, nioPosix],
+            dependencies: ["EnsembleHost", "EnsembleControl", "EnsembleBackup", "EnsembleBase", "CLinux", nioCore, nioPosix],
             swiftSettings: settings),
         .testTarget(
             name: "SimulationTests", dependencies: ["EnsembleSim", "KeeperCore", "EnsembleBase"],

@@ -120,13 +120,9 @@ package struct Daemon: Sendable {
         shell.notifier.reloading()
         do {
             let change = await shell.reload(try Self.readManifest(configuration.manifestFile))
-            for refusal in change.refusals {
-                let text = "not applied: \(refusal.path): \(refusal.reason); \(refusal.remedy)"
-                shell.log(Note(.error, .manifestChanged, text))
-            }
             if change.isEmpty { shell.log(Note(.information, .manifestChanged, "the manifest says what it said before")) }
         } catch {
-            shell.log(Note(.error, .manifestChanged, "not applied, the former manifest stays in force: \(error)"))
+            shell.note(refusedReload: ["\(error)"])
         }
         shell.notifier.ready(StatusLine.text(shell.view.machine, at: shell.clock.now()))
     }

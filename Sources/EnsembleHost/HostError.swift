@@ -6,8 +6,11 @@ package struct HostError: Error, Hashable, Sendable, CustomStringConvertible {
 
     /// What the daemon exits with when this ends it.
     package var exitStatus: Int32
+    /// The same attempt is known to fail again until a person has changed something.
+    package var isLasting = false
 
-    package init(_ subject: String, _ problem: String, remedy: String, exitStatus: Int32 = 73) {
+    package init(_ subject: String, _ problem: String, remedy: String, exitStatus: Int32 = 73, isLasting: Bool = false) {
+        self.isLasting = isLasting
         self.exitStatus = exitStatus
         self.subject = subject
         self.problem = problem

@@ -14,6 +14,8 @@ package final class ReconcilerShell: Sendable {
         package var nextBackup: WallTime?
         package var generation: UInt64 = 1
         package var operationTimes: [String: (started: WallTime, finished: WallTime?)] = [:]
+        /// Why the last manifest that was read is not in force; empty when it is.
+        package var refusedReload: [String] = []
         package var holdTimes: [(held: ReconcilerStateMachine.Held, since: WallTime)] = []
     }
 
@@ -46,7 +48,7 @@ package final class ReconcilerShell: Sendable {
         notifier = Notifier()
         let machine = ReconcilerStateMachine(
             policy: ReconcilePolicy(desired.manifest), fingerprints: desired.fingerprints, ledger: ledger,
-            intents: intents, seed: UInt64.random(in: .min ... .max))
+            intents: intents, seed: UInt64.random(in: .min ... .max), origin: clock.wall() + (.origin - clock.now()))
         viewBox = Mutex(View(machine: machine, steppedAt: clock.now()))
     }
 
@@ -131,10 +133,7 @@ package final class ReconcilerShell: Sendable {
                 case .finish: return
                 case .inspectData, .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed,
                     .acquireLock, .releaseLock, .writeBarrier, .capture, .verify, .prune:
-                    let observed = machine.observed
-                    try await runner.perform(
-                        action, known: { observed[$0]?.answer?.zxid ?? machine.ledger[$0]?.zxid ?? 0 },
-                        background: background)
+                    try await runner.perform(action, background: background)
                 }
             }
         }
@@ -148,13 +147,12 @@ package final class ReconcilerShell: Sendable {
             view.holdTimes = machine.holds.map { held in
                 (held, view.holdTimes.first { $0.held.what == held.what }?.since ?? wall)
             }
-            if let operation = machine.intents.operation, view.operationTimes[operation.id] == nil {
-                view.operationTimes[operation.id] = (wall, nil)
-            }
+            let working = machine.works.compactMap(\.id)
+            for id in working where view.operationTimes[id] == nil { view.operationTimes[id] = (wall, nil) }
             for outcome in machine.outcomes where view.operationTimes[outcome.id]?.finished == nil {
                 view.operationTimes[outcome.id] = (view.operationTimes[outcome.id]?.started ?? wall, wall)
             }
-            let known = Set(machine.outcomes.map(\.id) + [machine.intents.operation?.id ?? ""])
+            let known = Set(machine.outcomes.map(\.id) + working)
             view.operationTimes = view.operationTimes.filter { known.contains($0.key) }
             view.machine = machine
             view.steppedAt = now
@@ -270,9 +268,16 @@ package final class ReconcilerShell: Sendable {
 
     // MARK: Reload
 
+    /// S10: what is refused is said until a manifest is taken: in the status, and once as an event each.
+    package func note(refusedReload problems: [String]) {
+        viewBox.withLock { $0.refusedReload = problems }
+        for problem in problems { log(Note(.error, .manifestChanged, "not applied, the former manifest stays in force: \(problem)")) }
+    }
+
     package func reload(_ new: Manifest) async -> ManifestChange {
         let old = runner.cluster
         let change = ManifestChange(from: old.manifest, to: new, on: old.layout)
+        note(refusedReload: change.refusals.map { "\($0.path): \($0.reason); \($0.remedy)" })
         guard change.refusals.isEmpty, !change.isEmpty else { return change }
         let desired = DesiredCluster(
             manifest: new, layout: old.layout, clusterIdentity: old.backups.clusterIdentity, version: old.backups.version)

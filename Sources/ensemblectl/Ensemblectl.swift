@@ -59,7 +59,7 @@ struct CommandFailure: Error, Hashable {
 struct Program {
     static func main() {
         do {
-            var command = try Ensemblectl.parseAsRoot()
+            var command = try Ensemblectl.parseAsRoot(ConnectionOptions.behindTheVerb(Array(CommandLine.arguments.dropFirst())))
             try command.run()
         } catch let failure as CommandFailure {
             StandardStream.error.write(failure.text)

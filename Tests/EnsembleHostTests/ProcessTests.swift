@@ -14,7 +14,7 @@ struct Scratch: ~Copyable {
     }
 
     deinit {
-        for name in ["lock", "ledger.json", "intents.json", "server.log", "events.jsonl"] { unlink(path + "/" + name) }
+        for name in ["lock", "ledger.json", "intents.json", "server.log", "events.jsonl", "control.sock"] { unlink(path + "/" + name) }
         rmdir(path)
     }
 }
@@ -49,9 +49,10 @@ struct Scratch: ~Copyable {
 
     @Test func aMissingProgramIsAnError() {
         let command = LaunchCommand(executable: "/nonexistent/server", arguments: [], environment: [])
-        #expect(throws: HostError.self) {
+        let error = #expect(throws: HostError.self) {
             try ServerProcess.spawn(command, directory: "/", outputFile: "/dev/null")
         }
+        #expect(error?.isLasting == true, "trying again can't help")
     }
 
     /// A pid that was reused is another process: it is never signalled.

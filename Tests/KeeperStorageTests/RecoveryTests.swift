@@ -231,12 +231,23 @@ import Testing
         #expect(throws: StorageError.self) { try Verification.verify(layout, upTo: Zxid(rawValue: 9)) }
     }
 
+    @Test func aGlanceSeesTheSameEndAsAReplay() throws {
+        try prepare(SampleHistory(8))
+        #expect(try DataGlance.look(at: layout)?.endZxid == Zxid(rawValue: 8))
+        let snapshot = try #require(try layout.snapshots().first)
+        var bytes = try File.openForReading(snapshot.path).readAll()
+        bytes[bytes.count - 1] = 0
+        try Directory.replace(file: snapshot.path, with: bytes)
+        #expect(try DataGlance.look(at: layout) == nil, "without a sealed snapshot the files must be replayed")
+    }
+
     /// Written by Apache ZooKeeper 3.8.0 (Debian): its own digests, after every transaction, are compared on the way.
     @Test func aDirectoryOfApacheLoads() throws {
         let fixture = #filePath.dropLast("RecoveryTests.swift".count) + "Fixtures/apache-3.8"
         try ScratchDirectory.copyTree(String(fixture), to: scratch.path)
         let report = try Verification.verify(layout)
         #expect(report.endZxid == Zxid(rawValue: 0x33))
+        #expect(try DataGlance.look(at: layout)?.endZxid == Zxid(rawValue: 0x33))
         // From the first snapshot, too: every transaction there is.
         for snapshot in try layout.snapshots() where snapshot.zxid != .zero { try Directory.remove(file: snapshot.path) }
         let state = try scratch.recovery().recover()

@@ -37,7 +37,7 @@ import Testing
 
     @Test func codesOfTheAPIBecomeExitCodes() {
         let expected: [(ControlError.Code, CommandStatus)] = [
-            (.badRequest, .failure), (.notFound, .notFound), (.held, .held), (.refused, .failure), (.busy, .held),
+            (.badRequest, .failure), (.wrongMethod, .failure), (.tooLarge, .failure), (.notFound, .notFound), (.held, .held), (.refused, .failure), (.busy, .held),
             (.denied, .failure), (.failed, .failure), (.notReady, .unreachable), (.other, .failure),
         ]
         #expect(expected.map(\.0) == ControlError.Code.allCases)

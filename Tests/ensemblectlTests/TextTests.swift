@@ -1,3 +1,4 @@
+import ArgumentParser
 import EnsembleBase
 import EnsembleControl
 import Testing
@@ -91,7 +92,7 @@ import Testing
                    2  restart member 2  it leads: last        member 1 participates
 
                 """)
-        #expect(PlanResponse(steps: []).text(plain) == "nothing to do\n")
+        #expect(PlanResponse(steps: []).text(plain) == "nothing is planned\n")
         let backup = BackupDescription(
             id: "b1", createdAt: WallTime(milliseconds: 0), mode: .cold, member: 2, lastZxid: HexZxid(255), size: 5 << 20,
             storedSize: 1500, damage: "object is gone")
@@ -130,6 +131,25 @@ import Testing
         status.done = .min
         status.total = 1
         #expect(status.line.contains("0 %"))
+    }
+
+    @Test func theLastLineSaysWhatCameOfIt() {
+        let status = OperationStatus(
+            id: "o", kind: "backup", state: .succeeded, message: "backup b1: 12 KiB, verified",
+            startedAt: WallTime(milliseconds: 1000), finishedAt: WallTime(milliseconds: 1300), backup: "b1")
+        #expect(WaitingOptions.summary(status) == "backup b1: 12 KiB, verified, 300ms")
+        #expect(WaitingOptions.summary(OperationStatus(id: "o", kind: "x", state: .succeeded)) == "x: done")
+    }
+
+    @Test func optionsOfTheConnectionMayStandBeforeTheVerb() throws {
+        func moved(_ arguments: String...) -> [String] { ConnectionOptions.behindTheVerb(arguments) }
+        #expect(moved("--socket", "/s", "status", "--check") == ["status", "--check", "--socket", "/s"])
+        #expect(moved("--json", "--cluster=c", "backup", "list") == ["backup", "list", "--json", "--cluster=c"])
+        #expect(moved("--socket", "/s", "logs", "--", "1") == ["logs", "--socket", "/s", "--", "1"])
+        #expect(moved("status", "--socket", "/s") == ["status", "--socket", "/s"])
+        #expect(moved("--version") == ["--version"])
+        #expect(moved("--socket") == ["--socket"])
+        #expect(try Ensemblectl.parseAsRoot(moved("--socket", "/s", "status")) is Status)
     }
 
     @Test func lastLines() {

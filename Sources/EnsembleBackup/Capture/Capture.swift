@@ -66,6 +66,10 @@ private struct CaptureAttempt {
             // The snapshot shows effects whose entries have not reached the log yet: without them it is torn.
             throw unstable(snapshotDirectory, "the snapshot reaches to \(fuzzEnd), the logs only to \(last)")
         }
+        // S1, S7: what a backup says that it holds is in it. A member may apply a transaction before its log has it.
+        if let barrier = request.barrier, last < barrier {
+            throw unstable(logDirectory, "the logs end at \(last), before \(barrier), which is committed")
+        }
         progress.report(total, total)
         return BackupManifest(
             format: BackupManifest.currentFormat, id: id, cluster: request.cluster, clusterIdentity: request.clusterIdentity,

@@ -21,6 +21,7 @@ package struct CaptureRequest: Sendable {
     /// may never be committed. Of an ensemble that is stopped as a whole, the highest zxid of the member that would
     /// lead it.
     package var committedUpTo: Zxid
+    /// A committed transaction that must be in the backup: without it there is none. Nil: whatever the files hold.
     package var barrier: Zxid?
     package var configuration: String
     package var compression: Compression

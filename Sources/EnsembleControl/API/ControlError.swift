@@ -4,6 +4,10 @@ package struct ControlError: Error, Hashable, Sendable, Codable {
     package enum Code: String, CaseIterable, OpenVocabulary {
         /// The request itself is wrong.
         case badRequest
+        /// There is such a path, and it does not take this method.
+        case wrongMethod
+        /// The body is longer than any request needs.
+        case tooLarge
         /// No such member, backup or operation, or no such path.
         case notFound
         /// A safety rule or a missing condition holds it back (S4, S5, S10). Asking later may succeed.
@@ -41,6 +45,8 @@ package struct ControlError: Error, Hashable, Sendable, Codable {
         switch code {
         case .badRequest: 400
         case .denied: 403
+        case .wrongMethod: 405
+        case .tooLarge: 413
         case .notFound: 404
         case .held, .busy: 409
         case .refused: 422

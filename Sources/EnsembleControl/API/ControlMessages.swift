@@ -7,8 +7,22 @@ import EnsembleBase
 package struct RestartRollingRequest: Hashable, Sendable, Codable {
     /// Only say what would be done: the answer is a `PlanResponse`, and nothing changes.
     package var dryRun: Bool
+    /// As `MemberRequest.acceptOutage`, for every member in its turn.
+    package var acceptOutage: Bool?
 
-    package init(dryRun: Bool) { self.dryRun = dryRun }
+    package init(dryRun: Bool, acceptOutage: Bool? = nil) {
+        self.dryRun = dryRun
+        self.acceptOutage = acceptOutage
+    }
+}
+
+/// `POST /v1/members/<id>/stop` and `…/restart`; the body may be left out.
+package struct MemberRequest: Hashable, Sendable, Codable {
+    /// The caller accepts that the ensemble stops serving: the one exception from rule S4 (a voluntary step is taken
+    /// only if the members that stay hold a quorum). Nil: no.
+    package var acceptOutage: Bool?
+
+    package init(acceptOutage: Bool? = nil) { self.acceptOutage = acceptOutage }
 }
 
 /// `POST /v1/backups`.
@@ -119,8 +133,14 @@ package struct PlanResponse: Hashable, Sendable, Codable {
         /// The condition for which the step waits; nil: it can be taken now.
         package var heldBack: String?
         package var done: Bool
+        /// It is being done at this moment.
+        package var running: Bool?
 
-        package init(action: String, member: Int? = nil, reason: String, heldBack: String? = nil, done: Bool = false) {
+        package init(
+            action: String, member: Int? = nil, reason: String, heldBack: String? = nil, done: Bool = false,
+            running: Bool? = nil
+        ) {
+            self.running = running
             self.action = action
             self.member = member
             self.reason = reason

@@ -68,7 +68,7 @@ extension ControlRoute {
         if let match = candidates.first(where: { $0.method == method }) { return match }
         guard !candidates.isEmpty else { throw unknown(path) }
         let allowed = candidates.map(\.method).joined(separator: " or ")
-        throw ControlError(.badRequest, "\(path) does not take \(method)", remedy: "use \(allowed)")
+        throw ControlError(.wrongMethod, "\(path) does not take \(method)", remedy: "use \(allowed)")
     }
 
     private static func unknown(_ path: String) -> ControlError {

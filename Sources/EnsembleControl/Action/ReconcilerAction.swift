@@ -7,7 +7,7 @@ import EnsembleBase
 /// answered by exactly one `effectFinished` with that token.
 package enum ReconcilerAction: Sendable, Hashable {
     /// Look at the data directory; answered by `dataInspected`.
-    case inspectData(MemberID)
+    case inspectData(MemberID, InspectionDepth)
     /// Write `zoo.cfg` and `myid` as the manifest has them now, and spawn; answered by `launched` or `launchFailed`.
     /// `identity` is written into a data directory that has none.
     case launch(MemberID, LaunchMode, identity: String?)
@@ -27,7 +27,8 @@ package enum ReconcilerAction: Sendable, Hashable {
     case releaseLock
     /// Commit a transaction; answered with its zxid.
     case writeBarrier(EffectToken)
-    case capture(MemberID, CaptureMode, EffectToken)
+    /// Copy the member's files, up to exactly this zxid: it is committed and must be there, else the capture fails.
+    case capture(MemberID, CaptureMode, upTo: Int64, EffectToken)
     case verify(backup: String, EffectToken)
     /// Apply the retention policy (S6 is its own).
     case prune

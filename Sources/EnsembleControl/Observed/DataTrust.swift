@@ -17,6 +17,14 @@ package enum DataTrust: Sendable, Hashable {
     /// Nothing is known, so nothing is done (S10).
     case unknown(String)
 
+    /// Whether a quick look at this condition is too little to act on.
+    package func needsCloserLook(at condition: DataDirectoryCondition) -> Bool {
+        switch (self, condition) {
+        case (.untrusted, .holding), (.untrusted, .damaged): true
+        case (_, _): false
+        }
+    }
+
     /// - Parameters:
     ///   - everyDirectoryIsBlank: every member has a missing or empty directory.
     ///   - archive: what is known of the archive, which contradicts a bootstrap when it holds backups.

@@ -102,8 +102,11 @@ package struct BackupReference: Sendable, Hashable, Codable {
     package let endZxid: Int64
     package let acceptedEpoch: Int64
     package let takenAt: WallTime
+    /// Bytes in the archive; nil: not known.
+    package let size: Int64?
 
-    package init(id: String, endZxid: Int64, acceptedEpoch: Int64, takenAt: WallTime) {
+    package init(id: String, endZxid: Int64, acceptedEpoch: Int64, takenAt: WallTime, size: Int64? = nil) {
+        self.size = size
         self.id = id
         self.endZxid = endZxid
         self.acceptedEpoch = acceptedEpoch

@@ -13,6 +13,9 @@ package struct Ledger: Sendable, Hashable, Codable {
     package var highestEpoch: Int64 = 0
     /// Members that a person has stopped, and that therefore stay stopped.
     package var stoppedByPerson: [MemberID] = []
+    /// Reseeds of the last day, oldest first: what the budget is counted from, also by the next daemon. Otherwise a
+    /// member on a dying disk and a daemon that is restarted would reseed for ever.
+    package var reseeds: [ReseedRecord] = []
 
     package init(cluster: String) { self.cluster = cluster }
 
@@ -39,6 +42,17 @@ package struct Ledger: Sendable, Hashable, Codable {
         entry.acceptedEpoch = max(entry.acceptedEpoch, zxid >> 32)
         set(entry)
         return true
+    }
+}
+
+/// A reseed that was begun.
+package struct ReseedRecord: Sendable, Hashable, Codable {
+    package var member: MemberID
+    package var at: WallTime
+
+    package init(member: MemberID, at: WallTime) {
+        self.member = member
+        self.at = at
     }
 }
 

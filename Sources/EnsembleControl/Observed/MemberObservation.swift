@@ -48,6 +48,8 @@ package enum ExitCause: Sendable, Hashable, Codable {
     case storage(String)
     /// A port of its configuration is taken.
     case addressInUse(String)
+    /// The system could not start it at this moment (EAGAIN, ENOMEM, a file that could not be written): may pass.
+    case launchFailed(String)
     case signalled(Int32)
     case status(Int32)
     /// It was not our child (a former daemon's): the kernel doesn't tell us.
@@ -60,11 +62,20 @@ package enum ExitCause: Sendable, Hashable, Codable {
         case .damagedData(let text): "it found its data damaged: \(text)"
         case .storage(let text): "its disk failed or is full: \(text)"
         case .addressInUse(let text): "an address it listens on is taken: \(text)"
+        case .launchFailed(let text): "it could not be started: \(text)"
         case .signalled(let number): "it was ended by signal \(number)"
         case .status(let code): "it exited with status \(code)"
         case .untold: "it ended; it was started by an earlier daemon, so its status is not known"
         }
     }
+}
+
+/// Why a server could not be started.
+package enum LaunchFailure: Sendable, Hashable {
+    /// The same attempt may succeed later.
+    case passing(String)
+    /// Nothing but a person or another manifest helps: no such program, no right to run it.
+    case lasting(String)
 }
 
 /// One answer of a server to a probe.
@@ -99,6 +110,14 @@ package struct MemberAnswer: Sendable, Hashable {
         self.clients = clients
         self.version = version
     }
+}
+
+/// How closely a data directory is looked at.
+package enum InspectionDepth: Sendable, Hashable {
+    /// Seals, the last log's entries, the epochs, the identity: no tree is built.
+    case seals
+    /// Everything is read, replayed and compared: as costly as a server's start.
+    case replay
 }
 
 /// What is in a member's data directory, found by looking, before the ledger's opinion (`DataTrust`).

@@ -15,11 +15,12 @@ package struct QuorumGate: Sendable {
     }
 
     /// Why `member` must not be disrupted now; nil when it may be.
-    /// - Parameter acceptOutage: a person accepted that the ensemble stops serving; only for ensembles that can't
-    ///   lose any member (one or two voters), where S4 could never be met.
+    /// - Parameter acceptOutage: a person has said, for this one step, that the ensemble may stop serving. It is the
+    ///   only exception from S4, never the daemon's own idea, and the only way to stop a member of an ensemble of one
+    ///   or two voters. It risks availability only: nothing that was acknowledged is lost by an orderly stop (S1).
     package func objection(toDisrupting member: MemberID, acceptOutage: Bool = false) -> HoldReason? {
         guard observed.voters.contains(member) else { return nil }
-        if acceptOutage, observed.voters.count <= 2 { return nil }
+        if acceptOutage { return nil }
         guard observed.leader(at: now) != nil else { return .noLeader }
         let participants = observed.participants(at: now)
         let certain = observed.certainParticipants(at: now)

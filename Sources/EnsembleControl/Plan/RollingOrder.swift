@@ -11,18 +11,29 @@ package enum RollingOrder {
     }
 
     /// The next of `remaining`; nil when it is empty. The leader is read from `observed` here, at each choice.
-    package static func next(of remaining: [MemberID], in observed: EnsembleObservation, at now: Instant) -> Choice? {
-        ordered(remaining, in: observed, at: now).first
+    package static func next(
+        of remaining: [MemberID], in observed: EnsembleObservation, engine: Engine, at now: Instant
+    ) -> Choice? {
+        ordered(remaining, in: observed, engine: engine, at: now).first
+    }
+
+    /// What happens to clients when the leader is restarted, said as it is.
+    private static func reasonOfLeader(_ engine: Engine) -> String {
+        switch engine {
+        case .bundled:
+            "it leads, and goes last so that the ensemble elects once: on SIGTERM it takes no more writes, lets those under way commit and steps down, and the others elect at once"
+        case .apache:
+            "it leads, and goes last so that the ensemble elects once: Apache's server hands nothing over, so that writes wait for the election"
+        }
     }
 
     package static func ordered(
-        _ remaining: [MemberID], in observed: EnsembleObservation, at now: Instant
+        _ remaining: [MemberID], in observed: EnsembleObservation, engine: Engine, at now: Instant
     ) -> [Choice] {
         let leader = observed.leader(at: now)
         let ranked = remaining.map { id -> (rank: Int, lag: Int64, choice: Choice) in
             if id == leader {
-                let reason = "it leads, and goes last so that the ensemble elects once"
-                return (3, 0, Choice(member: id, isLeader: true, reason: reason))
+                return (3, 0, Choice(member: id, isLeader: true, reason: reasonOfLeader(engine)))
             }
             guard observed.participates(id, at: now) else {
                 let reason = "it does not participate, so its restart costs nothing"

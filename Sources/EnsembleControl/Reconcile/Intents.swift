@@ -5,9 +5,23 @@ import EnsembleBase
 package struct Intents: Sendable, Hashable, Codable {
     package var reseed: Reseed?
     package var operation: Operation?
+    /// Reseeds that people asked for and that have not begun, in the order of asking.
+    package var reseedsAskedFor: [AskedReseed] = []
 
     package init(reseed: Reseed? = nil, operation: Operation? = nil) {
         self.reseed = reseed
+        self.operation = operation
+    }
+}
+
+/// A person's word that a member is to be reseeded, kept until its turn comes.
+package struct AskedReseed: Sendable, Hashable, Codable {
+    package var member: MemberID
+    /// The operation that ends when the member participates again.
+    package var operation: String
+
+    package init(member: MemberID, operation: String) {
+        self.member = member
         self.operation = operation
     }
 }
@@ -44,8 +58,13 @@ package struct Reseed: Sendable, Hashable, Codable {
     package var backup: String?
     /// Seeds that were tried, this one included.
     package var attempt: Int
+    /// The operation of the person who asked; nil: the daemon began it by itself.
+    package var operation: String?
 
-    package init(member: MemberID, reason: UntrustedReason, phase: Phase, backup: String?, attempt: Int) {
+    package init(
+        member: MemberID, reason: UntrustedReason, phase: Phase, backup: String?, attempt: Int, operation: String? = nil
+    ) {
+        self.operation = operation
         self.member = member
         self.reason = reason
         self.phase = phase
@@ -58,7 +77,8 @@ package struct Reseed: Sendable, Hashable, Codable {
 package struct Operation: Sendable, Hashable, Codable {
     package enum Kind: Sendable, Hashable, Codable {
         case rolling(RollingRestart)
-        case stopMember(MemberID)
+        /// `acceptOutage`: a person accepts that the ensemble stops serving (S4).
+        case stopMember(MemberID, acceptOutage: Bool)
         case coldBackup(ColdBackup)
         case restore(Restore)
     }
@@ -76,7 +96,7 @@ package struct Operation: Sendable, Hashable, Codable {
         switch kind {
         case .rolling(let rolling):
             rolling.members.count == 1 ? "restart of member \(rolling.members[0])" : "rolling restart"
-        case .stopMember(let id): "stop of member \(id)"
+        case .stopMember(let id, _): "stop of member \(id)"
         case .coldBackup: "cold backup"
         case .restore(let restore): "restore of backup \(restore.backup.id)"
         }
@@ -116,7 +136,7 @@ package struct RollingRestart: Sendable, Hashable, Codable {
     package var remaining: [MemberID]
     package var reason: String
     package var phase: Phase = .choosing
-    /// For ensembles of one or two voters, which S4 could never restart.
+    /// A person accepts that the ensemble stops serving meanwhile (S4).
     package var acceptOutage: Bool
 
     package init(members: [MemberID], reason: String, acceptOutage: Bool) {
@@ -142,6 +162,8 @@ package struct ColdBackup: Sendable, Hashable, Codable {
     /// Asked for by a person, or chosen.
     package var member: MemberID?
     package var phase: Phase = .choosing
+    /// A transaction that was committed and that the member had before it stopped: the copy ends exactly there.
+    package var upTo: Int64 = 0
     package var taken: BackupReference?
     package var failure: String?
 

@@ -62,8 +62,10 @@ extension MemberSupervisor {
         switch event {
         case .launched:
             state = .running
-        case .launchFailed(let why):
+        case .launchFailed(.lasting(let why)):
             afterDeath(.configuration(why), at: now, into: &actions)
+        case .launchFailed(.passing(let why)):
+            afterDeath(.launchFailed(why), at: now, into: &actions)
         case .exited(let cause):
             afterDeath(cause, at: now, into: &actions)
         case .unwanted:
@@ -90,9 +92,10 @@ extension MemberSupervisor {
         switch event {
         case .exited(let cause):
             lastExit = cause
-            state = .stopped
-            actions.append(.note(Note(.information, .memberStopped, member: id, "it has stopped")))
-            if isWanted { inspect(into: &actions) }
+            stoppedAsAsked(into: &actions)
+        case .launchFailed:
+            // It was no longer wanted while it was being launched: there is no process to wait for.
+            stoppedAsAsked(into: &actions)
         case .fenced:
             state = .killing
             actions.append(.kill)
@@ -101,10 +104,16 @@ extension MemberSupervisor {
             state = .killing
             actions.append(.note(Note(.warning, .memberSilent, member: id, "it did not stop in \(stopTimeout): killed")))
             actions.append(.kill)
-        case .wanted, .unwanted, .dataTrusted, .dataUntrusted, .dataUnknown, .launched, .launchFailed, .frozen, .proved,
-            .revived, .reseeded:
+        case .wanted, .unwanted, .dataTrusted, .dataUntrusted, .dataUnknown, .launched, .frozen, .proved, .revived,
+            .reseeded:
             break
         }
+    }
+
+    private mutating func stoppedAsAsked(into actions: inout ActionBuffer<Action>) {
+        state = .stopped
+        actions.append(.note(Note(.information, .memberStopped, member: id, "it has stopped")))
+        if isWanted { inspect(into: &actions) }
     }
 
     private mutating func whileKilling(_ event: Event, at now: Instant, into actions: inout ActionBuffer<Action>) {
@@ -113,8 +122,11 @@ extension MemberSupervisor {
             lastExit = cause
             state = .stopped
             if isWanted { afterDeath(.signalled(9), at: now, into: &actions) }
-        case .wanted, .unwanted, .fenced, .dataTrusted, .dataUntrusted, .dataUnknown, .launched, .launchFailed, .frozen,
-            .proved, .revived, .reseeded, .timePassed:
+        case .launchFailed:
+            state = .stopped
+            if isWanted { inspect(into: &actions) }
+        case .wanted, .unwanted, .fenced, .dataTrusted, .dataUntrusted, .dataUnknown, .launched, .frozen, .proved,
+            .revived, .reseeded, .timePassed:
             break
         }
     }
@@ -176,7 +188,7 @@ extension MemberSupervisor {
         case .damagedData(let why):
             state = .untrusted(.refusedByServer(why))
             actions.append(.note(Note(.warning, .dataUntrusted, member: id, why)))
-        case .clean, .storage, .addressInUse, .signalled, .status, .untold:
+        case .clean, .storage, .addressInUse, .launchFailed, .signalled, .status, .untold:
             recentDeaths = recentDeaths.filter { now - $0 < policy.within } + [now]
             guard recentDeaths.count < policy.giveUpAfter else {
                 let why = "\(recentDeaths.count) deaths in \(policy.within), the last because \(cause.description)"

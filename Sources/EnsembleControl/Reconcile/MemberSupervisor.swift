@@ -43,7 +43,7 @@ package struct MemberSupervisor: Sendable {
         case dataUntrusted(UntrustedReason)
         case dataUnknown(String)
         case launched
-        case launchFailed(String)
+        case launchFailed(LaunchFailure)
         case exited(ExitCause)
         /// Alive, and silent beyond the bound.
         case frozen

@@ -22,6 +22,10 @@ package struct ReconcilePolicy: Sendable, Hashable {
     /// A proof that the lock is held is good for this long; less than any session timeout.
     package var lockProof: Duration = .seconds(2)
     package var retry: Duration = .seconds(1)
+    /// How long a capture waits for its member to have what was committed before it turns to another.
+    package var captureWait: Duration = .seconds(10)
+    /// How scheduled backups are taken.
+    package var backupMode: CaptureMode
 
     package init(_ manifest: Manifest) {
         cluster = manifest.cluster
@@ -35,5 +39,6 @@ package struct ReconcilePolicy: Sendable, Hashable {
         answerTimeout = max(.seconds(4), manifest.settings.tickTime * manifest.settings.syncLimit)
         startTimeout = max(.seconds(60), manifest.settings.tickTime * manifest.settings.initLimit * 2)
         freshness = .seconds(3)
+        backupMode = manifest.backups?.mode ?? .live
     }
 }

@@ -22,7 +22,8 @@ extension ReconcilerStateMachine {
         if let reason = QuorumGate(observed, at: now).objection(toDisrupting: member, acceptOutage: acceptOutage) {
             return reason
         }
-        if acceptOutage, policy.voters.count <= 2 { return nil }
+        // The lock needs a quorum, which the person has given up.
+        if acceptOutage { return nil }
         return objectionOfLock(at: now, into: &actions)
     }
 

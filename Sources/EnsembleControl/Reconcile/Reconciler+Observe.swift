@@ -169,6 +169,11 @@ extension ReconcilerStateMachine {
             let trust = DataTrust.judge(
                 condition, entry: ledger[run.id], ledger: ledger, everyDirectoryIsBlank: blank,
                 archive: observed.backups)
+            if run.depth == .seals, trust.needsCloserLook(at: condition) {
+                // A reseed follows from distrust: it is not decided by a quick look.
+                inspect(run.id, .replay, into: &actions)
+                continue
+            }
             act(on: trust, run.id, at: now, into: &actions)
         }
     }

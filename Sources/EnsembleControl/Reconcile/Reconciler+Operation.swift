@@ -9,7 +9,7 @@ extension ReconcilerStateMachine {
         if clock.phaseSince == nil { clock.phaseSince = now }
         switch operation.kind {
         case .rolling(let rolling): advance(rolling, of: operation, at: now, into: &actions)
-        case .stopMember(let id): advanceStop(of: id, operation, at: now, into: &actions)
+        case .stopMember(let id, let accept): advanceStop(of: id, acceptOutage: accept, operation, at: now, into: &actions)
         case .coldBackup(let cold): advance(cold, of: operation, at: now, into: &actions)
         case .restore(let restore): advance(restore, of: operation, at: now, into: &actions)
         }
@@ -20,7 +20,13 @@ extension ReconcilerStateMachine {
     private mutating func rollOutdated(at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
         let outdated = policy.members.filter { isOutdated($0) }
         guard !outdated.isEmpty, intents.reseed == nil, observed.hasQuorum(at: now) else { return }
-        roll(outdated, "the manifest changed their settings", id: "roll-" + newIdentity().prefix(12), at: now, into: &actions)
+        let why = "the manifest changed their settings"
+        guard policy.voters.count > 2 else {
+            // S4 can never be met here, and no person has accepted the outage.
+            let remedy = "this ensemble stops serving while a member restarts: ensemblectl restart --rolling --accept-outage"
+            return hold("restart of members with changed settings", .needsPerson(remedy))
+        }
+        roll(outdated, why, acceptOutage: false, id: "roll-" + newIdentity().prefix(12), at: now, into: &actions)
     }
 
     /// Whether the member's process was started with other settings than the manifest declares now.
@@ -55,13 +61,13 @@ extension ReconcilerStateMachine {
     }
 
     mutating func end(
-        _ operation: Operation, failure: String? = nil, backup: String? = nil,
+        _ operation: Operation, failure: String? = nil, backup: String? = nil, result: String = "",
         into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         intents.operation = nil
         clock = OperationClock(reseedSince: clock.reseedSince, reseedEffect: clock.reseedEffect)
         saveIntents(into: &actions)
-        record(operation.id, operation.title, failure: failure, backup: backup)
+        record(operation.id, operation.title, failure: failure, backup: backup, result: result)
         if let failure {
             actions.append(.note(Note(.error, .operationFailed, "\(operation.title) failed: \(failure)")))
         } else {
@@ -69,8 +75,11 @@ extension ReconcilerStateMachine {
         }
     }
 
-    mutating func record(_ id: String, _ title: String, failure: String?, backup: String?) {
-        outcomes.append(OperationOutcome(id: id, title: title, failure: failure, backup: backup))
+    /// - Parameter result: a sentence on what came of it.
+    mutating func record(
+        _ id: String, _ title: String, failure: String? = nil, backup: String? = nil, result: String = ""
+    ) {
+        outcomes.append(OperationOutcome(id: id, title: title, failure: failure, backup: backup, result: result))
         if outcomes.count > 64 { outcomes.removeFirst(outcomes.count - 64) }
     }
 
@@ -90,7 +99,7 @@ extension ReconcilerStateMachine {
             if case .barrier(let zxid) = outcome { clock.barrier = zxid } else { clock.retryAt = now + policy.retry }
             return
         }
-        if token == capture?.effect { return captureFinished(outcome, at: now, into: &actions) }
+        if let work = archiveWork, token == work.effect { return archiveEffectFinished(work, outcome, at: now, into: &actions) }
         guard token == clock.operationEffect, let operation = intents.operation else { return }
         clock.operationEffect = nil
         switch operation.kind {
@@ -127,11 +136,11 @@ extension ReconcilerStateMachine {
     // MARK: Stopping one member for a person
 
     private mutating func advanceStop(
-        of id: MemberID, _ operation: Operation, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+        of id: MemberID, acceptOutage: Bool, _ operation: Operation, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         if !ledger.stoppedByPerson.contains(id) {
             // S4, S5
-            if let reason = objection(toDisrupting: id, acceptOutage: true, at: now, into: &actions) {
+            if let reason = objection(toDisrupting: id, acceptOutage: acceptOutage, at: now, into: &actions) {
                 return hold(operation.title, member: id, reason)
             }
             ledger.stoppedByPerson.append(id)

@@ -6,7 +6,7 @@ extension ReconcilerStateMachine {
     mutating func answer(
         _ request: OperatorRequest, id: String, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
-        if let error = refusal(of: request) {
+        if let error = refusal(of: request) ?? refusalByQuorum(of: request, at: now) {
             return actions.append(.answer(request: id, .refused(error)))
         }
         switch request {
@@ -14,16 +14,17 @@ extension ReconcilerStateMachine {
             ledger.stoppedByPerson.removeAll { $0 == member }
             saveLedger(into: &actions)
             signal(member, .revived, at: now, into: &actions)
-            record(id, "start of member \(member)", failure: nil, backup: nil)
-        case .stop(let member):
-            begin(Operation(id: id, kind: .stopMember(member)), at: now, into: &actions)
-        case .restart(let member):
-            roll([member], "asked for by a person", id: id, at: now, into: &actions)
-        case .restartRolling(let reason):
-            roll(policy.members, reason, id: id, at: now, into: &actions)
+            startsAskedFor.append(AskedStart(member: member, operation: id))
+        case .stop(let member, let accept):
+            begin(Operation(id: id, kind: .stopMember(member, acceptOutage: accept)), at: now, into: &actions)
+        case .restart(let member, let accept):
+            roll([member], "asked for by a person", acceptOutage: accept, id: id, at: now, into: &actions)
+        case .restartRolling(let reason, let accept):
+            roll(policy.members, reason, acceptOutage: accept, id: id, at: now, into: &actions)
         case .reseed(let member):
-            if !reseedsAskedFor.contains(member) { reseedsAskedFor.append(member) }
-            record(id, "reseed of member \(member)", failure: nil, backup: nil)
+            // S9: kept over the daemon's end, like every operation.
+            intents.reseedsAskedFor.append(AskedReseed(member: member, operation: id))
+            saveIntents(into: &actions)
         case .backup(.cold, let member):
             begin(Operation(id: id, kind: .coldBackup(ColdBackup(member: member))), at: now, into: &actions)
         case .backup(.live, let member):
@@ -33,6 +34,8 @@ extension ReconcilerStateMachine {
                     remedy: "ask again when the ensemble serves", missingCondition: reason.description)
                 return actions.append(.answer(request: id, .refused(error)))
             }
+        case .verify(let backup):
+            beginVerification(of: backup, operation: id, at: now, into: &actions)
         case .restore(let backup):
             let restore = Restore(backup: backup, acceptedEpoch: epochAboveAll(backup))
             ledger.highestEpoch = restore.acceptedEpoch
@@ -44,11 +47,11 @@ extension ReconcilerStateMachine {
 
     /// Members that a changed manifest concerns, restarted one at a time.
     package mutating func roll(
-        _ members: [MemberID], _ reason: String, id: String, at now: Instant,
+        _ members: [MemberID], _ reason: String, acceptOutage: Bool, id: String, at now: Instant,
         into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         let wanted = members.filter { !ledger.stoppedByPerson.contains($0) }
-        let rolling = RollingRestart(members: wanted, reason: reason, acceptOutage: policy.voters.count <= 2)
+        let rolling = RollingRestart(members: wanted, reason: reason, acceptOutage: acceptOutage)
         begin(Operation(id: id, kind: .rolling(rolling)), at: now, into: &actions)
     }
 
@@ -57,18 +60,21 @@ extension ReconcilerStateMachine {
             return ControlError(.notReady, "the daemon is stopping", remedy: "ask the next daemon")
         }
         switch request {
-        case .start(let member), .stop(let member), .restart(let member), .reseed(let member),
+        case .start(let member), .stop(let member, _), .restart(let member, _), .reseed(let member),
             .backup(_, member: .some(let member)):
             guard policy.members.contains(member) else {
                 return ControlError(
                     .notFound, "the cluster has no member \(member)",
                     remedy: "its members are \(policy.members.map { "\($0)" }.joined(separator: ", "))")
             }
-        case .restartRolling, .backup(_, member: nil), .restore: break
+        case .restartRolling, .backup(_, member: nil), .verify, .restore: break
         }
         switch request {
-        case .start, .reseed: return nil
-        case .backup(.live, _): return capture == nil ? nil : busy("a backup")
+        case .start: return nil
+        case .reseed(let member):
+            let isAsked = intents.reseedsAskedFor.contains { $0.member == member }
+            return isAsked || intents.reseed?.member == member ? busy("a reseed of member \(member)") : nil
+        case .backup(.live, _), .verify: return archiveWork.map { busy("a \($0.title)") }
         case .restore:
             // A restore is the way out when an operation can't go on: it replaces a roll, not another restore.
             if case .restore = intents.operation?.kind { return busy("a restore") }
@@ -78,22 +84,39 @@ extension ReconcilerStateMachine {
         }
     }
 
+    /// S4: a step that a person asks for is voluntary as well, and one that would break the quorum is refused at once
+    /// rather than kept waiting, so that the person may say that an outage is meant. The word is given with the request
+    /// and counts for it alone.
+    private func refusalByQuorum(of request: OperatorRequest, at now: Instant) -> ControlError? {
+        let members: [MemberID]
+        let unbreakable = policy.voters.count > 2
+        switch request {
+        case .stop(let id, acceptOutage: false), .restart(let id, acceptOutage: false):
+            // A member without a process has nothing to disrupt.
+            guard supervisor(id)?.state.mayHaveProcess == true else { return nil }
+            members = [id]
+        case .restartRolling(_, acceptOutage: false):
+            // With more voters it waits for its moment, as every plan does.
+            members = unbreakable ? [] : policy.members
+        case .backup(.cold, _):
+            guard !unbreakable else { return nil }
+            return ControlError(
+                .refused, "a cold backup stops a member, and this ensemble of \(policy.voters.count) can't go on without it",
+                remedy: "take a live one: ensemblectl backup create --mode live")
+        case .start, .stop, .restart, .restartRolling, .reseed, .backup, .verify, .restore: return nil
+        }
+        let gate = QuorumGate(observed, at: now)
+        guard let reason = members.lazy.compactMap({ gate.objection(toDisrupting: $0) }).first else { return nil }
+        let remedy = "accept that clients are not served meanwhile by --accept-outage"
+        return unbreakable
+            ? ControlError(
+                .held, "the ensemble would not go on serving without that member",
+                remedy: "ask again when the condition holds, or \(remedy)", missingCondition: reason.description)
+            : ControlError(
+                .refused, "an ensemble of \(policy.voters.count) voters can't go on without any of them", remedy: remedy)
+    }
+
     private func busy(_ what: String) -> ControlError {
         ControlError(.busy, "\(what) is under way", remedy: "wait for it: ensemblectl status shows what it does")
-    }
-}
-
-/// What status views ask.
-extension ReconcilerStateMachine {
-    /// The request that a running live capture answers.
-    package var captureOperation: String? { capture?.operation }
-    package func launchedAt(_ id: MemberID) -> Instant? { running.first { $0.id == id }?.launchedAt }
-}
-
-extension Operation {
-    /// Members done, of all; nil where members don't count.
-    package var progress: (done: Int64, total: Int64)? {
-        guard case .rolling(let rolling) = kind else { return nil }
-        return (Int64(rolling.members.count - rolling.remaining.count), Int64(rolling.members.count))
     }
 }

@@ -6,18 +6,23 @@ extension ReconcilerStateMachine {
     struct ReseedCandidate {
         var member: MemberID
         var reason: UntrustedReason
+        var operation: String?
     }
 
     /// The first member that needs a reseed: its data isn't trusted, or vanished under a live server, or a person
     /// asked.
     var candidateForReseed: ReseedCandidate? {
+        func candidate(_ id: MemberID, _ reason: UntrustedReason) -> ReseedCandidate {
+            let asked = intents.reseedsAskedFor.first { $0.member == id }
+            return ReseedCandidate(member: id, reason: reason, operation: asked?.operation)
+        }
         for id in policy.members {
-            if case .untrusted(let reason) = supervisor(id)?.state { return ReseedCandidate(member: id, reason: reason) }
+            if case .untrusted(let reason) = supervisor(id)?.state { return candidate(id, reason) }
         }
         for run in running {
-            if let reason = run.vanished { return ReseedCandidate(member: run.id, reason: reason) }
+            if let reason = run.vanished { return candidate(run.id, reason) }
         }
-        return reseedsAskedFor.first.map { ReseedCandidate(member: $0, reason: .askedFor("a person")) }
+        return intents.reseedsAskedFor.first.map { candidate($0.member, .askedFor("a person")) }
     }
 
     mutating func advanceReseed(at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
@@ -42,8 +47,8 @@ extension ReconcilerStateMachine {
         }
         let why = candidate.reason.description
         actions.append(.note(Note(.warning, .reseedStarted, member: candidate.member, "reseed begins: \(why)")))
-        reseedTimes.append(ReseedTime(member: candidate.member, at: now))
-        reseedsAskedFor.removeAll { $0 == candidate.member }
+        ledger.reseeds.append(ReseedRecord(member: candidate.member, at: wallTime(now)))
+        intents.reseedsAskedFor.removeAll { $0.member == candidate.member }
         // The ledger goes first: whenever the daemon dies from here on, this member is started only to abstain (S2).
         var entry =
             ledger[candidate.member]
@@ -53,7 +58,9 @@ extension ReconcilerStateMachine {
         saveLedger(into: &actions)
         let backup = policy.engine == .bundled ? observed.backups.newestVerified?.id : nil
         enter(
-            Reseed(member: candidate.member, reason: candidate.reason, phase: .fencing, backup: backup, attempt: 1),
+            Reseed(
+                member: candidate.member, reason: candidate.reason, phase: .fencing, backup: backup, attempt: 1,
+                operation: candidate.operation),
             at: now, into: &actions)
     }
 
@@ -92,12 +99,16 @@ extension ReconcilerStateMachine {
     }
 
     private mutating func spentBudget(_ id: MemberID, at now: Instant) -> HoldReason? {
-        reseedTimes.removeAll { now - $0.at >= .seconds(86_400) }
-        let own = reseedTimes.count { $0.member == id && now - $0.at < .seconds(3600) }
+        // A record from the future (the wall clock was set back) counts as of now: doubt saves the budget.
+        let wall = wallTime(now)
+        ledger.reseeds.removeAll { wall - $0.at >= .seconds(86_400) }
+        let own = ledger.reseeds.count { $0.member == id && wall - $0.at < .seconds(3600) }
         guard own < policy.reseed.perMemberPerHour else { return .budgetSpent(id, count: own) }
-        guard reseedTimes.count < policy.reseed.perDay else { return .budgetSpent(id, count: reseedTimes.count) }
+        guard ledger.reseeds.count < policy.reseed.perDay else { return .budgetSpent(id, count: ledger.reseeds.count) }
         return nil
     }
+
+    private func wallTime(_ now: Instant) -> WallTime { origin + (now - .origin) }
 
     /// S9: the phase is written down, then its actions follow.
     private mutating func enter(
@@ -224,6 +235,10 @@ extension ReconcilerStateMachine {
         clock.failure = nil
         saveIntents(into: &actions)
         let how = reseed.backup.map { "from backup \($0)" } ?? "from the leader alone"
+        if let operation = reseed.operation {
+            let result = "member \(reseed.member) participates again, reseeded \(how)"
+            record(operation, title(reseed), backup: reseed.backup, result: result)
+        }
         actions.append(
             .note(Note(.information, .reseedFinished, member: reseed.member, "participates again, reseeded \(how)")))
     }

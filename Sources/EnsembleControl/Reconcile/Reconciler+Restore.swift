@@ -25,8 +25,7 @@ extension ReconcilerStateMachine {
             stopInOrder(at: now, into: &actions)
             // S3: no process may exist while its files are replaced.
             guard supervisors.allSatisfy({ !$0.state.mayHaveProcess }) else { return }
-            intents.reseed = nil
-            reseedsAskedFor = []
+            abandonReseeds()
             next.phase = .quarantining(remaining: policy.members)
             enter(.restore(next), of: operation, at: now, into: &actions)
         case .quarantining(let remaining):
@@ -50,8 +49,21 @@ extension ReconcilerStateMachine {
                 let count = observed.certainParticipants(at: now)
                 return hold(operation.title, .noQuorum(participating: count, quorum: observed.quorum))
             }
-            end(operation, backup: restore.backup.id, into: &actions)
+            let result = "the cluster serves again, restored to \(hex(restore.backup.endZxid))"
+            end(operation, backup: restore.backup.id, result: result, into: &actions)
         }
+    }
+
+    /// Every member gets new data: what was to be done for one of them has no object any more.
+    private mutating func abandonReseeds() {
+        if let reseed = intents.reseed, let operation = reseed.operation {
+            record(operation, "reseed of member \(reseed.member)", failure: "a restore of the whole cluster replaced it")
+        }
+        for asked in intents.reseedsAskedFor {
+            record(asked.operation, "reseed of member \(asked.member)", failure: "a restore of the whole cluster replaced it")
+        }
+        intents.reseed = nil
+        intents.reseedsAskedFor = []
     }
 
     private mutating func perform(

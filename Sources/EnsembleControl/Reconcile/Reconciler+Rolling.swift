@@ -33,7 +33,7 @@ extension ReconcilerStateMachine {
         into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         // The leader is read here, before each step: it may have changed with the last one.
-        guard let choice = RollingOrder.next(of: rolling.remaining, in: observed, at: now) else {
+        guard let choice = RollingOrder.next(of: rolling.remaining, in: observed, engine: policy.engine, at: now) else {
             return end(operation, into: &actions)
         }
         let id = choice.member
@@ -60,15 +60,16 @@ extension ReconcilerStateMachine {
         enter(next, .choosing, of: operation, at: now, into: &actions)
     }
 
-    /// What a rolling restart would do now, for `--dry-run` and `plan`.
-    package func planOfRollingRestart(_ members: [MemberID], reason: String, at now: Instant) -> Plan {
-        let order = RollingOrder.ordered(members, in: observed, at: now)
+    /// What a rolling restart would do now, for `--dry-run`.
+    package func planOfRollingRestart(
+        _ members: [MemberID], reason: String, acceptOutage: Bool = false, at now: Instant
+    ) -> Plan {
+        let order = RollingOrder.ordered(members, in: observed, engine: policy.engine, at: now)
         let gate = QuorumGate(observed, at: now)
-        let outage = policy.voters.count <= 2
         var steps: [PlanStep] = []
         for (index, choice) in order.enumerated() {
             // Later steps are judged when their turn comes; what holds the first holds them all.
-            var held = index == 0 ? gate.objection(toDisrupting: choice.member, acceptOutage: outage) : nil
+            var held = index == 0 ? gate.objection(toDisrupting: choice.member, acceptOutage: acceptOutage) : nil
             if index == 0, let reseed = intents.reseed { held = .reseedRunning(reseed.member) }
             if index == 0, let operation = intents.operation { held = .operationRunning(operation.title) }
             steps.append(

@@ -9,7 +9,7 @@ package enum ReconcilerEvent: Sendable {
     /// The data directory of a running member is gone or replaced.
     case dataVanished(MemberID, UntrustedReason)
     case launched(MemberID, pid: Int32)
-    case launchFailed(MemberID, String)
+    case launchFailed(MemberID, LaunchFailure)
     case exited(MemberID, ExitCause)
     case answered(MemberID, MemberAnswer)
     /// A probe got no answer in time. `stopped` is the kernel's state T.
@@ -37,10 +37,11 @@ package struct MemberFingerprint: Sendable, Hashable {
 /// What a person, or a program for a person, asks for.
 package enum OperatorRequest: Sendable, Hashable {
     case start(MemberID)
-    case stop(MemberID)
-    case restart(MemberID)
+    case stop(MemberID, acceptOutage: Bool)
+    case restart(MemberID, acceptOutage: Bool)
     case reseed(MemberID)
-    case restartRolling(reason: String)
+    case restartRolling(reason: String, acceptOutage: Bool)
     case backup(CaptureMode, member: MemberID?)
+    case verify(backup: String)
     case restore(BackupReference)
 }

@@ -24,10 +24,11 @@ package struct ReconcilerStateMachine: Sendable {
 
     var running: [MemberRun]
     var lock = DisruptionLock()
-    var capture: LiveCapture?
+    var archiveWork: ArchiveWork?
     var clock = OperationClock()
-    var reseedTimes: [ReseedTime] = []
-    var reseedsAskedFor: [MemberID] = []
+    var startsAskedFor: [AskedStart] = []
+    /// The wall clock at the origin of `Instant`: what the ledger dates by outlives the monotonic clock.
+    let origin: WallTime
     var tokens: EffectToken = 0
     var savedLedgerAt: Instant?
     var isFinished = false
@@ -44,6 +45,8 @@ package struct ReconcilerStateMachine: Sendable {
         package var title: String
         package var failure: String?
         package var backup: String?
+        /// A sentence on what came of it; empty when the title says it all.
+        package var result: String
     }
 
     /// What is known of a member's present process beside its supervisor's state.
@@ -57,12 +60,15 @@ package struct ReconcilerStateMachine: Sendable {
         var participatesSince: Instant?
         var isProved = false
         var condition: DataDirectoryCondition?
+        /// How closely `condition` was looked for.
+        var depth: InspectionDepth = .seals
         var vanished: UntrustedReason?
     }
 
-    struct ReseedTime: Sendable {
+    /// A person's `start`, until the member participates.
+    struct AskedStart: Sendable {
         var member: MemberID
-        var at: Instant
+        var operation: String
     }
 
     package struct Termination: Sendable {
@@ -70,8 +76,10 @@ package struct ReconcilerStateMachine: Sendable {
     }
 
     package init(
-        policy: ReconcilePolicy, fingerprints: [MemberFingerprint], ledger: Ledger, intents: Intents, seed: UInt64
+        policy: ReconcilePolicy, fingerprints: [MemberFingerprint], ledger: Ledger, intents: Intents, seed: UInt64,
+        origin: WallTime = WallTime(milliseconds: 0)
     ) {
+        self.origin = origin
         self.policy = policy
         self.fingerprints = fingerprints
         self.ledger = ledger
@@ -103,7 +111,8 @@ package struct ReconcilerStateMachine: Sendable {
         driveMembers(at: now, into: &actions)
         advanceReseed(at: now, into: &actions)
         advanceOperation(at: now, into: &actions)
-        advanceCapture(at: now, into: &actions)
+        advanceArchiveWork(at: now, into: &actions)
+        concludeStarts(at: now)
         advanceTermination(at: now, into: &actions)
         releaseIdleLock(into: &actions)
     }
@@ -136,13 +145,30 @@ package struct ReconcilerStateMachine: Sendable {
         supervisors[index].step(event, at: now, into: &own)
         for action in own.drain() {
             switch action {
-            case .inspect: actions.append(.inspectData(id))
+            case .inspect: inspect(id, depthBeforeLaunch(of: id), into: &actions)
             case .launch: launch(id, into: &actions)
             case .terminate: actions.append(.terminate(id))
             case .kill: actions.append(.kill(id))
             case .note(let note): actions.append(.note(note))
             }
         }
+    }
+
+    mutating func inspect(
+        _ id: MemberID, _ depth: InspectionDepth, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        updateRun(id) { $0.depth = depth }
+        actions.append(.inspectData(id, depth))
+    }
+
+    /// S2 asks before a launch whether this is the directory that voted, and whether it still knows what was
+    /// acknowledged: identity, epochs and the last transaction tell, and cost one log file. Whether every byte between
+    /// is whole the server itself finds out before it takes part in anything: it replays all of it, and ends with
+    /// "damaged" where it is not. So the costly look is for where something speaks against the directory (the last
+    /// server's words; `judge`, when the quick look contradicts the ledger) and for one that no ledger vouches for.
+    private func depthBeforeLaunch(of id: MemberID) -> InspectionDepth {
+        if case .damagedData = supervisor(id)?.lastExit { return .replay }
+        return ledger[id] == nil ? .replay : .seals
     }
 
     mutating func updateRun(_ id: MemberID, _ change: (inout MemberRun) -> Void) {

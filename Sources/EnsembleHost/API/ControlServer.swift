@@ -88,16 +88,18 @@ private final class ControlChannelHandler: ChannelInboundHandler {
 
     private func answer(_ head: HTTPRequestHead, context: ChannelHandlerContext) {
         guard !isTooLarge else {
-            return write(413, Array("{}".utf8), keepAlive: false, context: context)
+            let error = ControlError(
+                .tooLarge, "a request's body has at most \(ControlServer.bodyLimit) bytes", remedy: "send a shorter one")
+            return write(error.httpStatus, service.encode(error), keepAlive: false, context: context)
         }
         let (service, body) = (service, body)
         let group = group
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let loop = context.eventLoop
         peer(of: context.channel).flatMap { peer in
-            let mayChange = peer.mayChange(group: group)
-            return loop.makeFutureWithTask {
-                await service.respond(method: head.method.rawValue, target: head.uri, body: body, mayChange: mayChange)
+            loop.makeFutureWithTask {
+                let mayChange = peer.mayChange(group: group)
+                return await service.respond(method: head.method.rawValue, target: head.uri, body: body, mayChange: mayChange)
             }
         }.whenComplete { result in
             let (handler, context) = bound.value
@@ -145,5 +147,24 @@ private struct PeerCredentials: Sendable {
 
     /// Root and the daemon's own user may change; others if their group is the one that the manifest names. Whoever
     /// reaches the socket at all may read.
-    func mayChange(group: gid_t?) -> Bool { uid == 0 || uid == geteuid() || gid == group }
+    func mayChange(group: gid_t?) -> Bool {
+        if uid == 0 || uid == geteuid() { return true }
+        guard let group else { return false }
+        return gid == group || groupsOfUser.contains(group)
+    }
+
+    /// The kernel's word is the peer's own group only; whoever "joined the group" has it beside that one, in the
+    /// host's group database.
+    private var groupsOfUser: [gid_t] {
+        var entry = passwd()
+        var found: UnsafeMutablePointer<passwd>?
+        var buffer = [CChar](repeating: 0, count: 16 << 10)
+        guard getpwuid_r(uid, &entry, &buffer, buffer.count, &found) == 0, found != nil, let name = entry.pw_name else {
+            return []
+        }
+        var groups = [gid_t](repeating: 0, count: 256)
+        var count = Int32(groups.count)
+        guard getgrouplist(name, entry.pw_gid, &groups, &count) >= 0 else { return [] }
+        return Array(groups.prefix(Int(count)))
+    }
 }

@@ -36,29 +36,31 @@ package struct ControlService: Sendable {
         switch route {
         case .status: return (200, encode(try await status()))
         case .events(let after, let limit): return (200, encode(shell.events.after(after, limit: limit)))
-        case .plan: return (200, encode(plan()))
+        case .plan: return (200, encode(response(shell.view.machine.planAtWork(at: shell.clock.now()))))
         case .backups: return (200, encode(try await backups()))
         case .operation(let id): return (200, encode(try operation(id)))
-        case .member(let id, let verb): return try await accepted(request(id, verb))
+        case .member(let id, let verb): return try await accepted(request(id, verb, body))
         case .restartRolling:
             let wanted = try decode(RestartRollingRequest.self, body)
-            if wanted.dryRun { return (200, encode(plan())) }
-            return try await accepted(.restartRolling(reason: "asked for by a person"))
+            let accept = wanted.acceptOutage ?? false
+            if wanted.dryRun { return (200, encode(response(dryRun(acceptOutage: accept)))) }
+            return try await accepted(.restartRolling(reason: "asked for by a person", acceptOutage: accept))
         case .createBackup:
             let wanted = try decode(CreateBackupRequest.self, body)
             let mode = wanted.mode ?? shell.runner.cluster.manifest.backups?.mode ?? .live
             return try await accepted(.backup(mode, member: wanted.member))
-        case .verifyBackup(let id): return (200, encode(try await verify(id)))
+        case .verifyBackup(let id): return try await verify(id)
         case .pruneBackups: return (200, encode(try await prune(decode(PruneBackupsRequest.self, body))))
         case .restore: return try await restore(decode(RestoreRequest.self, body))
         }
     }
 
-    private func request(_ id: Int, _ verb: ControlRoute.MemberVerb) -> OperatorRequest {
-        switch verb {
+    private func request(_ id: Int, _ verb: ControlRoute.MemberVerb, _ body: [UInt8]) throws -> OperatorRequest {
+        let accept = body.isEmpty ? false : try decode(MemberRequest.self, body).acceptOutage ?? false
+        return switch verb {
         case .start: .start(id)
-        case .stop: .stop(id)
-        case .restart: .restart(id)
+        case .stop: .stop(id, acceptOutage: accept)
+        case .restart: .restart(id, acceptOutage: accept)
         case .reseed: .reseed(id)
         }
     }
@@ -101,18 +103,13 @@ package struct ControlService: Sendable {
             archive: cluster.backups.archivePath, backups: found.reversed().compactMap { BackupViews.describe($0) })
     }
 
-    private func verify(_ id: String) async throws -> OperationStatus {
-        let runner = shell.runner
-        let (backups, now) = (runner.cluster.backups, shell.clock.wall())
-        do {
-            try await runner.files.runIfActive { try backups.verify(id, now: now) }
-        } catch let error as BackupError {
-            throw ControlError(.failed, error.description, remedy: "use another backup")
+    private func verify(_ id: String) async throws -> (Int, [UInt8]) {
+        let backups = shell.runner.cluster.backups
+        let found = try await shell.runner.files.runIfActive { try backups.list() }
+        guard found.contains(where: { $0.id.description == id }) else {
+            throw ControlError(.notFound, "there is no backup \(id)", remedy: "see ensemblectl backup list")
         }
-        await runner.refreshBackups()
-        return OperationStatus(
-            id: "verify-\(id)", kind: "verification", state: .succeeded, message: "backup \(id) is verified",
-            startedAt: now, finishedAt: shell.clock.wall(), backup: id)
+        return try await accepted(.verify(backup: id))
     }
 
     private func prune(_ wanted: PruneBackupsRequest) async throws -> PruneBackupsResponse {
@@ -139,15 +136,19 @@ package struct ControlService: Sendable {
         return StatusViews(shell: shell, version: version).status(backups: found)
     }
 
-    private func plan() -> PlanResponse {
-        let (view, now) = (shell.view, shell.clock.now())
-        let plan = view.machine.planOfRollingRestart(view.machine.policy.members, reason: "dry run", at: now)
+    private func dryRun(acceptOutage: Bool) -> Plan {
+        let machine = shell.view.machine
+        return machine.planOfRollingRestart(
+            machine.policy.members, reason: "dry run", acceptOutage: acceptOutage, at: shell.clock.now())
+    }
+
+    private func response(_ plan: Plan) -> PlanResponse {
         let steps = plan.steps.map {
             PlanResponse.Step(
                 action: $0.action, member: $0.member, reason: $0.reason, heldBack: $0.heldBack?.description,
-                done: $0.progress == .done)
+                done: $0.progress == .done, running: $0.progress == .running)
         }
-        return PlanResponse(steps: steps, held: StatusViews(shell: shell, version: version).held(view))
+        return PlanResponse(steps: steps, held: StatusViews(shell: shell, version: version).held(shell.view))
     }
 
     private func operation(_ id: String) throws -> OperationStatus {
@@ -157,7 +158,7 @@ package struct ControlService: Sendable {
         return status
     }
 
-    private func encode(_ value: some Encodable) -> [UInt8] {
+    func encode(_ value: some Encodable) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let data = try? encoder.encode(value) else { return Array("{}".utf8) }

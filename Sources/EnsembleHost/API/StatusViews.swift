@@ -21,7 +21,7 @@ struct StatusViews {
                 voters: observed.voters.count, needed: observed.quorum,
                 participating: observed.certainParticipants(at: now), leader: leader, epoch: epoch),
             held: held(view), members: cluster.members.map { member($0, view, at: now) },
-            backups: summary(backups, view), operation: view.machine.intents.operation.flatMap { operation($0.id) })
+            backups: summary(backups, view), operation: view.machine.works.first.map { describe($0, view) })
     }
 
     func held(_ view: ReconcilerShell.View) -> [Hold] {
@@ -30,34 +30,41 @@ struct StatusViews {
             let hold = Hold(what: held.what, missingCondition: held.reason.description, since: since)
             if !seen.contains(where: { $0.what == hold.what }) { seen.append(hold) }
         }
+        if !view.refusedReload.isEmpty {
+            let problems = view.refusedReload.joined(separator: "; ")
+            seen.append(Hold(what: "reload of the manifest", missingCondition: "a manifest that can be applied: \(problems)"))
+        }
         return seen
     }
 
+    /// How the operation goes, from its beginning to its end; nil: no such operation is remembered.
     func operation(_ id: String) -> OperationStatus? {
         let view = shell.view
+        if let work = view.machine.works.first(where: { $0.id == id }) { return describe(work, view) }
+        guard let outcome = view.machine.outcomes.last(where: { $0.id == id }) else { return nil }
         let times = view.operationTimes[id]
-        if let operation = view.machine.intents.operation, operation.id == id {
-            let hold = view.machine.holds.first { $0.what == operation.title }
-            let error = hold.map {
-                ControlError(
-                    .held, "\($0.what) waits", remedy: "it goes on by itself when the condition holds",
-                    missingCondition: $0.reason.description)
-            }
-            return OperationStatus(
-                id: id, kind: operation.title, state: hold == nil ? .running : .held,
-                step: hold?.reason.description ?? operation.title, done: operation.progress?.done,
-                total: operation.progress?.total, unit: .members, message: StatusLine.text(view.machine, at: shell.clock.now()),
-                startedAt: times?.started, error: error)
+        let error = outcome.failure.map { ControlError(.failed, $0, remedy: "see ensemblectl events") }
+        return OperationStatus(
+            id: id, kind: outcome.title, state: outcome.failure == nil ? .succeeded : .failed,
+            message: outcome.failure ?? (outcome.result.isEmpty ? "\(outcome.title): done" : outcome.result),
+            startedAt: times?.started, finishedAt: times?.finished, error: error, backup: outcome.backup)
+    }
+
+    private func describe(_ work: Work, _ view: ReconcilerShell.View) -> OperationStatus {
+        let error = work.held.map {
+            ControlError(
+                .held, "\(work.title) waits", remedy: "it goes on by itself when the condition holds",
+                missingCondition: $0.description)
         }
-        if let outcome = view.machine.outcomes.last(where: { $0.id == id }) {
-            let error = outcome.failure.map { ControlError(.failed, $0, remedy: "see ensemblectl events") }
-            return OperationStatus(
-                id: id, kind: outcome.title, state: outcome.failure == nil ? .succeeded : .failed,
-                message: outcome.failure ?? "\(outcome.title): done", startedAt: times?.started,
-                finishedAt: times?.finished, error: error, backup: outcome.backup)
+        var status = OperationStatus(
+            id: work.id ?? "", kind: work.title, state: work.isWaiting ? .waiting : error == nil ? .running : .held,
+            step: work.step, startedAt: work.id.flatMap { view.operationTimes[$0]?.started }, error: error)
+        if let reading = work.effect.flatMap({ shell.runner.progress[$0] }) {
+            (status.done, status.total, status.unit, status.rate) = (reading.done, reading.total, .bytes, reading.rate)
+        } else if let members = work.members {
+            (status.done, status.total, status.unit) = (members.done, members.total, .members)
         }
-        guard view.machine.captureOperation == id else { return nil }
-        return OperationStatus(id: id, kind: "backup", state: .running, step: "copying and verifying")
+        return status
     }
 
     private func summary(_ backups: [ArchivedBackup], _ view: ReconcilerShell.View) -> BackupSummary {

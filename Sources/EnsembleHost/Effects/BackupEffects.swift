@@ -63,25 +63,27 @@ package struct BackupEffects: Sendable {
     private func reference(_ manifest: BackupManifest) -> BackupReference {
         BackupReference(
             id: manifest.id.description, endZxid: manifest.lastZxid.rawValue,
-            acceptedEpoch: manifest.epochs?.accepted ?? manifest.lastZxid.epoch, takenAt: manifest.capturedAt)
+            acceptedEpoch: manifest.epochs?.accepted ?? manifest.lastZxid.epoch, takenAt: manifest.capturedAt,
+            size: manifest.storedSize)
     }
 
-    /// - Parameter committed: a transaction that the ensemble has committed; nothing later is taken.
+    /// - Parameter end: a transaction that the ensemble has committed: the backup ends exactly there.
     package func capture(
-        _ member: RenderedMember, _ mode: CaptureMode, committed: Int64, now: WallTime
+        _ member: RenderedMember, _ mode: CaptureMode, upTo end: Int64, now: WallTime, progress: BackupProgress
     ) throws -> BackupReference {
         let request = CaptureRequest(
             cluster: cluster, clusterIdentity: clusterIdentity, member: Int64(member.id),
             engine: member.engine == .bundled ? .bundled : .apache, kind: mode == .live ? .live : .cold,
             dataDirectory: member.dataDirectory, logDirectory: member.logDirectory,
-            committedUpTo: Zxid(rawValue: committed), configuration: member.configuration,
+            committedUpTo: Zxid(rawValue: end), barrier: Zxid(rawValue: end), configuration: member.configuration,
             compression: .zstd(level: compressionLevel), now: now, random: UInt32.random(in: 0...UInt32.max),
             toolVersion: version)
-        return reference(try Capture.run(request, into: try archive()))
+        return reference(try Capture.run(request, into: try archive(), progress: progress))
     }
 
-    package func verify(_ id: String, now: WallTime) throws {
-        try EnsembleBackup.Verification.run(try backupID(id), in: try archive(), now: now, toolVersion: version)
+    package func verify(_ id: String, now: WallTime, progress: BackupProgress) throws {
+        try EnsembleBackup.Verification.run(
+            try backupID(id), in: try archive(), now: now, toolVersion: version, progress: progress)
     }
 
     package func prune(now: WallTime, dryRun: Bool) throws -> PruneReport? {
@@ -112,7 +114,7 @@ package struct BackupEffects: Sendable {
     }
 
     package func seed(
-        _ member: RenderedMember, _ seed: Seed, reason: String, now: WallTime
+        _ member: RenderedMember, _ seed: Seed, reason: String, now: WallTime, progress: BackupProgress
     ) throws -> DataDirectoryContents {
         for path in [member.dataDirectory, member.logDirectory] { try StateDirectory.createParents(path) }
         var contents = DataDirectoryContents(
@@ -121,11 +123,11 @@ package struct BackupEffects: Sendable {
         case .empty:
             break
         case .recovering(let backup):
-            let manifest = try materialise(backup, member, .reseed(reason: reason), now)
+            let manifest = try materialise(backup, member, .reseed(reason: reason), now, progress)
             contents.zxid = manifest.lastZxid.rawValue
         case .restored(let backup, let epoch):
             // `highestEpochSeen` is raised by one in the files: the given epoch is what they end up with.
-            let manifest = try materialise(backup, member, .cluster(highestEpochSeen: epoch - 1), now)
+            let manifest = try materialise(backup, member, .cluster(highestEpochSeen: epoch - 1), now, progress)
             contents.zxid = manifest.lastZxid.rawValue
             contents.acceptedEpoch = epoch
             contents.recovering = false
@@ -141,7 +143,8 @@ package struct BackupEffects: Sendable {
     }
 
     private func materialise(
-        _ backup: String, _ member: RenderedMember, _ purpose: RestorePurpose, _ now: WallTime
+        _ backup: String, _ member: RenderedMember, _ purpose: RestorePurpose, _ now: WallTime,
+        _ progress: BackupProgress
     ) throws -> BackupManifest {
         let id = try backupID(backup)
         // A former attempt that was finished, but not written down as such, is done (S9).
@@ -149,6 +152,6 @@ package struct BackupEffects: Sendable {
         if Directory.exists(record) { try quarantine(member, cause: "left by an interrupted seed", now: now) }
         return try EnsembleBackup.Restore.materialise(
             id, from: try archive(), dataDirectory: member.dataDirectory, logDirectory: member.logDirectory,
-            options: .init(purpose: purpose, clusterIdentity: clusterIdentity, now: now))
+            options: .init(purpose: purpose, clusterIdentity: clusterIdentity, now: now), progress: progress)
     }
 }

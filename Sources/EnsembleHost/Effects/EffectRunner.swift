@@ -25,6 +25,7 @@ package final class EffectRunner: Sendable {
     let link: EnsembleLink
     let desired: Mutex<DesiredCluster>
     let servers = Mutex(Servers())
+    package let progress = EffectProgress()
 
     package init(
         state: StateDirectory, desired: DesiredCluster, files: NIOThreadPool, link: EnsembleLink, clock: HostClock,
@@ -42,16 +43,16 @@ package final class EffectRunner: Sendable {
     package func change(to new: DesiredCluster) { desired.withLock { $0 = new } }
 
     /// - Throws: when the ledger or the intents can't be made durable: then nothing may go on (S9).
-    package func perform(_ action: ReconcilerAction, known zxid: (Int) -> Int64, background: Background) async throws {
+    package func perform(_ action: ReconcilerAction, background: Background) async throws {
         switch action {
         case .saveLedger(let ledger):
             try await files.runIfActive { try self.state.save(ledger) }
         case .saveIntents(let intents):
             try await files.runIfActive { try self.state.save(intents) }
-        case .inspectData(let id):
+        case .inspectData(let id, let depth):
             guard let member = cluster.member(id) else { return }
             background { [self] in
-                let condition = try? await files.runIfActive { DataProbe.inspect(member) }
+                let condition = try? await files.runIfActive { DataProbe.inspect(member, depth) }
                 emit(.dataInspected(id, condition ?? .unreadable("the daemon is stopping")))
             }
         case .launch(let id, let mode, let identity):
@@ -59,7 +60,7 @@ package final class EffectRunner: Sendable {
         case .terminate(let id): signal(id, SIGTERM)
         case .kill(let id): signal(id, SIGKILL)
         case .quarantine, .seed, .capture, .verify, .prune:
-            startFileEffect(action, known: zxid, background)
+            startFileEffect(action, background)
         case .acquireLock(let token):
             answer(token, background) { [link] in
                 try await link.acquireOrProve()
@@ -77,18 +78,25 @@ package final class EffectRunner: Sendable {
     private func answer(
         _ token: EffectToken, _ background: Background, _ body: @escaping @Sendable () async throws -> EffectOutcome
     ) {
-        background { [emit] in
+        background { [emit, progress] in
             do {
                 emit(.effectFinished(token, try await body()))
             } catch {
                 emit(.effectFinished(token, .failed("\(error)")))
             }
+            progress.end(token)
         }
     }
 
-    private func startFileEffect(_ action: ReconcilerAction, known zxid: (Int) -> Int64, _ background: Background) {
+    private func reporting(_ token: EffectToken) -> BackupProgress {
+        BackupProgress(report: { [progress, clock] done, total in
+            progress.report(token, done: done, total: total, at: clock.now())
+        })
+    }
+
+    private func startFileEffect(_ action: ReconcilerAction, _ background: Background) {
         let cluster = cluster
-        let (files, link, now) = (files, link, clock.wall())
+        let (files, now) = (files, clock.wall())
         switch action {
         case .quarantine(let id, let reason, let token):
             guard let member = cluster.member(id) else { return }
@@ -98,28 +106,27 @@ package final class EffectRunner: Sendable {
             }
         case .seed(let id, let seed, let token):
             guard let member = cluster.member(id) else { return }
+            let progress = reporting(token)
             answer(token, background) {
                 .seeded(
                     try await files.runIfActive {
-                        try cluster.backups.seed(member, seed, reason: "reseed by ensembled", now: now)
+                        try cluster.backups.seed(
+                            member, seed, reason: "reseed by ensembled", now: now, progress: progress)
                     })
             }
-        case .capture(let id, let mode, let token):
+        case .capture(let id, let mode, let end, let token):
             guard let member = cluster.member(id) else { return }
-            let applied = zxid(id)
+            let progress = reporting(token)
             answer(token, background) {
-                let barrier = try await link.writeBarrier()
-                // In the epoch of what the member had applied, everything before the barrier is one leader's history
-                // and committed; across epochs only what was applied is known to be.
-                let committed = barrier >> 32 == applied >> 32 ? barrier : applied
-                return .captured(
+                .captured(
                     try await files.runIfActive {
-                        try cluster.backups.capture(member, mode, committed: committed, now: now)
+                        try cluster.backups.capture(member, mode, upTo: end, now: now, progress: progress)
                     })
             }
         case .verify(let backup, let token):
+            let progress = reporting(token)
             answer(token, background) { [self] in
-                try await files.runIfActive { try cluster.backups.verify(backup, now: now) }
+                try await files.runIfActive { try cluster.backups.verify(backup, now: now, progress: progress) }
                 await refreshBackups()
                 return .done
             }

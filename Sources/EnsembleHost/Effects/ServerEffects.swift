@@ -22,7 +22,10 @@ extension EffectRunner {
         } catch let error as HostError where error.exitStatus == 74 {
             emit(.exited(id, .storage(error.description)))
         } catch {
-            emit(.launchFailed(id, "\(error)"))
+            // What isn't known to last is tried again: too few processes or too little memory, a full disk, the former
+            // server's last moments.
+            let isLasting = (error as? HostError)?.isLasting ?? false
+            emit(.launchFailed(id, isLasting ? .lasting("\(error)") : .passing("\(error)")))
         }
     }
 

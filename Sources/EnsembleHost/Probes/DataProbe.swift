@@ -7,8 +7,8 @@ import KeeperStorage
 package enum DataProbe {
     package static let identityName = "ensembled.identity"
 
-    /// Reads and replays everything: as thorough as the server's own start. Blocks; for a thread of a pool.
-    package static func inspect(_ member: RenderedMember) -> DataDirectoryCondition {
+    /// Blocks; for a thread of a pool.
+    package static func inspect(_ member: RenderedMember, _ depth: InspectionDepth) -> DataDirectoryCondition {
         let layout = DataLayout(dataDir: member.dataDirectory, dataLogDir: member.logDirectory)
         guard Directory.exists(layout.snapshotDirectory) else {
             if errno != ENOENT { return .unreadable("\(layout.snapshotDirectory): \(String(cString: strerror(errno)))") }
@@ -17,12 +17,17 @@ package enum DataProbe {
         do throws(StorageError) {
             let (snapshots, logs) = (try layout.snapshots(), try layout.logs())
             guard !snapshots.isEmpty || !logs.isEmpty else { return .empty }
+            func holding(_ end: Zxid, _ accepted: Int64, _ current: Int64) -> DataDirectoryCondition {
+                .holding(
+                    DataDirectoryContents(
+                        identity: identity(of: member), zxid: end.rawValue, acceptedEpoch: accepted,
+                        currentEpoch: current, recovering: RecoveringMark(directory: layout.snapshotDirectory).isSet))
+            }
+            if depth == .seals, let glance = try DataGlance.look(at: layout) {
+                return holding(glance.endZxid, glance.acceptedEpoch, glance.currentEpoch)
+            }
             let report = try KeeperStorage.Verification.verify(layout)
-            return .holding(
-                DataDirectoryContents(
-                    identity: identity(of: member), zxid: report.endZxid.rawValue,
-                    acceptedEpoch: report.acceptedEpoch, currentEpoch: report.currentEpoch,
-                    recovering: RecoveringMark(directory: layout.snapshotDirectory).isSet))
+            return holding(report.endZxid, report.acceptedEpoch, report.currentEpoch)
         } catch {
             switch error.cause {
             case .system: return .unreadable(error.description)

@@ -53,7 +53,11 @@ package struct OutputFile: Sendable {
         switch engine {
         case .bundled:
             guard let report = lines.reversed().lazy.compactMap({ ServerExitReport(line: $0) }).first else {
-                return code.map { $0 == 0 ? .clean : .status($0) } ?? .untold
+                guard let code else { return .untold }
+                let silent = ServerExit(rawValue: code).map {
+                    ServerExitReport(exit: $0, message: "status \(code) (\($0.word)), without a word of explanation")
+                }
+                return silent.map(cause(of:)) ?? .status(code)
             }
             return cause(of: report)
         case .apache:
@@ -61,11 +65,17 @@ package struct OutputFile: Sendable {
         }
     }
 
+    /// Where the damage is, unless the message says it.
+    private func place(of report: ServerExitReport) -> String {
+        guard let file = report.file, !report.message.contains(file) else { return "" }
+        return " (\(file)" + (report.offset.map { ", at offset \($0)" } ?? "") + ")"
+    }
+
     private func cause(of report: ServerExitReport) -> ExitCause {
         switch report.exit {
         case .orderly: .clean
         case .usage, .configuration: .configuration(report.message)
-        case .corruptData: .damagedData(report.message)
+        case .corruptData: .damagedData(report.message + place(of: report))
         case .inputOutput: .storage(report.message)
         case .temporaryFailure: .addressInUse(report.message)
         case .internalError, .systemRefused: .status(report.exit.rawValue)

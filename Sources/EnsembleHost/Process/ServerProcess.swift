@@ -41,13 +41,21 @@ package enum ServerProcess {
         guard code == 0 else {
             throw HostError(
                 launch.executable, "can't be started: \(String(cString: strerror(code)))",
-                remedy: "check the program, its rights and \(directory)")
+                remedy: "check the program, its rights and \(directory)", isLasting: isLasting(code))
         }
         limit(pid, launch)
         guard let status = ProcessTable.status(of: pid) else {
+            var ignored: Int32 = 0
+            waitpid(pid, &ignored, 0)
             throw HostError(launch.executable, "ended before it could be looked at", remedy: "see \(outputFile)")
         }
         return status.identity
+    }
+
+    /// execve(2): what the program itself, its path or our rights are the reason for. EAGAIN, ENOMEM, EMFILE, ENFILE,
+    /// ETXTBSY (an upgrade writes the program at this moment) and EIO pass.
+    static func isLasting(_ code: Int32) -> Bool {
+        [ENOENT, EACCES, EPERM, ENOEXEC, ENOTDIR, ELOOP, ENAMETOOLONG, E2BIG, EINVAL].contains(code)
     }
 
     /// Limits are set from outside, after the start: posix_spawn has no hook, and a server opens its many files later.

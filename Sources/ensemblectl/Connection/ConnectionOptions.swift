@@ -16,6 +16,31 @@ struct ConnectionOptions: ParsableArguments {
     @Flag(name: .customLong("no-color"), help: "Do not colour the output (nor with NO_COLOR set).")
     var noColor = false
 
+    /// The options of a connection belong to the verbs; `ensemblectl --socket X status` is how people write it all the
+    /// same. Those that stand before the verb are moved behind it; anything else is left to the parser.
+    static func behindTheVerb(_ arguments: [String]) -> [String] {
+        var leading: [String] = []
+        var rest = arguments[...]
+        scan: while let first = rest.first {
+            switch first {
+            case "--json", "--no-color":
+                leading.append(rest.removeFirst())
+            case "--socket", "--cluster":
+                guard rest.count >= 2 else { break scan }
+                leading += rest.prefix(2)
+                rest = rest.dropFirst(2)
+            case _ where first.hasPrefix("--socket=") || first.hasPrefix("--cluster="):
+                leading.append(rest.removeFirst())
+            default:
+                break scan
+            }
+        }
+        guard rest.first.map({ !$0.hasPrefix("-") }) ?? false else { return arguments }
+        // What follows "--" is no option any more.
+        let end = rest.firstIndex(of: "--") ?? rest.endIndex
+        return Array(rest[..<end]) + leading + Array(rest[end...])
+    }
+
     var style: Style { Style.forOutput(noColor: noColor) }
 
     func client() throws(CommandFailure) -> ControlClient {

@@ -77,7 +77,7 @@ extension ControlError.Code {
         case .held, .busy: .held
         case .notFound: .notFound
         case .notReady: .unreachable
-        case .badRequest, .refused, .denied, .failed, .other: .failure
+        case .badRequest, .wrongMethod, .tooLarge, .refused, .denied, .failed, .other: .failure
         }
     }
 }

@@ -11,6 +11,16 @@ struct MemberArgument: ParsableArguments {
     }
 }
 
+/// The one exception from the rule that a voluntary step leaves a quorum (S4): a person's explicit word.
+struct OutageOptions: ParsableArguments {
+    @Flag(
+        name: .customLong("accept-outage"),
+        help: "Do it even if too few members go on serving meanwhile. Without this such a step is refused.")
+    var acceptOutage = false
+
+    var request: MemberRequest { MemberRequest(acceptOutage: acceptOutage) }
+}
+
 struct Start: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Start a member that was stopped, or that the daemon gave up on.")
 
@@ -29,12 +39,13 @@ struct Stop: ParsableCommand {
         abstract: "Stop a member, if the others keep a quorum without it; it stays stopped.")
 
     @OptionGroup var argument: MemberArgument
+    @OptionGroup var outage: OutageOptions
     @OptionGroup var waiting: WaitingOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() throws {
         let client = try connection.client()
-        try waiting.follow(try client.ask(.member(argument.member, .stop)), client, connection)
+        try waiting.follow(try client.ask(.member(argument.member, .stop), outage.request), client, connection)
     }
 }
 

@@ -15,6 +15,7 @@ struct Restart: ParsableCommand {
     @Flag(name: .customLong("dry-run"), help: "With --rolling: print the plan and its reasons, change nothing.")
     var dryRun = false
 
+    @OptionGroup var outage: OutageOptions
     @OptionGroup var waiting: WaitingOptions
     @OptionGroup var connection: ConnectionOptions
 
@@ -27,9 +28,9 @@ struct Restart: ParsableCommand {
     func run() throws {
         let client = try connection.client()
         if let member {
-            return try waiting.follow(try client.ask(.member(member, .restart)), client, connection)
+            return try waiting.follow(try client.ask(.member(member, .restart), outage.request), client, connection)
         }
-        let body = try client.ask(.restartRolling, RestartRollingRequest(dryRun: dryRun))
+        let body = try client.ask(.restartRolling, RestartRollingRequest(dryRun: dryRun, acceptOutage: outage.acceptOutage))
         guard dryRun else { return try waiting.follow(body, client, connection) }
         try PlanVerb.show(body, client, connection)
     }
@@ -37,7 +38,7 @@ struct Restart: ParsableCommand {
 
 struct PlanVerb: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "plan", abstract: "Show what the daemon is about to do, why, and what holds it back.")
+        commandName: "plan", abstract: "Show the plan that is at work: what was done, what comes next, why, and what holds it back.")
 
     @OptionGroup var connection: ConnectionOptions
 
@@ -54,11 +55,11 @@ struct PlanVerb: ParsableCommand {
 
 extension PlanResponse {
     func text(_ style: Style) -> String {
-        var text = steps.isEmpty ? "nothing to do\n" : ""
+        var text = steps.isEmpty ? "nothing is planned\n" : ""
         var table = Table([.init("STEP", .right), .init("ACTION"), .init("REASON"), .init("WAITS FOR")])
         for (index, step) in steps.enumerated() {
             table.add([
-                .init(step.done ? "done" : "\(index + 1)", step.done ? .faint : .plain), .init(step.action),
+                .init(step.done ? "done" : step.running == true ? "now" : "\(index + 1)", step.done ? .faint : .plain), .init(step.action),
                 .init(step.reason), .init(step.heldBack ?? "", .busy),
             ])
         }

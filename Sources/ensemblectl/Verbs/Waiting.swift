@@ -51,8 +51,16 @@ struct WaitingOptions: ParsableArguments {
             throw CommandFailure("\(status.kind) failed: \(status.message)", remedy: "see `ensemblectl events`")
         }
         guard !json else { return }
-        let result = status.backup.map { " \($0)" } ?? ""
-        StandardStream.output.write(printable("\(status.kind): done\(result)\(status.message.isEmpty ? "" : ", \(status.message)")") + "\n")
+        StandardStream.output.write(summary(status) + "\n")
+    }
+
+    /// The last line: `backup 20260101T000000Z-1f: 12 KiB, verified, 850ms`.
+    static func summary(_ status: OperationStatus) -> String {
+        var text = status.message.isEmpty ? "\(status.kind): done" : status.message
+        if let start = status.startedAt, let end = status.finishedAt {
+            text += ", \(spanText((end - start).inMilliseconds))"
+        }
+        return printable(text)
     }
 
     static func outOfPatience(_ status: OperationStatus) -> CommandFailure {

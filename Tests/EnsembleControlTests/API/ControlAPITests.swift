@@ -66,7 +66,7 @@ import Testing
 
     @Test(arguments: [
         ("GET", "/", ControlError.Code.notFound), ("GET", "/v2/status", .notFound), ("GET", "/v1/", .notFound),
-        ("GET", "/v1/status/x", .notFound), ("POST", "/v1/status", .badRequest), ("GET", "/v1/restore", .badRequest),
+        ("GET", "/v1/status/x", .notFound), ("POST", "/v1/status", .wrongMethod), ("GET", "/v1/restore", .wrongMethod),
         ("POST", "/v1/members/0/stop", .badRequest), ("POST", "/v1/members/1/kill", .notFound),
         ("POST", "/v1/backups/../verify", .badRequest), ("GET", "/v1/operations/", .badRequest),
         ("GET", "/v1/operations/a%2fb", .badRequest), ("GET", "/v1/events?after=-1", .badRequest),

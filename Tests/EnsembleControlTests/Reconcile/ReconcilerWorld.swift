@@ -14,10 +14,13 @@ struct ReconcilerWorld {
         var mode: LaunchMode = .existing
         var hasData = false
         var zxid: Int64 = 0
+        var acceptedEpoch: Int64 = 0
         var identity: String?
         /// Instants at which it has synced and participates.
         var participatesAt: Instant = .distantFuture
         var recovering = false
+        /// Until then it receives nothing of what is committed.
+        var lagsUntil: Instant = .origin
     }
 
     var machine: ReconcilerStateMachine
@@ -32,13 +35,19 @@ struct ReconcilerWorld {
     var quarantined = 0
     var seeds = 0
     var terminated: [Int] = []
+    var captured: [Int] = []
+    var inspections: [InspectionDepth] = []
+    var restoredEpochs: [Int64] = []
+    var answers: [RequestAnswer] = []
     var lockIsHeld = false
     var fencedAt: [Int: Instant] = [:]
     let policy: ReconcilePolicy
     let fingerprints: [MemberFingerprint]
     var hasBackup = true
+    /// The wall clock at the origin of this world's instants.
+    let origin = WallTime(milliseconds: 1_700_000_000_000)
 
-    init(members count: Int = 3, seed: UInt64) {
+    init(members count: Int = 3, seed: UInt64, reseedsPerHour: Int = 60) {
         let members = (1...count).map {
             MemberDeclaration(id: $0, host: "127.0.0.1", clientPort: 100 + $0, quorumPort: 200 + $0, electionPort: 300 + $0)
         }
@@ -46,7 +55,7 @@ struct ReconcilerWorld {
         manifest.settings.tickTime = .milliseconds(100)
         manifest.restart.soak = .seconds(1)
         manifest.restart.giveUpAfter = 1000
-        manifest.reseed.perMemberPerHour = 60
+        manifest.reseed.perMemberPerHour = reseedsPerHour
         manifest.reseed.perDay = 1000
         manifest.limits.stopTimeout = .seconds(5)
         policy = ReconcilePolicy(manifest)
@@ -55,7 +64,8 @@ struct ReconcilerWorld {
         random = SeededRandom(seed: seed)
         servers = members.map { Server(id: $0.id) }
         machine = ReconcilerStateMachine(
-            policy: policy, fingerprints: fingerprints, ledger: savedLedger, intents: savedIntents, seed: seed)
+            policy: policy, fingerprints: fingerprints, ledger: savedLedger, intents: savedIntents, seed: seed,
+            origin: origin)
         listBackups()
     }
 
@@ -94,7 +104,8 @@ struct ReconcilerWorld {
             if !participants.isEmpty {
                 zxid += 1
                 let last = zxid
-                for id in participants { change(id) { $0.zxid = last } }
+                let now = now
+                for id in participants { change(id) { if now >= $0.lagsUntil { $0.zxid = last } } }
                 // R5: a recovering member that has synced is whole again.
                 for id in participants { change(id) { $0.recovering = false } }
             }
@@ -139,13 +150,13 @@ struct ReconcilerWorld {
     }
 
     mutating func loseData(_ id: Int) {
-        change(id) { $0.hasData = false; $0.zxid = 0; $0.identity = nil }
+        change(id) { $0.hasData = false; $0.zxid = 0; $0.acceptedEpoch = 0; $0.identity = nil }
         kill(id)
     }
 
     /// The directory goes while the server lives on.
     mutating func loseDataUnderLiveServer(_ id: Int) {
-        change(id) { $0.hasData = false; $0.zxid = 0; $0.identity = nil }
+        change(id) { $0.hasData = false; $0.zxid = 0; $0.acceptedEpoch = 0; $0.identity = nil }
     }
 
     /// kill -9 of the daemon: what was not written down is forgotten, servers live on, effects under way die.
@@ -155,7 +166,8 @@ struct ReconcilerWorld {
         due = []
         lockIsHeld = false
         machine = ReconcilerStateMachine(
-            policy: policy, fingerprints: fingerprints, ledger: savedLedger, intents: savedIntents, seed: random.next())
+            policy: policy, fingerprints: fingerprints, ledger: savedLedger, intents: savedIntents, seed: random.next(),
+            origin: origin)
         for server in servers where server.isAlive { step(.adopted(server.id, pid: Int32(server.id), fingerprint: Fingerprint())) }
         listBackups()
     }
@@ -175,7 +187,9 @@ struct ReconcilerWorld {
 
     private mutating func perform(_ action: ReconcilerAction) {
         switch action {
-        case .inspectData(let id): later(.dataInspected(id, condition(id)))
+        case .inspectData(let id, let depth):
+            inspections.append(depth)
+            later(.dataInspected(id, condition(id)))
         case .launch(let id, let mode, let identity): launch(id, mode, identity)
         case .terminate(let id): terminate(id)
         case .kill(let id):
@@ -192,14 +206,17 @@ struct ReconcilerWorld {
             if server(id).isAlive { violations.append("\(now): quarantined under the living server \(id)") }
             quarantined += 1
             fencedAt[id] = now
-            change(id) { $0.hasData = false; $0.zxid = 0; $0.identity = nil }
+            change(id) { $0.hasData = false; $0.zxid = 0; $0.acceptedEpoch = 0; $0.identity = nil }
             later(.effectFinished(token, .done))
         case .seed(let id, let seed, let token):
             if server(id).hasData { violations.append("\(now): seeded over data of \(id) that was not quarantined (S6)") }
             seeds += 1
             let identity = "seed\(seeds)"
             change(id) { $0.hasData = true; $0.zxid = 1 << 32; $0.identity = identity; $0.recovering = true }
-            if case .restored = seed { change(id) { $0.recovering = false } }
+            if case .restored(_, let epoch) = seed {
+                restoredEpochs.append(epoch)
+                change(id) { $0.recovering = false; $0.acceptedEpoch = epoch }
+            }
             later(
                 .effectFinished(
                     token,
@@ -211,14 +228,20 @@ struct ReconcilerWorld {
             later(.effectFinished(token, lockIsHeld ? .done : .failed("no quorum")))
         case .releaseLock: lockIsHeld = false
         case .writeBarrier(let token):
+            if !participants.isEmpty { zxid += 1 }
             later(.effectFinished(token, participants.isEmpty ? .failed("no quorum") : .barrier(zxid: zxid)))
-        case .capture(let id, let mode, let token):
+        case .capture(let id, let mode, let upTo, let token):
+            captured.append(id)
+            // S1, S7
+            if server(id).zxid < upTo { violations.append("\(now): member \(id) was copied before it had \(upTo)") }
+            if zxid < upTo { violations.append("\(now): copied up to \(upTo), which nobody has committed") }
             if mode == .cold, server(id).isAlive { violations.append("\(now): cold copy of a running member \(id)") }
             later(
                 .effectFinished(
                     token, .captured(BackupReference(id: "b2", endZxid: zxid, acceptedEpoch: 1, takenAt: WallTime(milliseconds: 0)))))
         case .verify(_, let token): later(.effectFinished(token, .done))
-        case .prune, .answer, .note, .finish: break
+        case .answer(_, let answer): answers.append(answer)
+        case .prune, .note, .finish: break
         }
     }
 
@@ -227,7 +250,7 @@ struct ReconcilerWorld {
         guard server.hasData else { return .missing }
         return .holding(
             DataDirectoryContents(
-                identity: server.identity, zxid: server.zxid, acceptedEpoch: server.zxid >> 32,
+                identity: server.identity, zxid: server.zxid, acceptedEpoch: max(server.acceptedEpoch, server.zxid >> 32),
                 currentEpoch: server.zxid >> 32, recovering: server.recovering))
     }
 

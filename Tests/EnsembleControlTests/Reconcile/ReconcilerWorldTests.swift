@@ -93,7 +93,7 @@ import Testing
 
     @Test(arguments: 1...20) func aRollTakesTheLeaderLastAndSurvivesTheDaemon(seed: Int) {
         var world = started(UInt64(seed))
-        world.step(.requested(id: "r", .restartRolling(reason: "test")))
+        world.step(.requested(id: "r", .restartRolling(reason: "test", acceptOutage: false)))
         world.run(for: .seconds(seed % 7 + 1))
         world.restartDaemon()
         world.run(for: .seconds(60))
@@ -133,7 +133,7 @@ import Testing
             case 1: if world.server(id).isAlive { world.lastFault = world.now; world.change(id) { $0.isFrozen = true } }
             case 2: if world.isWhole { world.lastFault = world.now; world.loseData(id) }
             case 3: world.restartDaemon()
-            case 4: world.step(.requested(id: "r\(world.now.nanoseconds)", .restartRolling(reason: "test")))
+            case 4: world.step(.requested(id: "r\(world.now.nanoseconds)", .restartRolling(reason: "test", acceptOutage: false)))
             case 5: world.step(.requested(id: "c\(world.now.nanoseconds)", .backup(.cold, member: nil)))
             case 6: world.step(.requested(id: "s\(world.now.nanoseconds)", .reseed(id)))
             default: break
