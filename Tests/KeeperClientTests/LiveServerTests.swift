@@ -3,7 +3,7 @@ import KeeperClient
 import Testing
 
 /// The client against a real server, ours or Apache's: `KEEPER_TEST_SERVERS` is a connect string.
-/// `Tests/CompatibilityTests/run` starts the servers and sets it.
+/// `scripts/test` starts a server and sets it.
 private let servers = getenv("KEEPER_TEST_SERVERS").map { String(cString: $0) }
 
 @Suite(.enabled(if: servers != nil, "KEEPER_TEST_SERVERS is not set"), .serialized)

@@ -84,7 +84,10 @@ package enum DataTrust: Sendable, Hashable {
     ) -> DataTrust {
         // S2: others have data or are entered: this member has lost its own, or is new and must sync.
         guard !ledger.isBootstrapped, everyDirectoryIsBlank else { return .untrusted(reason) }
-        guard archive.isListed else { return .unknown("the archive has not been listed yet") }
+        guard archive.isListed else {
+            return .unknown(
+                archive.lastFailure.map { "the archive can't be read: \($0)" } ?? "the archive has not been listed yet")
+        }
         // S10: backups of a cluster that never ran contradict each other.
         guard archive.count == 0 else {
             return .unknown(

@@ -48,6 +48,15 @@ import Testing
         }
     }
 
+    /// S10: a hold names what is missing, so that a person can mend it.
+    @Test func anUnreadableArchiveIsHeldWithItsCause() {
+        var archive = BackupObservation()
+        archive.lastFailure = "/srv/archive: permission denied"
+        let trust = DataTrust.judge(
+            .missing, entry: nil, ledger: Ledger(cluster: "c"), everyDirectoryIsBlank: true, archive: archive)
+        #expect(trust == .unknown("the archive can't be read: /srv/archive: permission denied"))
+    }
+
     @Test func dataWithoutALedgerIsAdopted() {
         guard case .adopted = judge(holding(3), entry: nil) else {
             Issue.record("data without an entry is taken at its word")
