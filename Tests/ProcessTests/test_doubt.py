@@ -56,17 +56,20 @@ class Doubt(Scenario):
         self.check()
 
     def test_stop_while_another_member_is_down(self):
-        """S4 S10: it waits until the others are a quorum without the one to be stopped"""
+        """S4 S10: it is refused while the others are no quorum without the one to be stopped, and taken when they are"""
         away, wanted = self.random.sample(MEMBERS, 2)
         self.daemon.hold_down(away)
         daemon.wait_for("it is dead", lambda: not self.daemon.pid(away), 10)
         before = self.daemon.pid(wanted)
         done = self.daemon.ask("stop", str(wanted), "--no-wait")
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.hold_of("the stop", "quorum needs")
+        self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
+        self.assertIn("--accept-outage", done.stderr)
         self.assertTrue(self.stream.flows(), "the two that are left are a quorum")
         self.assertEqual(self.daemon.pid(wanted), before, self.daemon.explain())
         self.daemon.let_up(away)
+        self.daemon.wait_whole()
+        done = self.daemon.ask("stop", str(wanted), "--no-wait")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         daemon.wait_for("it is stopped", lambda: not self.daemon.pid(wanted), 60, self.daemon.explain)
         self.assertTrue(self.stream.flows(), "the other two are a quorum")
         self.daemon.ask("start", str(wanted))

@@ -46,16 +46,14 @@ struct Backup: ParsableCommand {
         @Argument(help: "Id of the backup.")
         var backup: String
 
+        @OptionGroup var waiting: WaitingOptions
         @OptionGroup var connection: ConnectionOptions
 
         func validate() throws { try checkBackupID(backup) }
 
         func run() throws {
             let client = try connection.client()
-            // The daemon answers when it is done: a verification disturbs nobody, so it is no operation to follow.
-            let body = try client.ask(.verifyBackup(backup))
-            if connection.json { StandardStream.output.write(String(decoding: body, as: UTF8.self) + "\n") }
-            try WaitingOptions.conclude(try client.decode(OperationStatus.self, body), json: connection.json)
+            try waiting.follow(try client.ask(.verifyBackup(backup)), client, connection)
         }
     }
 
