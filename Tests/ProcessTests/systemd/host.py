@@ -48,7 +48,7 @@ def readme(world):
     container.run("ensemblectl", "backup", "verify", identity)
     container.run("ensemblectl", "backup", "prune", "--dry-run")
     assert os.listdir(container.path("/var/backups/orders")), "the archive is empty"
-    container.run("ensemblectl", "reseed", "2", within=40)
+    container.run("ensemblectl", "reseed", "2", within=150)  # three times initLimit × tickTime: lost promises are waited out (S2)
     container.run("ensemblectl", "restore", identity, "--confirm", "orders", within=40)
     orders.wait_whole()
     orders.systemctl("stop")
