@@ -232,6 +232,9 @@ exec "{real}" "$@"
             view = json.loads(done.stdout)
         except (ValueError, subprocess.TimeoutExpired):
             return None
+        for member in view["members"]:
+            # Answers and deaths reach the daemon on different ways; a reader must never see them contradict.
+            assert "pid" in member or not member["participates"], f"participates without a process: {member}"
         return view
 
     def explain(self):

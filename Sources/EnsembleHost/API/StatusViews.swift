@@ -10,7 +10,12 @@ struct StatusViews {
 
     func status(backups: [ArchivedBackup]) -> StatusResponse {
         let (view, now, cluster) = (shell.view, shell.clock.now(), shell.runner.cluster)
-        let observed = view.machine.observed
+        // Read once: a process that ends while this is written must not be there in one line and gone in the next.
+        let processes = Dictionary(
+            uniqueKeysWithValues: cluster.members.compactMap { member in
+                shell.runner.status(of: member.id).map { (member.id, $0) }
+            })
+        let observed = StatusViews.withoutTheDead(view.machine.observed, processes)
         let leader = observed.leader(at: now)
         let epoch = leader.flatMap { observed.freshAnswer(of: $0, at: now).map { $0.zxid >> 32 } }
         return StatusResponse(
@@ -20,8 +25,18 @@ struct StatusViews {
             quorum: QuorumView(
                 voters: observed.voters.count, needed: observed.quorum,
                 participating: observed.certainParticipants(at: now), leader: leader, epoch: epoch),
-            held: held(view), members: cluster.members.map { member($0, view, at: now) },
+            held: held(view), members: cluster.members.map { member($0, view, observed, processes[$0.id], at: now) },
             backups: summary(backups, view), operation: view.machine.works.first.map { describe($0, view) })
+    }
+
+    /// What was observed, without the answers of processes that have ended since: the kernel knows of a death before the
+    /// core has been told, and nobody is to read that a dead server participates.
+    private static func withoutTheDead(
+        _ observed: EnsembleObservation, _ processes: [Int: ProcessTable.Status]
+    ) -> EnsembleObservation {
+        var observed = observed
+        for member in observed.members where processes[member.id]?.isAlive != true { observed[member.id]?.answer = nil }
+        return observed
     }
 
     func held(_ view: ReconcilerShell.View) -> [Hold] {
@@ -77,16 +92,18 @@ struct StatusViews {
         return summary
     }
 
-    private func member(_ rendered: RenderedMember, _ view: ReconcilerShell.View, at now: Instant) -> MemberStatus {
+    private func member(
+        _ rendered: RenderedMember, _ view: ReconcilerShell.View, _ observed: EnsembleObservation,
+        _ process: ProcessTable.Status?, at now: Instant
+    ) -> MemberStatus {
         let machine = view.machine
         let id = rendered.id
-        let observation = machine.observed[id]
-        let answer = machine.observed.freshAnswer(of: id, at: now)
+        let observation = observed[id]
+        let answer = observed.freshAnswer(of: id, at: now)
         let supervisor = machine.supervisors.first { $0.id == id }
-        let participates = machine.observed.participates(id, at: now)
-        let process = shell.runner.status(of: id)
+        let participates = observed.participates(id, at: now)
         let (state, detail) = state(supervisor, machine, id, answers: answer != nil, participates: participates)
-        let lag = machine.observed.lag(of: id, at: now)
+        let lag = observed.lag(of: id, at: now)
         var status = MemberStatus(
             id: id, host: rendered.declaration.host, role: role(answer), state: state, detail: detail,
             alive: process?.isAlive == true, answers: answer != nil, participates: participates,
