@@ -5,8 +5,7 @@ import NIOCore
 
 /// Rebuilds the tree from a backup's stored bytes, streamed: no scratch directory, one entry in memory beside the tree.
 struct Replay {
-    private(set) var tree = DataTree()
-    private var fuzzEnd: Zxid?
+    private var replayed: ReplayedTree?
     private let archive: BackupArchive
     private let manifest: BackupManifest
     private let progress: BackupProgress
@@ -18,17 +17,21 @@ struct Replay {
         self.progress = progress
     }
 
-    mutating func run() throws(BackupError) {
+    /// - Returns: the tree at the backup's last transaction.
+    mutating func run() throws(BackupError) -> DataTree {
         for object in manifest.objects {
             switch object.role {
             case .snapshot: try load(object)
             case .log: try replay(object)
             }
         }
-        guard tree.lastProcessedZxid == manifest.lastZxid else {
-            throw damaged(manifest.objects[manifest.objects.count - 1],
-                "the replay ends at \(tree.lastProcessedZxid), the manifest says \(manifest.lastZxid)")
+        let last = manifest.objects[manifest.objects.count - 1]
+        guard let replayed else { throw damaged(last, "there is no snapshot before it") }
+        do throws(ReplayProblem) { try replayed.checkComplete() } catch { throw damaged(last, error) }
+        guard replayed.tree.lastProcessedZxid == manifest.lastZxid else {
+            throw damaged(last, "the replay ends at \(replayed.tree.lastProcessedZxid), the manifest says \(manifest.lastZxid)")
         }
+        return replayed.tree
     }
 
     private mutating func load(_ object: BackupObject) throws(BackupError) {
@@ -42,16 +45,10 @@ struct Replay {
         }
         try decoding(object) { () throws(CodecError) in try reader.finish() }
         let zxid = manifest.snapshotZxid
-        tree = try decoding(object) { () throws(CodecError) in try loader.complete(zxid: zxid) }
-        fuzzEnd = reader.digest?.zxid
-        // The snapshot's digest is that of a tree at rest only if nothing was written while it was taken.
-        // Apache's server writes (0, 0) until it has applied a transaction.
-        guard let digest = reader.digest, digest.version == 2, digest.zxid == zxid, zxid > .zero, let value = digest.digest
-        else { return }
-        guard value == tree.digest else {
-            let (own, stated) = (HexadecimalDigest(tree.digest), HexadecimalDigest(value))
-            throw damaged(object, "the tree's digest is \(own), its trailer says \(stated)")
-        }
+        let tree = try decoding(object) { () throws(CodecError) in try loader.complete(zxid: zxid) }
+        do throws(ReplayProblem) {
+            replayed = try ReplayedTree(tree, snapshotZxid: zxid, digest: reader.digest)
+        } catch { throw damaged(object, error) }
     }
 
     private mutating func replay(_ object: BackupObject) throws(BackupError) {
@@ -68,23 +65,8 @@ struct Replay {
 
     private mutating func apply(_ payload: [UInt8], of object: BackupObject) throws(BackupError) {
         let entry = try decoding(object) { () throws(CodecError) in try LogEntry(payload: payload) }
-        guard entry.zxid > tree.lastProcessedZxid else {
-            // In the snapshot already; behind it zxids only rise.
-            guard entry.zxid <= manifest.snapshotZxid else { throw damaged(object, "\(entry.zxid) comes twice") }
-            return
-        }
-        guard entry.zxid.follows(tree.lastProcessedZxid) else {
-            throw damaged(object, "\(entry.zxid) follows \(tree.lastProcessedZxid): transactions are missing")
-        }
-        var changes: [TreeChange] = []
-        _ = tree.apply(entry, changes: &changes)
-        // Until the replay has passed the snapshot's end the tree is fuzzy (reference/zookeeper.md, 2.5, item 3).
-        guard let fuzzEnd, entry.zxid >= fuzzEnd, let digest = entry.digest, digest.version == 2 else { return }
-        guard digest.treeDigest == tree.digest else {
-            throw damaged(
-                object,
-                "after \(entry.zxid) the tree's digest is \(HexadecimalDigest(tree.digest)), the ensemble had \(HexadecimalDigest(digest.treeDigest))")
-        }
+        guard replayed != nil else { throw damaged(object, "there is no snapshot before it") }
+        do throws(ReplayProblem) { _ = try replayed?.apply(entry) } catch { throw damaged(object, error) }
     }
 
     private func decoding<Value>(
@@ -97,6 +79,13 @@ struct Replay {
         try progress.check(object.name)
         done += Int64(count)
         progress.report(done, manifest.size)
+    }
+
+    private func damaged(_ object: BackupObject, _ problem: ReplayProblem) -> BackupError {
+        switch problem {
+        case .snapshot(let text): damaged(manifest.objects.first { $0.role == .snapshot } ?? object, text)
+        case .entry(let text): damaged(object, text)
+        }
     }
 
     private func damaged(_ object: BackupObject, _ problem: String) -> BackupError {

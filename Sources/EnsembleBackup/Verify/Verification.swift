@@ -21,12 +21,12 @@ package enum Verification {
         let manifest = try backup.content.get()
         do throws(BackupError) {
             var replay = Replay(of: manifest, in: archive, progress: progress)
-            try replay.run()
-            try compare(replay.tree, with: manifest, in: archive)
+            let tree = try replay.run()
+            try compare(tree, with: manifest, in: archive)
             let record = VerifiedRecord(
                 format: 1, id: id, manifestSHA256: backup.manifestSHA256, verifiedAt: now, lastZxid: manifest.lastZxid,
-                digest: HexadecimalDigest(replay.tree.digest), digestWitnessed: manifest.digest != nil,
-                nodeCount: replay.tree.nodeCount, toolVersion: toolVersion)
+                digest: HexadecimalDigest(tree.digest), digestWitnessed: manifest.digest != nil,
+                nodeCount: tree.nodeCount, toolVersion: toolVersion)
             try archive.publish(record)
             return record
         } catch {

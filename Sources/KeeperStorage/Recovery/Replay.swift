@@ -11,7 +11,7 @@ struct Replay: Sendable {
         var offset: Int
     }
 
-    var tree: DataTree
+    var tree: DataTree { replayed.tree }
     var snapshot: NumberedFile
     /// The first entry behind the snapshot, if there is one.
     var firstReplayed: Zxid?
@@ -27,9 +27,7 @@ struct Replay: Sendable {
     /// Snapshots that could not be used, with the reason, and that the logs made up for.
     var unusableSnapshots: [StorageError] = []
 
-    /// The zxid from which on the tree's digest is exact; nil: the snapshot doesn't say.
-    private var exactFrom: Zxid?
-    private var snapshotDigest: SnapshotDigest?
+    private var replayed: ReplayedTree
 
     /// - Parameters:
     ///   - snapshots: newest first. The first sound one is taken; one that is damaged is passed over only if the logs
@@ -47,10 +45,10 @@ struct Replay: Sendable {
                 failures.append((snapshot, error))
                 continue
             }
-            var replay = Replay(loaded, from: snapshot, recent: recent)
+            var replay = try Replay(loaded, from: snapshot, recent: recent)
             try replay.readLogs(logs, limit: limit)
-            if let error = replay.incompleteness {
-                failures.append((snapshot, error))
+            do throws(ReplayProblem) { try replay.replayed.checkComplete() } catch {
+                failures.append((snapshot, Replay.error(error, of: snapshot, in: snapshot)))
                 continue
             }
             // Without this, a damaged newest snapshot whose logs are gone would silently take its data along.
@@ -66,24 +64,17 @@ struct Replay: Sendable {
         throw .inconsistent(directory, "there are logs but no snapshot that they could be replayed on")
     }
 
-    private init(_ loaded: LoadedSnapshot, from snapshot: NumberedFile, recent: RecentEntries) {
-        tree = loaded.tree
+    private init(_ loaded: LoadedSnapshot, from snapshot: NumberedFile, recent: RecentEntries) throws(StorageError) {
+        do throws(ReplayProblem) {
+            replayed = try ReplayedTree(loaded.tree, snapshotZxid: snapshot.zxid, digest: loaded.digest)
+        } catch {
+            throw Replay.error(error, of: snapshot, in: snapshot)
+        }
         self.snapshot = snapshot
         self.recent = recent
-        snapshotDigest = loaded.digest
-        exactFrom = loaded.digest.map { max($0.zxid, snapshot.zxid) }
-    }
-
-    /// A fuzzy snapshot that the logs don't complete is no state that ever was: transactions behind the end may have
-    /// left some of their effects in it.
-    private var incompleteness: StorageError? {
-        guard let end = snapshotDigest?.zxid, end > tree.lastProcessedZxid else { return nil }
-        return .inconsistent(
-            snapshot.path, "it may hold effects of transactions up to \(end), but the logs end at \(tree.lastProcessedZxid)")
     }
 
     private mutating func readLogs(_ all: [NumberedFile], limit: Zxid?) throws(StorageError) {
-        try compareSnapshotDigest(at: snapshot.zxid)
         // The log with the greatest start that is not behind the snapshot's next zxid may hold it.
         let first = all.lastIndex { $0.zxid <= Zxid(rawValue: snapshot.zxid.rawValue + 1) } ?? 0
         for file in all.dropFirst(first) {
@@ -103,46 +94,23 @@ struct Replay: Sendable {
     }
 
     private mutating func add(_ entry: LogEntry, from file: NumberedFile) throws(StorageError) {
-        let last = tree.lastProcessedZxid
-        if entry.zxid <= snapshot.zxid {
-            recent.append(entry)
-            return
-        }
-        guard entry.zxid.follows(last) else {
-            throw .inconsistent(file.path, "entry \(entry.zxid) does not follow \(last): entries between are missing")
+        recent.append(entry)
+        do throws(ReplayProblem) {
+            guard try replayed.apply(entry) else { return }
+        } catch {
+            throw Replay.error(error, of: snapshot, in: file)
         }
         if firstReplayed == nil { firstReplayed = entry.zxid }
-        var changes: [TreeChange] = []
-        _ = tree.apply(entry, changes: &changes)
         entryCount += 1
         lastTime = entry.time
-        recent.append(entry)
-        try compareSnapshotDigest(at: entry.zxid)
-        try compareDigest(of: entry, in: file)
     }
 
-    /// The snapshot was fuzzy up to its digest's zxid; there the tree must be what the writer had.
-    private func compareSnapshotDigest(at zxid: Zxid) throws(StorageError) {
-        // Apache's server writes (0, 0) until it has applied a transaction.
-        guard let stored = snapshotDigest, stored.zxid == zxid, zxid > .zero, stored.version == 2, let digest = stored.digest,
-            digest != tree.digest
-        else { return }
-        throw .inconsistent(
-            snapshot.path,
-            "the tree's digest at \(zxid) is \(hex(tree.digest)), the snapshot's trailer has \(hex(digest))")
+    private static func error(_ problem: ReplayProblem, of snapshot: NumberedFile, in log: NumberedFile) -> StorageError {
+        switch problem {
+        case .snapshot(let text): .inconsistent(snapshot.path, text)
+        case .entry(let text): .inconsistent(log.path, text)
+        }
     }
-
-    /// The leader's expectation, in every entry (reference/zookeeper.md, 2.4).
-    private func compareDigest(of entry: LogEntry, in file: NumberedFile) throws(StorageError) {
-        guard let exactFrom, entry.zxid >= exactFrom, let digest = entry.digest, digest.version == 2,
-            digest.treeDigest != tree.digest
-        else { return }
-        throw .inconsistent(
-            file.path,
-            "the tree's digest after \(entry.zxid) is \(hex(tree.digest)), the leader's was \(hex(digest.treeDigest))")
-    }
-
-    private func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
 }
 
 /// The last entries of a log, bounded in number and bytes: the window for DIFF.

@@ -1,0 +1,72 @@
+import KeeperCodec
+import KeeperCore
+
+/// A snapshot's tree and what the log's entries make of it, judged at every step (reference/zookeeper.md, 2.5). Servers
+/// recover and backups are verified by the same judgement; where the bytes come from is the caller's.
+package struct ReplayedTree: Sendable {
+    package private(set) var tree: DataTree
+    package let snapshotZxid: Zxid
+    private let digest: SnapshotDigest?
+    /// From which transaction on the tree's digest is exact; nil: the snapshot doesn't say.
+    private let exactFrom: Zxid?
+
+    /// - Parameters:
+    ///   - zxid: the snapshot's, from its name.
+    ///   - digest: the snapshot's trailer; nil where its writer had none.
+    /// - Throws: if the snapshot was taken at rest and is not what its writer had.
+    package init(_ tree: DataTree, snapshotZxid zxid: Zxid, digest: SnapshotDigest?) throws(ReplayProblem) {
+        self.tree = tree
+        snapshotZxid = zxid
+        self.digest = digest
+        exactFrom = digest.map { max($0.zxid, zxid) }
+        try compareSnapshotDigest(at: zxid)
+    }
+
+    /// - Returns: false if the snapshot has the entry already; then nothing was done.
+    /// - Throws: if entries are missing before it, or the tree is then not what the ensemble had.
+    package mutating func apply(_ entry: LogEntry) throws(ReplayProblem) -> Bool {
+        if entry.zxid <= snapshotZxid { return false }
+        let last = tree.lastProcessedZxid
+        guard entry.zxid.follows(last) else {
+            throw .entry("entry \(entry.zxid) does not follow \(last): entries between are missing")
+        }
+        var changes: [TreeChange] = []
+        _ = tree.apply(entry, changes: &changes)
+        try compareSnapshotDigest(at: entry.zxid)
+        try compareDigest(of: entry)
+        return true
+    }
+
+    /// A fuzzy snapshot that the logs don't complete is no state that ever was: transactions behind the end may have
+    /// left some of their effects in it.
+    package func checkComplete() throws(ReplayProblem) {
+        guard let end = digest?.zxid, end > tree.lastProcessedZxid else { return }
+        throw .snapshot("it may hold effects of transactions up to \(end), but the logs end at \(tree.lastProcessedZxid)")
+    }
+
+    /// The snapshot was fuzzy up to its digest's zxid; there the tree must be what the writer had.
+    private func compareSnapshotDigest(at zxid: Zxid) throws(ReplayProblem) {
+        // Apache's server writes (0, 0) until it has applied a transaction.
+        guard let digest, digest.zxid == zxid, zxid > .zero, digest.version == 2, let stated = digest.digest,
+            stated != tree.digest
+        else { return }
+        throw .snapshot("the tree's digest at \(zxid) is \(hex(tree.digest)), the snapshot's trailer has \(hex(stated))")
+    }
+
+    /// The leader's expectation, in every entry (reference/zookeeper.md, 2.4).
+    private func compareDigest(of entry: LogEntry) throws(ReplayProblem) {
+        guard let exactFrom, entry.zxid >= exactFrom, let digest = entry.digest, digest.version == 2,
+            digest.treeDigest != tree.digest
+        else { return }
+        throw .entry("the tree's digest after \(entry.zxid) is \(hex(tree.digest)), the leader's was \(hex(digest.treeDigest))")
+    }
+
+    private func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
+}
+
+/// What is wrong, and with which of the two.
+package enum ReplayProblem: Error, Hashable, Sendable {
+    case snapshot(String)
+    /// The entry that was applied last, or the log in which it stands.
+    case entry(String)
+}
