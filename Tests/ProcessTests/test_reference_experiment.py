@@ -108,12 +108,26 @@ class Experiment:
                     started.append(subprocess.Popen(own, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
             stream.hosts = ",".join(cluster.host(member) for member in (b, c))
             served = self.served(stream.hosts)
-            return stream.lost() if served else None
+            # Whoever else had their ports would be asked in their place, and nothing would be shown.
+            for member, process in zip((b, c), started):
+                self.assertIsNone(process.poll(), f"member {member} ended\n{self.said(cluster, (b, c))}")
+            lost = stream.lost() if served else None
+            if served and protected:
+                print(self.said(cluster, (b, c)))
+            return lost
         finally:
             for process in started:
                 process.kill()
                 process.wait()
             cluster.close()
+
+    @staticmethod
+    def said(cluster, members):
+        logs = []
+        for member in members:
+            with open(os.path.join(cluster.directory, f"by-hand-{member}.log"), errors="replace") as log:
+                logs.append(f"--- member {member}\n" + "".join(log.readlines()[-60:]))
+        return "\n".join(logs)
 
     @staticmethod
     def served(hosts):
