@@ -108,6 +108,8 @@ package enum UntrustedReason: Sendable, Hashable, Codable {
     case epochBelowLedger(expected: Int64, found: Int64)
     /// The server itself refused its files.
     case refusedByServer(String)
+    /// A daemon that died had begun to reseed it and had not come further than saying so.
+    case reseedInterrupted
     /// A person asked for a reseed.
     case askedFor(String)
 
@@ -123,6 +125,7 @@ package enum UntrustedReason: Sendable, Hashable, Codable {
         case .epochBelowLedger(let expected, let found):
             "its data promises epoch \(found), and it had accepted epoch \(expected)"
         case .refusedByServer(let what): "the server refused its data: \(what)"
+        case .reseedInterrupted: "a former daemon had begun to reseed it"
         case .askedFor(let who): "asked for by \(who)"
         }
     }

@@ -12,6 +12,20 @@ package struct Intents: Sendable, Hashable, Codable {
         self.reseed = reseed
         self.operation = operation
     }
+
+    /// S6: the backup that data is still to be made from, whatever newer ones there are: retention must wait.
+    package var backupInUse: String? {
+        if case .restore(let restore) = operation?.kind {
+            switch restore.phase {
+            case .stopping, .quarantining, .seeding: return restore.backup.id
+            case .starting: return nil
+            }
+        }
+        switch reseed?.phase {
+        case .fencing, .quarantining, .seeding: return reseed?.backup
+        case .waiting, .joining, nil: return nil
+        }
+    }
 }
 
 /// A person's word that a member is to be reseeded, kept until its turn comes.
@@ -184,7 +198,7 @@ package struct Restore: Sendable, Hashable, Codable {
 
     package var backup: BackupReference
     package var phase: Phase = .stopping
-    /// Above every epoch ever seen, chosen once (S8).
+    /// Above every epoch ever seen (S8): a lower bound while the members are being stopped, then chosen for good.
     package var acceptedEpoch: Int64
 
     package init(backup: BackupReference, acceptedEpoch: Int64) {

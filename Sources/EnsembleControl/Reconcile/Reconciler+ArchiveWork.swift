@@ -191,7 +191,8 @@ extension ReconcilerStateMachine {
         actions.append(.note(Note(.information, .backupTaken, member: work.member, "backup \(id) is verified")))
         let result = "backup \(id): " + (work.backup.flatMap(\.size).map { "\(byteText($0)), " } ?? "") + "verified"
         if let operation = work.operation { record(operation, work.title, backup: id, result: result) }
-        if work.member != nil { actions.append(.prune) }
+        // S6: the next backup prunes as well.
+        if work.member != nil, intents.backupInUse == nil { actions.append(.prune) }
     }
 
     private mutating func abandonArchiveWork() {

@@ -27,6 +27,10 @@ extension ReconcilerStateMachine {
         _ id: MemberID, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         guard let supervisor = supervisor(id) else { return }
+        // Its data is gone: it is fenced, not asked politely (`fence`).
+        if let reseed = intents.reseed, reseed.member == id, reseed.phase == .fencing, supervisor.state.mayHaveProcess {
+            guard case .askedFor = reseed.reason else { return }
+        }
         let wanted = !isKeptDown(id)
         if wanted != supervisor.isWanted { signal(id, wanted ? .wanted : .unwanted, at: now, into: &actions) }
     }

@@ -64,6 +64,42 @@ extension ReconcilerStateMachine {
             saveLedger(into: &actions)
         }
         actions.append(.note(Note(.information, .adopted, member: id, "found alive as process \(pid)")))
+        reconsiderStop(of: id, into: &actions)
+    }
+
+    /// S4, S5: what allowed the former daemon to stop this member was true then. It lives, so the step has not been
+    /// taken, or not come to its end: it is undone on the disk, and asked for anew.
+    private mutating func reconsiderStop(of id: MemberID, into actions: inout ActionBuffer<ReconcilerAction>) {
+        if ledger.stoppedByPerson.contains(id) {
+            ledger.stoppedByPerson.removeAll { $0 == id }
+            saveLedger(into: &actions)
+        }
+        var intents = intents
+        switch intents.operation?.kind {
+        case .rolling(var rolling) where rolling.phase == .stopping(id):
+            rolling.phase = .choosing
+            intents.operation?.kind = .rolling(rolling)
+        case .coldBackup(var cold) where cold.member == id && (cold.phase == .stopping || cold.phase == .copying):
+            cold.phase = .choosing
+            intents.operation?.kind = .coldBackup(cold)
+        case .rolling, .coldBackup, .stopMember, .restore, nil: break
+        }
+        var isWhole = false
+        if let reseed = intents.reseed, reseed.member == id, reseed.phase == .fencing, case .askedFor = reseed.reason {
+            intents.reseed = nil
+            if let operation = reseed.operation {
+                intents.reseedsAskedFor.insert(AskedReseed(member: id, operation: operation), at: 0)
+            }
+            isWhole = true
+        }
+        guard intents != self.intents else { return }
+        self.intents = intents
+        saveIntents(into: &actions)
+        // S2: only behind the intents. Else a daemon that dies between would go on with the reseed of a voter.
+        guard isWhole, var entry = ledger[id] else { return }
+        entry.standing = .voter
+        ledger.set(entry)
+        saveLedger(into: &actions)
     }
 
     private mutating func change(
@@ -169,6 +205,12 @@ extension ReconcilerStateMachine {
             let trust = DataTrust.judge(
                 condition, entry: ledger[run.id], ledger: ledger, everyDirectoryIsBlank: blank,
                 archive: observed.backups)
+            // S2: the ledger is written before the intent, and the daemon died between: nothing was fenced, seeded or
+            // waited out for it.
+            if trust == .recovering, intents.reseed?.member != run.id {
+                act(on: .untrusted(.reseedInterrupted), run.id, at: now, into: &actions)
+                continue
+            }
             if run.depth == .seals, trust.needsCloserLook(at: condition) {
                 // A reseed follows from distrust: it is not decided by a quick look.
                 inspect(run.id, .replay, into: &actions)

@@ -37,9 +37,11 @@ extension ReconcilerStateMachine {
         case .verify(let backup):
             beginVerification(of: backup, operation: id, at: now, into: &actions)
         case .restore(let backup):
+            if let former = intents.operation {
+                record(former.id, former.title, failure: "a restore of backup \(backup.id) replaced it")
+            }
+            clock.failure = nil
             let restore = Restore(backup: backup, acceptedEpoch: epochAboveAll(backup))
-            ledger.highestEpoch = restore.acceptedEpoch
-            saveLedger(into: &actions)
             begin(Operation(id: id, kind: .restore(restore)), at: now, into: &actions)
         }
         actions.append(.answer(request: id, .accepted))
@@ -59,6 +61,9 @@ extension ReconcilerStateMachine {
         guard termination == nil else {
             return ControlError(.notReady, "the daemon is stopping", remedy: "ask the next daemon")
         }
+        guard isAwake else {
+            return ControlError(.notReady, "the daemon is looking for its members", remedy: "ask again in a moment")
+        }
         switch request {
         case .start(let member), .stop(let member, _), .restart(let member, _), .reseed(let member),
             .backup(_, member: .some(let member)):
@@ -76,9 +81,11 @@ extension ReconcilerStateMachine {
             return isAsked || intents.reseed?.member == member ? busy("a reseed of member \(member)") : nil
         case .backup(.live, _), .verify: return archiveWork.map { busy("a \($0.title)") }
         case .restore:
-            // A restore is the way out when an operation can't go on: it replaces a roll, not another restore.
-            if case .restore = intents.operation?.kind { return busy("a restore") }
-            return nil
+            // A restore is the way out when an operation can't go on, also when that is a restore of a backup that
+            // turns out to be unusable. One that goes on is not replaced, nor one that is trying again: two effects
+            // would write into one directory.
+            guard case .restore = intents.operation?.kind else { return nil }
+            return clock.failure == nil || clock.operationEffect != nil ? busy("a restore") : nil
         case .stop, .restart, .restartRolling, .backup(.cold, _):
             return intents.operation.map { busy($0.title) }
         }

@@ -250,6 +250,7 @@ extension ReconcilerStateMachine {
         guard var reseed = intents.reseed else { return }
         switch (reseed.phase, outcome) {
         case (_, .failed(let why)):
+            seedFromNewer(&reseed, at: now, into: &actions)
             clock.failure = why
             clock.reseedRetryAt = now + policy.retry
         case (.quarantining, _):
@@ -268,6 +269,18 @@ extension ReconcilerStateMachine {
         case (.seeding, _), (.fencing, _), (.waiting, _), (.joining, _):
             break
         }
+    }
+
+    /// A backup that can't be used (its object is damaged, the archive has lost it) is no reason to try it for ever.
+    private mutating func seedFromNewer(
+        _ reseed: inout Reseed, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        guard reseed.phase == .seeding, reseed.backup != nil, let newest = observed.backups.newestVerified?.id,
+            newest != reseed.backup
+        else { return }
+        reseed.backup = newest
+        intents.reseed = reseed
+        saveIntents(into: &actions)
     }
 
     private func title(_ reseed: Reseed) -> String { "reseed of member \(reseed.member)" }

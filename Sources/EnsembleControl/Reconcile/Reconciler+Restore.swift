@@ -4,7 +4,8 @@ import EnsembleBase
 /// backup is lost to clients, and kept in quarantine (S6).
 extension ReconcilerStateMachine {
     /// S8: above every epoch that was ever seen, on disk, in the ledger or in the backup. The next leader's epoch is
-    /// one more, so that neither clients nor old members see zxids go backwards (reference/operators.md, E6).
+    /// one more, so that neither clients nor old members see zxids go backwards (reference/operators.md, E6). Asked
+    /// again when all servers are dead and their disks were looked at: until then they may elect.
     func epochAboveAll(_ backup: BackupReference) -> Int64 {
         let onDisk = running.compactMap { run -> Int64? in
             guard case .holding(let contents) = run.condition else { return nil }
@@ -25,7 +26,17 @@ extension ReconcilerStateMachine {
             stopInOrder(at: now, into: &actions)
             // S3: no process may exist while its files are replaced.
             guard supervisors.allSatisfy({ !$0.state.mayHaveProcess }) else { return }
+            // An effect that was begun for a reseed still writes where the restore will.
+            if let reseed = intents.reseed, clock.reseedEffect != nil {
+                return hold(operation.title, member: reseed.member, .reseedRunning(reseed.member))
+            }
+            if let unseen = lookAtDisks(into: &actions) {
+                return hold(operation.title, member: unseen, .dataUnknown(unseen, "it is being looked at"))
+            }
             abandonReseeds()
+            next.acceptedEpoch = max(restore.acceptedEpoch, epochAboveAll(restore.backup))
+            ledger.highestEpoch = next.acceptedEpoch
+            saveLedger(into: &actions)
             next.phase = .quarantining(remaining: policy.members)
             enter(.restore(next), of: operation, at: now, into: &actions)
         case .quarantining(let remaining):
@@ -52,6 +63,17 @@ extension ReconcilerStateMachine {
             let result = "the cluster serves again, restored to \(hex(restore.backup.endZxid))"
             end(operation, backup: restore.backup.id, result: result, into: &actions)
         }
+    }
+
+    /// S8: epochs that were promised since a server's start are on its disk only. Gives a member that was not looked at
+    /// since its server died; nil when there is none.
+    private mutating func lookAtDisks(into actions: inout ActionBuffer<ReconcilerAction>) -> MemberID? {
+        let unseen = running.filter { $0.condition == nil }
+        for run in unseen where !run.isBeingLookedAt {
+            updateRun(run.id) { $0.isBeingLookedAt = true }
+            inspect(run.id, .seals, into: &actions)
+        }
+        return unseen.first?.id
     }
 
     /// Every member gets new data: what was to be done for one of them has no object any more.

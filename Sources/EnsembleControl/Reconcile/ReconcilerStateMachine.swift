@@ -8,7 +8,10 @@ import EnsembleBase
 /// Invariants, each tested by generated worlds (`ReconcilerWorldTests`):
 /// - at most one member is out of service because of the daemon (S5);
 /// - the members that stay when one is taken out are a quorum at that moment (S4);
-/// - a member whose data isn't trusted is launched only as `recovering` (S2), after a fence (S3) and a quarantine (S6).
+/// - a member whose data isn't trusted is launched only as `recovering` (S2), after a fence (S3) and a quarantine (S6);
+/// - only verified backups are used, and none is pruned that is in use (S6, S7);
+/// - no epoch comes twice, whatever is restored (S8);
+/// - the daemon may die between any two actions (S9), and what it doesn't know it doesn't touch (S10).
 package struct ReconcilerStateMachine: Sendable {
     package internal(set) var policy: ReconcilePolicy
     package internal(set) var fingerprints: [MemberFingerprint]
@@ -31,6 +34,8 @@ package struct ReconcilerStateMachine: Sendable {
     let origin: WallTime
     var tokens: EffectToken = 0
     var savedLedgerAt: Instant?
+    /// False until the first `timePassed`: which servers of an earlier daemon live is not known before (S3, S10).
+    var isAwake = false
     var isFinished = false
     var random: SeededRandom
 
@@ -59,7 +64,10 @@ package struct ReconcilerStateMachine: Sendable {
         var fingerprint: Fingerprint?
         var participatesSince: Instant?
         var isProved = false
+        /// Found since its last server died; nil: not looked at since.
         var condition: DataDirectoryCondition?
+        /// A restore waits for `condition`.
+        var isBeingLookedAt = false
         /// How closely `condition` was looked for.
         var depth: InspectionDepth = .seals
         var vanished: UntrustedReason?
@@ -106,7 +114,10 @@ package struct ReconcilerStateMachine: Sendable {
         _ event: ReconcilerEvent, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         guard !isFinished else { return }
+        if case .timePassed = event { isAwake = true }
         absorb(event, at: now, into: &actions)
+        // S3, S10: a member that was not adopted yet looks as if it had no process.
+        guard isAwake else { return }
         holds = []
         driveMembers(at: now, into: &actions)
         advanceReseed(at: now, into: &actions)

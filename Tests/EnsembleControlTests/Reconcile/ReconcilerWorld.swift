@@ -1,9 +1,9 @@
 import EnsembleBase
 import EnsembleControl
 
-/// A small world for the reconciler: servers that live, die, freeze and lose their disks, an ensemble that elects, and
-/// effects that take time. It performs actions and judges each by the rules at the moment it is taken, with the
-/// world's own knowledge rather than the machine's.
+/// A small world for the reconciler: servers that live, die, freeze and lose their disks, an ensemble that elects, an
+/// archive that is pruned, and effects that take time. It performs actions and judges each by the rules at the moment
+/// it is taken, with the world's own knowledge rather than the machine's (`ReconcilerWorld+Actions`, `+Rules`).
 struct ReconcilerWorld {
     struct Server {
         var id: Int
@@ -11,41 +11,100 @@ struct ReconcilerWorld {
         var isFrozen = false
         /// It closes the daemon's connections unanswered, and is well.
         var isFull = false
+        /// Its directory can't be looked at since then: an absent mount, an I/O error.
+        var unreadableSince: Instant?
         var mode: LaunchMode = .existing
         var hasData = false
         var zxid: Int64 = 0
         var acceptedEpoch: Int64 = 0
         var identity: String?
+        /// Its data was seeded and no server has run on it.
+        var isFreshSeed = false
         /// Instants at which it has synced and participates.
         var participatesAt: Instant = .distantFuture
         var recovering = false
         /// Until then it receives nothing of what is committed.
         var lagsUntil: Instant = .origin
+        /// When the daemon last heard that it serves.
+        var servedAt = Instant(nanoseconds: -1 << 40)
+
+        mutating func forgetEverything() {
+            (hasData, zxid, acceptedEpoch, identity, isFreshSeed, recovering) = (false, 0, 0, nil, false, false)
+        }
+    }
+
+    struct Backup {
+        var id: String
+        var isVerified: Bool
+        var endZxid: Int64 = 1 << 32
+        var acceptedEpoch: Int64 = 1
+
+        var reference: BackupReference {
+            BackupReference(id: id, endZxid: endZxid, acceptedEpoch: acceptedEpoch, takenAt: WallTime(milliseconds: 0))
+        }
+    }
+
+    /// What comes later: what becomes true in the world, and then what the daemon is told.
+    struct Due {
+        enum Change {
+            case death(Int)
+            case quarantined(Int)
+            case seeded(Int, Seed, identity: String)
+            case captured(Backup)
+            case verified(String)
+        }
+
+        var at: Instant
+        var change: Change?
+        var event: ReconcilerEvent
     }
 
     var machine: ReconcilerStateMachine
     var servers: [Server]
     var now = Instant(nanoseconds: 0)
     var random: SeededRandom
+    /// The last transaction that was committed.
     var zxid: Int64 = 1 << 32
-    var due: [(at: Instant, event: ReconcilerEvent)] = []
+    var hadQuorum = false
+    var due: [Due] = []
+    var violations: [String] = []
+
+    // The disk of the daemon.
     var savedLedger: Ledger
     var savedIntents = Intents()
-    var violations: [String] = []
+
+    // The archive.
+    var archive: [Backup] = []
+    var isArchiveReadable = true
+    /// Of the present daemon: what it was told last.
+    var toldOfArchive = BackupObservation()
+    var verificationFails = false
+    /// Backups whose bytes have gone bad since they were verified.
+    var rotten: Set<String> = []
+
+    // What was done.
     var quarantined = 0
     var seeds = 0
+    var seededFrom: [String?] = []
     var terminated: [Int] = []
     var captured: [Int] = []
     var inspections: [InspectionDepth] = []
     var restoredEpochs: [Int64] = []
     var answers: [RequestAnswer] = []
+    var requests: [String: OperatorRequest] = [:]
+    var daemons = 1
+    /// The daemon dies before its so many-th action, notes and looks not counted.
+    var actionsUntilCrash: Int?
+    var actionCount = 0
+
     var lockIsHeld = false
+    var isLockTaken = false
     var fencedAt: [Int: Instant] = [:]
     let policy: ReconcilePolicy
     let fingerprints: [MemberFingerprint]
-    var hasBackup = true
     /// The wall clock at the origin of this world's instants.
     let origin = WallTime(milliseconds: 1_700_000_000_000)
+    var lastFault = Instant(nanoseconds: -1 << 40)
 
     init(members count: Int = 3, seed: UInt64, reseedsPerHour: Int = 60) {
         let members = (1...count).map {
@@ -69,15 +128,26 @@ struct ReconcilerWorld {
         listBackups()
     }
 
+    /// A world whose cluster serves, with one verified backup.
+    static func started(_ seed: UInt64, members: Int = 3, reseedsPerHour: Int = 60) -> ReconcilerWorld {
+        var world = ReconcilerWorld(members: members, seed: seed, reseedsPerHour: reseedsPerHour)
+        world.run(for: .seconds(10))
+        world.archive = [Backup(id: "b1", isVerified: true)]
+        world.listBackups()
+        world.run(for: .seconds(2))
+        return world
+    }
+
     mutating func listBackups() {
         var backups = BackupObservation()
-        backups.isListed = true
-        // A cluster that never ran has no backups.
-        backups.count = hasBackup && savedLedger.isBootstrapped ? 1 : 0
-        if backups.count > 0 {
-            backups.newestVerified = BackupReference(
-                id: "b1", endZxid: 1 << 32, acceptedEpoch: 1, takenAt: WallTime(milliseconds: 0))
+        backups.isListed = isArchiveReadable
+        if isArchiveReadable {
+            backups.count = archive.count
+            backups.newestVerified = archive.last { $0.isVerified }?.reference
+        } else {
+            backups.lastFailure = "/archive: Input/output error"
         }
+        toldOfArchive = backups
         step(.backupsListed(backups))
     }
 
@@ -101,22 +171,47 @@ struct ReconcilerWorld {
         let end = now + duration
         while now < end {
             now = now + .milliseconds(100)
-            if !participants.isEmpty {
-                zxid += 1
-                let last = zxid
-                let now = now
-                for id in participants { change(id) { if now >= $0.lagsUntil { $0.zxid = last } } }
-                // R5: a recovering member that has synced is whole again.
-                for id in participants { change(id) { $0.recovering = false } }
-            }
-            for item in due.filter({ $0.at <= now }) {
-                if case .exited(let id, _) = item.event { bury(id) }
-                step(item.event)
-            }
+            commit()
+            let ripe = due.filter { $0.at <= now }
             due.removeAll { $0.at <= now }
+            let daemon = daemons
+            for item in ripe {
+                if let change = item.change { apply(change) }
+                // What a dead daemon waited for, nobody is told.
+                if daemons == daemon { step(item.event) }
+            }
             if (now.nanoseconds / 100_000_000) % 3 == 0 { probe() }
             step(.timePassed)
         }
+    }
+
+    /// One transaction per tick; an election first, when there was no quorum.
+    private mutating func commit() {
+        let participants = participants
+        defer { hadQuorum = !participants.isEmpty }
+        guard !participants.isEmpty else { return }
+        if !hadQuorum { elect(participants) }
+        zxid += 1
+        let (last, now) = (zxid, now)
+        for id in participants {
+            change(id) {
+                if now >= $0.lagsUntil { $0.zxid = last }
+                $0.acceptedEpoch = last >> 32
+                // R5: a recovering member that has synced is whole again.
+                $0.recovering = false
+            }
+        }
+    }
+
+    /// The new epoch is one above the highest that any of the quorum has accepted.
+    private mutating func elect(_ participants: [Int]) {
+        let accepted = participants.map { max(server($0).acceptedEpoch, server($0).zxid >> 32) }.max() ?? 0
+        let first = (accepted + 1) << 32
+        // S8: clients have seen transactions up to `zxid`.
+        if first <= zxid, zxid != 1 << 32 {
+            violations.append("\(now): epoch \(accepted + 1) begins when clients have seen \(hex(zxid)) (S8)")
+        }
+        zxid = max(first, 1 << 32)
     }
 
     mutating func probe() {
@@ -129,6 +224,8 @@ struct ReconcilerWorld {
             } else if server.isFull {
                 step(.turnedAway(server.id))
             } else if participants.contains(server.id) {
+                let now = now
+                change(server.id) { $0.servedAt = now }
                 step(
                     .answered(
                         server.id,
@@ -145,159 +242,98 @@ struct ReconcilerWorld {
 
     mutating func kill(_ id: Int) {
         guard server(id).isAlive else { return }
+        bury(id)
+        due.append(Due(at: now + .milliseconds(10), event: .exited(id, .signalled(9))))
+    }
+
+    mutating func bury(_ id: Int) {
         change(id) { $0.isAlive = false; $0.isFrozen = false; $0.participatesAt = .distantFuture }
-        due.append((now + .milliseconds(10), .exited(id, .signalled(9))))
     }
 
     mutating func loseData(_ id: Int) {
-        change(id) { $0.hasData = false; $0.zxid = 0; $0.acceptedEpoch = 0; $0.identity = nil }
+        change(id) { $0.forgetEverything() }
         kill(id)
     }
 
     /// The directory goes while the server lives on.
     mutating func loseDataUnderLiveServer(_ id: Int) {
-        change(id) { $0.hasData = false; $0.zxid = 0; $0.acceptedEpoch = 0; $0.identity = nil }
+        change(id) { $0.forgetEverything() }
     }
 
-    /// kill -9 of the daemon: what was not written down is forgotten, servers live on, effects under way die.
+    mutating func makeUnreadable(_ id: Int) {
+        let now = now
+        change(id) { if $0.unreadableSince == nil { $0.unreadableSince = now } }
+    }
+
+    /// What was out of reach comes back: directories, the archive, the lock.
+    mutating func heal() {
+        for server in servers { change(server.id) { $0.unreadableSince = nil } }
+        (isArchiveReadable, isLockTaken, verificationFails, rotten) = (true, false, false, [])
+        listBackups()
+    }
+
+    /// Epochs come and go while the daemon sees none of it: servers accept them, clients see their transactions.
+    mutating func pass(epoch: Int64) {
+        zxid = max(zxid, epoch << 32 | 5)
+        let last = zxid
+        for server in servers where server.hasData { change(server.id) { $0.acceptedEpoch = epoch; $0.zxid = last } }
+    }
+
+    /// kill -9 of the daemon: what was not written down is forgotten, servers live on, effects under way are either
+    /// done or not (each is atomic on the disk), and what the daemon does next is told to nobody.
     mutating func restartDaemon() {
-        // Deaths that the old daemon has not heard of, the new one sees at once.
-        for case .exited(let id, _) in due.map(\.event) { bury(id) }
+        daemons += 1
+        let unfinished = due
         due = []
+        for item in unfinished {
+            switch item.change {
+            // Deaths that the old daemon has not heard of, the new one sees at once.
+            case .death(let id): bury(id)
+            case .quarantined, .seeded: if Bool.random(using: &random), let change = item.change { apply(change) }
+            case .captured, .verified, nil: break
+            }
+        }
         lockIsHeld = false
         machine = ReconcilerStateMachine(
             policy: policy, fingerprints: fingerprints, ledger: savedLedger, intents: savedIntents, seed: random.next(),
             origin: origin)
         for server in servers where server.isAlive { step(.adopted(server.id, pid: Int32(server.id), fingerprint: Fingerprint())) }
         listBackups()
+        step(.timePassed)
     }
 
-    // MARK: Actions, judged
+    // MARK: The machine
+
+    mutating func request(_ id: String, _ request: OperatorRequest) {
+        requests[id] = request
+        step(.requested(id: id, request))
+    }
 
     mutating func step(_ event: ReconcilerEvent) {
         var buffer = ActionBuffer<ReconcilerAction>()
         machine.step(event, at: now, into: &buffer)
-        for action in buffer.drain() { perform(action) }
-    }
-
-    private mutating func later(_ event: ReconcilerEvent) {
-        let wait = Duration.milliseconds(Int64.random(in: 10...400, using: &random))
-        due.append((now + wait, event))
-    }
-
-    private mutating func perform(_ action: ReconcilerAction) {
-        switch action {
-        case .inspectData(let id, let depth):
-            inspections.append(depth)
-            later(.dataInspected(id, condition(id)))
-        case .launch(let id, let mode, let identity): launch(id, mode, identity)
-        case .terminate(let id): terminate(id)
-        case .kill(let id):
-            if !server(id).isFrozen, server(id).hasData, participants.contains(id) {
-                violations.append("\(now): killed member \(id), which participates")
+        for action in buffer.drain() {
+            if action.isCounted {
+                actionCount += 1
+                if let left = actionsUntilCrash {
+                    actionsUntilCrash = left > 0 ? left - 1 : nil
+                    if left == 0 { return restartDaemon() }
+                }
             }
-            // One that recovers has promised nothing since its fence.
-            if !server(id).recovering { fencedAt[id] = now }
-            kill(id)
-        case .saveLedger(let ledger): savedLedger = ledger
-        case .saveIntents(let intents): savedIntents = intents
-        case .quarantine(let id, _, let token):
-            // S3
-            if server(id).isAlive { violations.append("\(now): quarantined under the living server \(id)") }
-            quarantined += 1
-            fencedAt[id] = now
-            change(id) { $0.hasData = false; $0.zxid = 0; $0.acceptedEpoch = 0; $0.identity = nil }
-            later(.effectFinished(token, .done))
-        case .seed(let id, let seed, let token):
-            if server(id).hasData { violations.append("\(now): seeded over data of \(id) that was not quarantined (S6)") }
-            seeds += 1
-            let identity = "seed\(seeds)"
-            change(id) { $0.hasData = true; $0.zxid = 1 << 32; $0.identity = identity; $0.recovering = true }
-            if case .restored(_, let epoch) = seed {
-                restoredEpochs.append(epoch)
-                change(id) { $0.recovering = false; $0.acceptedEpoch = epoch }
-            }
-            later(
-                .effectFinished(
-                    token,
-                    .seeded(
-                        DataDirectoryContents(
-                            identity: identity, zxid: 1 << 32, acceptedEpoch: 0, currentEpoch: 0, recovering: true))))
-        case .acquireLock(let token):
-            lockIsHeld = !participants.isEmpty
-            later(.effectFinished(token, lockIsHeld ? .done : .failed("no quorum")))
-        case .releaseLock: lockIsHeld = false
-        case .writeBarrier(let token):
-            if !participants.isEmpty { zxid += 1 }
-            later(.effectFinished(token, participants.isEmpty ? .failed("no quorum") : .barrier(zxid: zxid)))
-        case .capture(let id, let mode, let upTo, let token):
-            captured.append(id)
-            // S1, S7
-            if server(id).zxid < upTo { violations.append("\(now): member \(id) was copied before it had \(upTo)") }
-            if zxid < upTo { violations.append("\(now): copied up to \(upTo), which nobody has committed") }
-            if mode == .cold, server(id).isAlive { violations.append("\(now): cold copy of a running member \(id)") }
-            later(
-                .effectFinished(
-                    token, .captured(BackupReference(id: "b2", endZxid: zxid, acceptedEpoch: 1, takenAt: WallTime(milliseconds: 0)))))
-        case .verify(_, let token): later(.effectFinished(token, .done))
-        case .answer(_, let answer): answers.append(answer)
-        case .prune, .note, .finish: break
+            judge(action)
+            perform(action)
         }
     }
+}
 
-    private func condition(_ id: Int) -> DataDirectoryCondition {
-        let server = server(id)
-        guard server.hasData else { return .missing }
-        return .holding(
-            DataDirectoryContents(
-                identity: server.identity, zxid: server.zxid, acceptedEpoch: max(server.acceptedEpoch, server.zxid >> 32),
-                currentEpoch: server.zxid >> 32, recovering: server.recovering))
-    }
-
-    private mutating func launch(_ id: Int, _ mode: LaunchMode, _ identity: String?) {
-        let server = server(id)
-        if server.isAlive { violations.append("\(now): a second server of member \(id)") }
-        if !server.hasData, mode == .existing { violations.append("\(now): member \(id) launched as a voter without data (S2)") }
-        if mode == .bootstrap, zxid > 1 << 32, !server.hasData, servers.contains(where: { $0.id != id && $0.hasData && $0.zxid > 1 << 32 }) {
-            violations.append("\(now): member \(id) bootstrapped beside members with history (S2)")
+extension ReconcilerAction {
+    /// Before which a daemon's death may matter.
+    var isCounted: Bool {
+        switch self {
+        case .note, .inspectData, .finish: false
+        case .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed, .acquireLock, .releaseLock,
+            .writeBarrier, .capture, .verify, .prune, .answer:
+            true
         }
-        if server.recovering, mode != .recovering { violations.append("\(now): member \(id) left recovering by force (S2)") }
-        // S2: the promises that it forgot are waited out.
-        if server.recovering, let fenced = fencedAt[id], now - fenced < policy.promiseLifetime {
-            violations.append("\(now): member \(id) started \(now - fenced) after its fence")
-        }
-        let joining = Duration.milliseconds(Int64.random(in: 200...1500, using: &random))
-        let participatesAt = now + joining
-        change(id) {
-            $0.isAlive = true
-            $0.mode = mode
-            $0.participatesAt = participatesAt
-            if mode == .bootstrap, !$0.hasData { $0.hasData = true; $0.identity = identity; $0.zxid = 0 }
-            if $0.identity == nil { $0.identity = identity }
-        }
-        later(.launched(id, pid: Int32(id)))
     }
-
-    /// S4 and S5, by what is true in the world and not by what the machine believes.
-    private mutating func terminate(_ id: Int) {
-        terminated.append(id)
-        if machine.termination == nil, !isRestoring, server(id).isAlive, !participants.isEmpty {
-            let staying = participants.filter { $0 != id }
-            // A fault that struck within the last probe is not the machine's doing.
-            if staying.count < quorum, !faultWithin(.seconds(4)) {
-                violations.append("\(now): stopped member \(id), leaving \(staying) of \(quorum) needed (S4)")
-            }
-            if !lockIsHeld { violations.append("\(now): stopped member \(id) without the lock (S5)") }
-        }
-        // It takes its time to stop: until it is gone, it is alive (S3).
-        due.append((now + .milliseconds(Int64.random(in: 300...900, using: &random)), .exited(id, .clean)))
-    }
-
-    private mutating func bury(_ id: Int) {
-        change(id) { $0.isAlive = false; $0.isFrozen = false; $0.participatesAt = .distantFuture }
-    }
-
-    var lastFault = Instant(nanoseconds: -1 << 40)
-    private func faultWithin(_ duration: Duration) -> Bool { now - lastFault <= duration }
-    private var isRestoring: Bool { if case .restore = machine.intents.operation?.kind { true } else { false } }
 }

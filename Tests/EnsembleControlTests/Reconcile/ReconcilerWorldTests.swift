@@ -3,23 +3,15 @@ import EnsembleControl
 import Testing
 
 @Suite struct ReconcilerWorldTests {
-    private func started(_ seed: UInt64, members: Int = 3) -> ReconcilerWorld {
-        var world = ReconcilerWorld(members: members, seed: seed)
-        world.run(for: .seconds(10))
-        world.listBackups()
-        world.run(for: .seconds(2))
-        return world
-    }
-
     @Test func aNewClusterBootstraps() {
-        let world = started(1)
+        let world = ReconcilerWorld.started(1)
         #expect(world.isWhole)
         #expect(world.machine.ledger.entries.allSatisfy { $0.standing == .voter })
         #expect(world.violations == [])
     }
 
     @Test(arguments: 1...20) func aLostDirectoryIsReseeded(seed: Int) {
-        var world = started(UInt64(seed))
+        var world = ReconcilerWorld.started(UInt64(seed))
         world.loseData(2)
         world.run(for: .seconds(40))
         #expect(world.isWhole)
@@ -29,7 +21,7 @@ import Testing
 
     /// S3: the server that still runs on the lost directory is proved dead before its place is touched.
     @Test(arguments: 1...10) func aDirectoryLostUnderALiveServerIsFencedFirst(seed: Int) {
-        var world = started(UInt64(seed))
+        var world = ReconcilerWorld.started(UInt64(seed))
         world.loseDataUnderLiveServer(2)
         world.run(for: .seconds(40))
         #expect(world.isWhole)
@@ -37,22 +29,8 @@ import Testing
         #expect(world.violations == [])
     }
 
-    @Test func withoutAVerifiedBackupTheReseedHoldsAndGoesOnWhenThereIsOne() {
-        var world = started(3)
-        world.hasBackup = false
-        world.listBackups()
-        world.loseData(2)
-        world.run(for: .seconds(20))
-        #expect(world.machine.holds.contains { $0.reason == .noVerifiedBackup })
-        #expect(world.quarantined == 0)
-        world.hasBackup = true
-        world.listBackups()
-        world.run(for: .seconds(30))
-        #expect(world.isWhole)
-    }
-
     @Test func twoLostDirectoriesOfThreeAreLeftToAPerson() {
-        var world = started(4)
+        var world = ReconcilerWorld.started(4)
         world.loseData(1)
         world.loseData(2)
         world.run(for: .seconds(30))
@@ -62,7 +40,7 @@ import Testing
     }
 
     @Test func aFrozenMemberIsKilledAndComesBack() {
-        var world = started(5)
+        var world = ReconcilerWorld.started(5)
         world.change(2) { $0.isFrozen = true }
         world.run(for: .seconds(15))
         #expect(world.isWhole)
@@ -70,7 +48,7 @@ import Testing
     }
 
     @Test func aMemberThatIsOnlyFullIsNotKilled() {
-        var world = started(8)
+        var world = ReconcilerWorld.started(8)
         world.change(2) { $0.isFull = true }
         world.run(for: .seconds(30))
         #expect(world.machine.supervisors.allSatisfy { $0.deaths == 0 })
@@ -82,7 +60,7 @@ import Testing
     }
 
     @Test func aQuorumlessServerIsLeftAlone() {
-        var world = started(6)
+        var world = ReconcilerWorld.started(6)
         world.change(1) { $0.hasData = true }
         world.loseData(2)
         world.loseData(3)
@@ -92,8 +70,8 @@ import Testing
     }
 
     @Test(arguments: 1...20) func aRollTakesTheLeaderLastAndSurvivesTheDaemon(seed: Int) {
-        var world = started(UInt64(seed))
-        world.step(.requested(id: "r", .restartRolling(reason: "test", acceptOutage: false)))
+        var world = ReconcilerWorld.started(UInt64(seed))
+        world.request("r", .restartRolling(reason: "test", acceptOutage: false))
         world.run(for: .seconds(seed % 7 + 1))
         world.restartDaemon()
         world.run(for: .seconds(60))
@@ -104,8 +82,8 @@ import Testing
     }
 
     @Test func aColdBackupStopsOneFollower() {
-        var world = started(8)
-        world.step(.requested(id: "c", .backup(.cold, member: nil)))
+        var world = ReconcilerWorld.started(8)
+        world.request("c", .backup(.cold, member: nil))
         world.run(for: .seconds(20))
         #expect(world.terminated.count == 1 && world.terminated != [3])
         #expect(world.isWhole)
@@ -113,35 +91,52 @@ import Testing
     }
 
     @Test func terminationStopsTheLeaderLastAndRestoreReplacesEverything() {
-        var world = started(9)
+        var world = ReconcilerWorld.started(9)
         let backup = BackupReference(id: "b1", endZxid: 1 << 32, acceptedEpoch: 1, takenAt: WallTime(milliseconds: 0))
-        world.step(.requested(id: "s", .restore(backup)))
+        world.request("s", .restore(backup))
         world.run(for: .seconds(30))
         #expect(world.quarantined == 3 && world.seeds == 3)
         #expect(world.machine.ledger.highestEpoch >= 2)
         #expect(world.terminated.last == 3)
     }
 
-    /// S2, S3, S4, S5, S6, S9 in generated worlds: faults strike one member at a time, the daemon is killed at random,
-    /// people ask for things; afterwards the ensemble is whole again and no rule was broken on the way.
-    @Test(arguments: 1...60) func generatedWorldsKeepTheRules(seed: Int) {
-        var world = started(UInt64(seed) &* 7919, members: seed.isMultiple(of: 3) ? 5 : 3)
-        for _ in 0..<12 {
-            let id = Int.random(in: 1...world.servers.count, using: &world.random)
-            switch Int.random(in: 0..<8, using: &world.random) {
-            case 0: world.lastFault = world.now; world.kill(id)
-            case 1: if world.server(id).isAlive { world.lastFault = world.now; world.change(id) { $0.isFrozen = true } }
-            case 2: if world.isWhole { world.lastFault = world.now; world.loseData(id) }
-            case 3: world.restartDaemon()
-            case 4: world.step(.requested(id: "r\(world.now.nanoseconds)", .restartRolling(reason: "test", acceptOutage: false)))
-            case 5: world.step(.requested(id: "c\(world.now.nanoseconds)", .backup(.cold, member: nil)))
-            case 6: world.step(.requested(id: "s\(world.now.nanoseconds)", .reseed(id)))
-            default: break
-            }
+    /// S2 to S10 in generated worlds: faults strike one member at a time, the archive, the lock and directories are out
+    /// of reach for a while, the daemon is killed at random between two actions, people ask for things; afterwards the
+    /// ensemble is whole again and no rule was broken on the way.
+    @Test(arguments: 1...80) func generatedWorldsKeepTheRules(seed: Int) {
+        var world = ReconcilerWorld.started(UInt64(seed) &* 7919, members: seed.isMultiple(of: 3) ? 5 : 3)
+        for number in 0..<14 {
+            disturb(&world, "request-\(number)")
             world.run(for: .milliseconds(Int64.random(in: 500...15_000, using: &world.random)))
         }
+        world.heal()
         world.run(for: .seconds(180))
         #expect(world.violations == [])
         #expect(world.isWhole, "\(world.machine.holds) \(world.machine.intents)")
+    }
+
+    private func disturb(_ world: inout ReconcilerWorld, _ request: String) {
+        let id = Int.random(in: 1...world.servers.count, using: &world.random)
+        let strikes = Bool.random(using: &world.random)
+        switch Int.random(in: 0..<14, using: &world.random) {
+        case 0: world.lastFault = world.now; world.kill(id)
+        case 1: if world.server(id).isAlive { world.lastFault = world.now; world.change(id) { $0.isFrozen = true } }
+        case 2: if world.isWhole { world.lastFault = world.now; world.loseData(id) }
+        case 3: world.restartDaemon()
+        case 4: world.actionsUntilCrash = Int.random(in: 0...20, using: &world.random)
+        case 5: world.request(request, .restartRolling(reason: "test", acceptOutage: false))
+        case 6: world.request(request, .backup(.cold, member: nil))
+        case 7: world.request(request, .reseed(id))
+        case 8: world.step(.backupDue)
+        case 9: world.isArchiveReadable = strikes; world.listBackups()
+        case 10: world.isLockTaken = strikes
+        case 11: if strikes { world.makeUnreadable(id) } else { world.heal() }
+        case 12: world.verificationFails = strikes
+        default:
+            if let backup = world.archive.last(where: { $0.isVerified }), world.isArchiveReadable {
+                world.lastFault = world.now
+                world.request(request, .restore(backup.reference))
+            }
+        }
     }
 }

@@ -4,14 +4,6 @@ import Testing
 
 /// What people ask for: refused at once, or followed to its true end.
 @Suite struct RequestTests {
-    private func started(_ seed: UInt64, members: Int = 3, reseedsPerHour: Int = 60) -> ReconcilerWorld {
-        var world = ReconcilerWorld(members: members, seed: seed, reseedsPerHour: reseedsPerHour)
-        world.run(for: .seconds(10))
-        world.listBackups()
-        world.run(for: .seconds(2))
-        return world
-    }
-
     private func outcome(_ id: String, in world: ReconcilerWorld) -> ReconcilerStateMachine.OperationOutcome? {
         world.machine.outcomes.last { $0.id == id }
     }
@@ -19,9 +11,9 @@ import Testing
     // MARK: Captures (S1, S7)
 
     @Test func aFollowerThatLagsIsNotCopied() {
-        var world = started(31)
+        var world = ReconcilerWorld.started(31)
         world.change(1) { $0.lagsUntil = .distantFuture }
-        world.step(.requested(id: "b", .backup(.live, member: 1)))
+        world.request("b", .backup(.live, member: 1))
         world.run(for: .seconds(5))
         #expect(world.machine.works.contains { $0.id == "b" && $0.held != nil }, "it waits, and says for what")
         world.run(for: .seconds(15))
@@ -31,9 +23,9 @@ import Testing
     }
 
     @Test func aBackupIsTakenFromAnotherMemberWhenTheFirstLags() {
-        var world = started(32)
+        var world = ReconcilerWorld.started(32)
         for id in [1, 2] { world.change(id) { $0.lagsUntil = .distantFuture } }
-        world.step(.requested(id: "b", .backup(.live, member: nil)))
+        world.request("b", .backup(.live, member: nil))
         world.run(for: .seconds(40))
         #expect(world.captured == [3])
         #expect(outcome("b", in: world)?.failure == nil)
@@ -42,10 +34,10 @@ import Testing
     }
 
     @Test func aColdBackupWaitsForItsMemberToHaveWhatIsCommitted() {
-        var world = started(33)
+        var world = ReconcilerWorld.started(33)
         let later = world.now + .seconds(8)
         world.change(1) { $0.lagsUntil = later }
-        world.step(.requested(id: "c", .backup(.cold, member: 1)))
+        world.request("c", .backup(.cold, member: 1))
         world.run(for: .seconds(6))
         #expect(world.terminated == [] && world.captured == [])
         world.run(for: .seconds(20))
@@ -55,8 +47,8 @@ import Testing
     }
 
     @Test func aVerificationIsAnOperation() {
-        var world = started(34)
-        world.step(.requested(id: "v", .verify(backup: "b1")))
+        var world = ReconcilerWorld.started(34)
+        world.request("v", .verify(backup: "b1"))
         #expect(world.machine.works.contains { $0.id == "v" })
         world.run(for: .seconds(2))
         #expect(outcome("v", in: world)?.result == "backup b1: verified")
@@ -65,8 +57,8 @@ import Testing
     // MARK: True ends
 
     @Test func aReseedEndsWhenTheMemberParticipatesAlsoOverTheDaemonsEnd() {
-        var world = started(35)
-        world.step(.requested(id: "s", .reseed(2)))
+        var world = ReconcilerWorld.started(35)
+        world.request("s", .reseed(2))
         #expect(outcome("s", in: world) == nil)
         world.restartDaemon()
         world.run(for: .seconds(2))
@@ -79,20 +71,20 @@ import Testing
     }
 
     @Test func aStartEndsWhenTheMemberParticipates() {
-        var world = started(36)
-        world.step(.requested(id: "x", .stop(1, acceptOutage: false)))
+        var world = ReconcilerWorld.started(36)
+        world.request("x", .stop(1, acceptOutage: false))
         world.run(for: .seconds(5))
         #expect(outcome("x", in: world)?.failure == nil && !world.server(1).isAlive)
-        world.step(.requested(id: "y", .start(1)))
+        world.request("y", .start(1))
         #expect(outcome("y", in: world) == nil)
         world.run(for: .seconds(10))
         #expect(outcome("y", in: world)?.result == "member 1 participates")
     }
 
     @Test func thePlanIsWhatIsAtWork() {
-        var world = started(37)
+        var world = ReconcilerWorld.started(37)
         #expect(world.machine.planAtWork(at: world.now).steps.isEmpty)
-        world.step(.requested(id: "r", .restartRolling(reason: "test", acceptOutage: false)))
+        world.request("r", .restartRolling(reason: "test", acceptOutage: false))
         world.run(for: .seconds(6))
         let plan = world.machine.planAtWork(at: world.now)
         #expect(plan.steps.map(\.member) == [1, 2, 3])
@@ -104,10 +96,10 @@ import Testing
     // MARK: S4, and a person's word
 
     @Test func aStepThatBreaksTheQuorumIsRefused() {
-        var world = started(38)
-        world.step(.requested(id: "1", .stop(1, acceptOutage: false)))
+        var world = ReconcilerWorld.started(38)
+        world.request("1", .stop(1, acceptOutage: false))
         world.run(for: .seconds(5))
-        world.step(.requested(id: "2", .stop(2, acceptOutage: false)))
+        world.request("2", .stop(2, acceptOutage: false))
         guard case .refused(let error) = world.answers.last else {
             Issue.record("the second of three was taken")
             return
@@ -117,19 +109,19 @@ import Testing
         #expect(world.server(2).isAlive)
         #expect(world.violations == [])
         // The explicit word is for this request alone.
-        world.step(.requested(id: "3", .stop(2, acceptOutage: true)))
+        world.request("3", .stop(2, acceptOutage: true))
         world.run(for: .seconds(5))
         #expect(!world.server(2).isAlive && world.server(3).isAlive)
     }
 
     @Test(arguments: [1, 2]) func smallEnsemblesNeedTheWord(members: Int) {
-        var world = started(39, members: members)
+        var world = ReconcilerWorld.started(39, members: members)
         let requests: [OperatorRequest] = [
             .stop(1, acceptOutage: false), .restart(1, acceptOutage: false),
             .restartRolling(reason: "test", acceptOutage: false), .backup(.cold, member: nil),
         ]
         for request in requests {
-            world.step(.requested(id: "n", request))
+            world.request("n", request)
             guard case .refused(let error) = world.answers.last else {
                 Issue.record("\(request) was taken")
                 return
@@ -138,7 +130,7 @@ import Testing
         }
         world.run(for: .seconds(5))
         #expect(world.terminated == [])
-        world.step(.requested(id: "y", .restartRolling(reason: "test", acceptOutage: true)))
+        world.request("y", .restartRolling(reason: "test", acceptOutage: true))
         world.run(for: .seconds(30))
         #expect(Set(world.terminated) == Set(1...members))
         #expect(world.isWhole)
@@ -147,7 +139,7 @@ import Testing
     // MARK: Manifests
 
     @Test func changedSettingsRollThroughTheMembersTheLeaderLast() {
-        var world = started(40)
+        var world = ReconcilerWorld.started(40)
         var changed = Fingerprint()
         changed.combine("other settings")
         world.step(.policyChanged(world.policy, fingerprints: (1...3).map { MemberFingerprint(member: $0, fingerprint: changed) }))
@@ -158,7 +150,7 @@ import Testing
     }
 
     @Test func changedSettingsOfASmallEnsembleWaitForAPerson() {
-        var world = started(41, members: 1)
+        var world = ReconcilerWorld.started(41, members: 1)
         var changed = Fingerprint()
         changed.combine("other settings")
         world.step(.policyChanged(world.policy, fingerprints: [MemberFingerprint(member: 1, fingerprint: changed)]))
@@ -171,20 +163,20 @@ import Testing
 
     /// Every member's accepted epoch is above all that was ever seen, also by a daemon or a member that is gone.
     @Test func aRestoreGoesAboveEveryEpochEverSeen() {
-        var world = started(42)
+        var world = ReconcilerWorld.started(42)
         world.zxid = 7 << 32
         world.run(for: .seconds(3))
         #expect(world.machine.ledger.highestEpoch == 7)
         world.savedLedger.highestEpoch = 40
         world.restartDaemon()
         let backup = BackupReference(id: "b1", endZxid: 1 << 32, acceptedEpoch: 1, takenAt: WallTime(milliseconds: 0))
-        world.step(.requested(id: "s", .restore(backup)))
+        world.request("s", .restore(backup))
         world.run(for: .seconds(30))
         #expect(world.restoredEpochs == [41, 41, 41])
         #expect(world.machine.ledger.entries.allSatisfy { $0.acceptedEpoch >= 41 })
         #expect(outcome("s", in: world)?.result.contains("serves again") == true)
         let next = world.machine.ledger.highestEpoch
-        world.step(.requested(id: "t", .restore(backup)))
+        world.request("t", .restore(backup))
         world.run(for: .seconds(30))
         #expect(world.restoredEpochs.suffix(3).allSatisfy { $0 > next })
     }
@@ -192,7 +184,7 @@ import Testing
     // MARK: Reseeds
 
     @Test func theReseedBudgetOutlivesTheDaemon() {
-        var world = started(43, reseedsPerHour: 1)
+        var world = ReconcilerWorld.started(43, reseedsPerHour: 1)
         world.loseData(2)
         world.run(for: .seconds(40))
         #expect(world.isWhole && world.seeds == 1)
@@ -209,7 +201,7 @@ import Testing
 
     /// S2: a quick look before an ordinary launch; everything is replayed before a directory is given up.
     @Test func aDirectoryThatContradictsTheLedgerIsLookedAtClosely() {
-        var world = started(44)
+        var world = ReconcilerWorld.started(44)
         world.inspections = []
         world.kill(1)
         world.run(for: .seconds(10))

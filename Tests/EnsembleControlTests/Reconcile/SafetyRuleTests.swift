@@ -1,0 +1,302 @@
+import EnsembleBase
+import EnsembleControl
+import Testing
+
+/// Rules S3, S4, S6, S7, S8 and S10, each in the situation that it was made for.
+@Suite struct SafetyRuleTests {
+    private func restore(_ id: String = "b1") -> OperatorRequest {
+        .restore(ReconcilerWorld.Backup(id: id, isVerified: true).reference)
+    }
+
+    // MARK: S6
+
+    /// A newer backup is verified while the older one is about to be restored: retention may then remove the older one.
+    @Test(arguments: 1...20) func aBackupIsNotPrunedWhileARestoreNeedsIt(seed: Int) {
+        var world = ReconcilerWorld.started(UInt64(seed))
+        world.step(.backupDue)
+        world.run(for: .milliseconds(Int64(seed % 5) * 100))
+        world.request("s", restore())
+        world.run(for: .seconds(40))
+        #expect(world.seededFrom == ["b1", "b1", "b1"])
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    @Test(arguments: 1...20) func aBackupIsNotPrunedWhileAReseedNeedsIt(seed: Int) {
+        var world = ReconcilerWorld.started(UInt64(seed))
+        world.step(.backupDue)
+        world.run(for: .milliseconds(Int64(seed % 5) * 100))
+        world.lastFault = world.now
+        world.loseData(1)
+        world.run(for: .seconds(40))
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    /// An effect that still writes is waited for: the restore writes in the same place.
+    @Test(arguments: 1...20) func aRestoreWaitsForAReseedsSeed(seed: Int) {
+        var world = ReconcilerWorld.started(UInt64(seed))
+        world.loseData(2)
+        while world.seeds == 0 { world.run(for: .milliseconds(100)) }
+        world.change(1) { $0.isAlive = false }
+        world.change(3) { $0.isAlive = false }
+        world.step(.exited(1, .signalled(9)))
+        world.step(.exited(3, .signalled(9)))
+        world.request("s", restore())
+        world.run(for: .seconds(40))
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    @Test func aReseedWhoseBackupCannotBeReadTakesANewerOne() {
+        var world = ReconcilerWorld.started(51)
+        world.rotten = ["b1"]
+        world.loseData(2)
+        world.run(for: .seconds(15))
+        #expect(world.machine.holds.contains { $0.reason == .effectFailed("the backup can't be read") })
+        world.archive.append(ReconcilerWorld.Backup(id: "b9", isVerified: true))
+        world.listBackups()
+        world.run(for: .seconds(40))
+        #expect(world.seededFrom.last == "b9")
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    @Test func aRestoreThatCannotGoOnMakesWayForAnother() {
+        var world = ReconcilerWorld.started(52)
+        world.archive.append(ReconcilerWorld.Backup(id: "b9", isVerified: true))
+        world.listBackups()
+        world.request("1", restore("b9"))
+        world.request("2", restore("b1"))
+        guard case .refused(let error) = world.answers.last else {
+            Issue.record("a restore that goes on was replaced")
+            return
+        }
+        #expect(error.code == .busy)
+        world.rotten = ["b9"]
+        world.run(for: .seconds(15))
+        for number in 3..<13 where world.answers.last != .accepted {
+            world.request("\(number)", restore("b1"))
+            world.run(for: .milliseconds(300))
+        }
+        world.run(for: .seconds(40))
+        #expect(world.seededFrom.suffix(3) == ["b1", "b1", "b1"])
+        #expect(world.machine.outcomes.first { $0.id == "1" }?.failure?.contains("replaced") == true)
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    // MARK: S7
+
+    @Test func theVerifiedBackupIsUsedAndNotTheNewestOne() {
+        var world = ReconcilerWorld.started(53)
+        world.archive.append(ReconcilerWorld.Backup(id: "b9", isVerified: false, endZxid: world.zxid))
+        world.listBackups()
+        world.loseData(2)
+        world.run(for: .seconds(40))
+        #expect(world.seededFrom == ["b1"])
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    /// Also when the only verification there was has failed.
+    @Test(arguments: [[], ["b8", "b9"]]) func withoutAVerifiedBackupTheReseedHoldsAndGoesOnWhenThereIsOne(backups: [String]) {
+        var world = ReconcilerWorld.started(3)
+        world.archive = backups.map { ReconcilerWorld.Backup(id: $0, isVerified: false) }
+        world.listBackups()
+        world.verificationFails = true
+        world.loseData(2)
+        world.run(for: .seconds(10))
+        world.step(.backupDue)
+        world.run(for: .seconds(10))
+        #expect(world.captured.count == 1)
+        #expect(world.machine.holds.contains { $0.reason == .noVerifiedBackup })
+        #expect(HoldReason.noVerifiedBackup.description == "there is no verified backup")
+        #expect(world.quarantined == 0 && world.seeds == 0)
+        world.verificationFails = false
+        world.step(.backupDue)
+        world.run(for: .seconds(40))
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    // MARK: S8
+
+    /// Each of the places where an epoch may have been seen decides alone when it is the highest.
+    @Test(arguments: ["ledger", "answer", "disk", "backup's epoch", "backup's end"]) func aRestoreGoesAboveWhat(knows: String) {
+        var world = ReconcilerWorld.started(54)
+        var backup = ReconcilerWorld.Backup(id: "b1", isVerified: true)
+        switch knows {
+        case "ledger":
+            world.savedLedger.highestEpoch = 30
+            world.restartDaemon()
+        case "answer":
+            world.step(.answered(2, MemberAnswer(at: world.now, role: .following, zxid: 30 << 32)))
+        case "disk": world.pass(epoch: 30)
+        case "backup's epoch": backup.acceptedEpoch = 30
+        default: backup.endZxid = 30 << 32
+        }
+        world.request("s", .restore(backup.reference))
+        world.run(for: .seconds(40))
+        #expect(world.restoredEpochs == [31, 31, 31])
+        #expect(world.machine.ledger.highestEpoch >= 31)
+        #expect(world.machine.ledger.entries.allSatisfy { $0.acceptedEpoch >= 31 })
+        #expect(world.zxid >> 32 == 32)
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    /// While the members are being stopped for it, those that are left may elect, with nobody looking.
+    @Test(arguments: 1...10) func electionsDuringARestoreCount(seed: Int) {
+        var world = ReconcilerWorld.started(UInt64(seed))
+        world.request("s", restore())
+        world.run(for: .milliseconds(300))
+        world.pass(epoch: 12)
+        world.run(for: .seconds(40))
+        #expect(world.restoredEpochs == [13, 13, 13])
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    /// What a member accepted is asked of it before every start, also after a restore: a directory from before comes
+    /// back as nobody's voter.
+    @Test func aDirectoryFromBeforeTheRestoreIsNotBelieved() {
+        var world = ReconcilerWorld.started(55)
+        let before = world.server(2)
+        world.request("s", restore())
+        world.run(for: .seconds(40))
+        #expect(world.isWhole)
+        world.kill(2)
+        world.change(2) {
+            ($0.zxid, $0.acceptedEpoch) = (before.zxid, before.acceptedEpoch)
+        }
+        world.run(for: .seconds(60))
+        #expect(world.seededFrom.count == 4, "it was reseeded")
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    @Test func theLedgersHighestEpochOnlyRises() {
+        var ledger = Ledger(cluster: "c")
+        ledger.set(LedgerEntry(id: 1, standing: .voter, zxid: 9 << 32, acceptedEpoch: 4, identity: nil))
+        #expect(ledger.highestEpoch == 9, "a transaction is an epoch's proof")
+        ledger.set(LedgerEntry(id: 2, standing: .voter, zxid: 9 << 32, acceptedEpoch: 12, identity: nil))
+        #expect(ledger.highestEpoch == 12)
+        ledger.set(LedgerEntry(id: 2, standing: .recovering, zxid: 0, acceptedEpoch: 0, identity: nil))
+        #expect(ledger.highestEpoch == 12)
+        #expect(ledger.raise(1, zxid: 14 << 32) && ledger.highestEpoch == 14)
+        #expect(ledger[1]?.acceptedEpoch == 14)
+        #expect(!ledger.raise(1, zxid: 13 << 32) && ledger.highestEpoch == 14)
+    }
+
+    // MARK: S3, S4
+
+    /// A daemon that doesn't know yet which servers live doesn't act, whatever it is asked for.
+    @Test func nothingBeginsBeforeTheMembersAreFound() {
+        var world = ReconcilerWorld.started(61)
+        world.machine = ReconcilerStateMachine(
+            policy: world.policy, fingerprints: world.fingerprints, ledger: world.savedLedger, intents: Intents(), seed: 1)
+        world.request("s", restore())
+        guard case .refused(let error) = world.answers.last else {
+            Issue.record("a restore began before the members were found")
+            return
+        }
+        #expect(error.code == .notReady)
+        for id in 1...3 { world.step(.adopted(id, pid: Int32(id), fingerprint: nil)) }
+        world.run(for: .seconds(10))
+        #expect(world.isWhole && world.terminated == [])
+        #expect(world.violations == [])
+    }
+
+    /// A stop that a daemon had written down when it died was safe then.
+    @Test(arguments: [OperatorRequest.restart(1, acceptOutage: false), .stop(1, acceptOutage: false), .backup(.cold, member: 1), .reseed(1)])
+    func aStopThatWasNotTakenIsJudgedAnew(request: OperatorRequest) {
+        var world = ReconcilerWorld.started(62)
+        world.request("r", request)
+        // Everything but the signal itself.
+        while world.terminated == [] { world.run(for: .milliseconds(100)) }
+        world.terminated = []
+        world.due = []
+        world.kill(2)
+        world.change(2) { $0.unreadableSince = .origin }
+        world.restartDaemon()
+        world.run(for: .seconds(30))
+        #expect(world.terminated == [], "the other one is down: without this member there is no quorum")
+        #expect(world.violations == [])
+        world.heal()
+        world.run(for: .seconds(60))
+        #expect(world.terminated == [1])
+        #expect(world.violations == [])
+    }
+
+    // MARK: S10
+
+    @Test func aDirectoryThatCannotBeReadIsNeitherUsedNorReplaced() {
+        var world = ReconcilerWorld.started(56)
+        world.makeUnreadable(2)
+        world.kill(2)
+        world.run(for: .seconds(60))
+        #expect(!world.server(2).isAlive && world.quarantined == 0)
+        #expect(world.machine.holds.contains { $0.member == 2 && $0.reason == .dataUnknown(2, "Input/output error") })
+        world.heal()
+        world.run(for: .seconds(20))
+        #expect(world.isWhole && world.quarantined == 0)
+        #expect(world.violations == [])
+    }
+
+    @Test func anArchiveThatCannotBeReadHoldsTheReseed() {
+        var world = ReconcilerWorld.started(57)
+        world.isArchiveReadable = false
+        world.listBackups()
+        world.loseData(2)
+        world.run(for: .seconds(30))
+        #expect(world.quarantined == 0)
+        #expect(world.machine.holds.contains { $0.reason == .archiveUnknown })
+        world.heal()
+        world.run(for: .seconds(40))
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    @Test func aNewClusterWaitsForAnArchiveThatCannotBeRead() {
+        var world = ReconcilerWorld(seed: 58)
+        world.isArchiveReadable = false
+        world.listBackups()
+        world.run(for: .seconds(20))
+        #expect(world.servers.allSatisfy { !$0.isAlive })
+        #expect(world.machine.holds.contains { $0.reason.description.contains("/archive: Input/output error") })
+        world.heal()
+        world.run(for: .seconds(20))
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    @Test(arguments: [OperatorRequest.restartRolling(reason: "test", acceptOutage: false), .backup(.cold, member: nil), .reseed(1)])
+    func aLockThatAnotherHoldsHoldsEveryDisruption(request: OperatorRequest) {
+        var world = ReconcilerWorld.started(59)
+        world.isLockTaken = true
+        world.request("r", request)
+        world.run(for: .seconds(20))
+        #expect(world.terminated == [] && world.quarantined == 0)
+        #expect(world.machine.holds.contains { $0.reason == .lockNotHeld("the lock is not to be had") })
+        world.heal()
+        world.run(for: .seconds(60))
+        #expect(world.isWhole && !world.terminated.isEmpty)
+        #expect(world.violations == [])
+    }
+
+    /// A member that has said nothing of late may be the one that the quorum needs.
+    @Test func aMemberOfWhichNothingIsKnownHoldsTheRoll() {
+        var world = ReconcilerWorld.started(60)
+        world.change(2) { $0.isFull = true }
+        world.run(for: .seconds(5))
+        world.request("r", .restartRolling(reason: "test", acceptOutage: false))
+        world.run(for: .seconds(20))
+        #expect(world.terminated == [] || world.terminated == [2])
+        #expect(world.machine.holds.contains { $0.what == "rolling restart" })
+        world.change(2) { $0.isFull = false }
+        world.run(for: .seconds(60))
+        #expect(world.isWhole && Set(world.terminated) == [1, 2, 3])
+        #expect(world.violations == [])
+    }
+}
