@@ -80,8 +80,10 @@ def wait_for(what, condition, within, describe=lambda: ""):
 class Daemon:
     """`ensembled` with three members on loopback, all of whose files lie in one scratch directory."""
 
-    def __init__(self, engine=BUNDLED, tick="500ms", settings="", schedule="every 3s", places=None):
-        """- settings: further lines of the manifest's `settings`, indented by two; places: data directories by member."""
+    def __init__(self, engine=BUNDLED, tick="500ms", settings="", schedule="every 3s", places=None, sections=""):
+        """- settings: further lines of the manifest's `settings`, indented by two; places: data directories by member;
+        sections: further sections of the manifest."""
+        self.sections, self.environment = sections, None
         self.engine, self.tick, self.settings, self.schedule, self.places = engine, tick, settings, schedule, places or {}
         self.directory = tempfile.mkdtemp(prefix="ensembled-process-")
         self.state = os.path.join(self.directory, "state")
@@ -134,13 +136,14 @@ reseed:
   heap: 128MiB
 """
         with open(self.manifest, "w") as file:
-            file.write(text)
+            file.write(text + self.sections)
 
     # The daemon
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                                            env=self.environment)
         return self
 
     def command(self):

@@ -71,6 +71,11 @@ extension ControlRoute {
         throw ControlError(.wrongMethod, "\(path) does not take \(method)", remedy: "use \(allowed)")
     }
 
+    /// The methods that a path takes; none where there is nothing.
+    package static func methods(of target: String) -> [String] {
+        ["GET", "POST"].filter { (try? match(method: $0, target: target)) != nil }
+    }
+
     private static func unknown(_ path: String) -> ControlError {
         ControlError(.notFound, "the API has nothing at \(path)", remedy: "every path begins with /v1/, such as /v1/status")
     }

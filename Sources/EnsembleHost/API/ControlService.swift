@@ -14,8 +14,21 @@ package struct ControlService: Sendable {
         self.version = version
     }
 
+    package struct Answer: Sendable {
+        package var body: [UInt8]
+        package var status: Int
+        /// With status 405: the methods that the path takes (RFC 9110, 15.5.6).
+        package var allow: String?
+
+        package init(_ body: [UInt8], _ status: Int, allow: String? = nil) {
+            self.body = body
+            self.status = status
+            self.allow = allow
+        }
+    }
+
     /// - Parameter mayChange: whether the caller has the right to change anything.
-    package func respond(method: String, target: String, body: [UInt8], mayChange: Bool) async -> (Int, [UInt8]) {
+    package func respond(method: String, target: String, body: [UInt8], mayChange: Bool) async -> Answer {
         do {
             let route = try ControlRoute.match(method: method, target: target)
             guard !route.changes || mayChange else {
@@ -23,12 +36,14 @@ package struct ControlService: Sendable {
                     .denied, "this user may read and not change",
                     remedy: "run as root or as the daemon's user, or join the group that owns the socket")
             }
-            return try await respond(route, body)
+            let (status, body) = try await respond(route, body)
+            return Answer(body, status)
         } catch let error as ControlError {
-            return (error.httpStatus, encode(error))
+            let allowed = error.code == .wrongMethod ? ControlRoute.methods(of: target).joined(separator: ", ") : nil
+            return Answer(encode(error), error.httpStatus, allow: allowed)
         } catch {
             let failure = ControlError(.failed, "\(error)", remedy: "see the daemon's journal")
-            return (failure.httpStatus, encode(failure))
+            return Answer(encode(failure), failure.httpStatus)
         }
     }
 
