@@ -2,6 +2,7 @@ import EnsembleBase
 import KeeperCodec
 import KeeperCore
 import KeeperStorage
+import NIOCore
 import Testing
 
 @Suite struct RecoveryTests {
@@ -189,6 +190,47 @@ import Testing
         let state = try scratch.recovery().recover()
         #expect(state.tree.digest == other.tree.digest)
         #expect(state.recent.isEmpty)
+        // S2: not yet synced with the leader that sent it.
+        #expect(state.recovering)
+    }
+
+    /// A leader's tree goes on changing while it is sent: what follows in the log is already in the snapshot.
+    @Test func anInstalledFuzzyTreeIsCompletedByTheLog() throws {
+        var history = SampleHistory(20)
+        var encoder = TreeEncoder(of: history.tree)
+        history.add(.setData(path: "/n1", data: [8], version: 1))
+        var stream = ByteBuffer()
+        while !encoder.isEnded { stream.writeImmutableBuffer(encoder.next(from: history.tree)) }
+        TreeStream.writeSignature(to: &stream)
+        var reader = TreeStreamReader(zxid: encoder.start)
+        let received = try #require(try reader.feed(&stream))
+        #expect(received.digest == history.tree.digest)
+        history.create("/later")
+        _ = try scratch.recovery().recover()
+        try scratch.recovery().install(received)
+        try SampleHistory.write(Array(history.entries[20...]), in: layout.logDirectory)
+        #expect(try scratch.recovery().recover().tree.digest == history.tree.digest)
+    }
+
+    /// S6: a snapshot of the same zxid is moved, not overwritten.
+    @Test func anInstalledTreeOverwritesNoSnapshot() throws {
+        let history = SampleHistory(5)
+        _ = try scratch.recovery().recover()
+        let own = try SnapshotFile.write(history.tree, in: layout.snapshotDirectory)
+        try scratch.recovery().install(history.tree)
+        #expect(Directory.exists(layout.snapshotDirectory + "/set-aside/" + own.name))
+        #expect(try scratch.recovery().recover().tree.digest == history.tree.digest)
+    }
+
+    /// What a person copied beside the database is no part of it, nor is a name that holds no zxid.
+    @Test(arguments: ["-old", "-1", ".bak", "~"]) func copiesAreNoPartOfTheDatabase(suffix: String) throws {
+        let history = SampleHistory(9)
+        try prepare(history)
+        for file in try layout.logs() + layout.snapshots() {
+            try ScratchDirectory.copyTree(file.path, to: file.path + suffix)
+        }
+        try Directory.replace(file: layout.snapshotDirectory + "/snapshot.7fffffffffffffff", with: [])
+        #expect(try scratch.recovery().recover().tree.digest == history.tree.digest)
     }
 
     @Test func filesInTheWrongDirectoryAreRefused() throws {

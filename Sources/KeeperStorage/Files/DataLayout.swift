@@ -54,17 +54,18 @@ package struct NumberedFile: Hashable, Sendable {
 
     /// The files of `directory` with names of `prefix` and a hexadecimal zxid, oldest first. Compressed snapshots
     /// (`.gz`, `.snappy`) are among them, so that one which can't be read isn't overlooked.
-    static func list(_ directory: String, prefix: String) throws(StorageError) -> [NumberedFile] {
+    ///
+    /// - Parameter repeated: also "log.5-1" and so on: a second one of the name, set aside. Elsewhere that is a person's
+    ///   copy, and no part of the database.
+    static func list(_ directory: String, prefix: String, repeated: Bool = false) throws(StorageError) -> [NumberedFile] {
         if !Directory.exists(directory) { return [] }
         var files: [NumberedFile] = []
         for name in try Directory.names(directory) where name.hasPrefix(prefix) {
             var digits = name.dropFirst(prefix.count)
             for suffix in [".gz", ".snappy"] where digits.hasSuffix(suffix) { digits = digits.dropLast(suffix.count) }
-            // "-1" and so on: a second one of the name, set aside.
-            digits = digits.prefix { $0 != "-" }
-            guard let number = UInt64(digits, radix: 16) else { continue }
-            let zxid = Zxid(rawValue: Int64(bitPattern: number))
-            files.append(NumberedFile(zxid: zxid, path: directory + "/" + name))
+            if repeated { digits = digits.prefix { $0 != "-" } }
+            guard digits.first != "+", let number = Int64(digits, radix: 16), (0 ..< .max).contains(number) else { continue }
+            files.append(NumberedFile(zxid: Zxid(rawValue: number), path: directory + "/" + name))
         }
         return files.sorted { $0.zxid < $1.zxid }
     }

@@ -52,6 +52,7 @@ package enum Purge {
 
     private static func setAside(in directory: String) throws(StorageError) -> [NumberedFile] {
         let place = directory + "/" + DataLayout.setAsideName
-        return try NumberedFile.list(place, prefix: "snapshot.") + NumberedFile.list(place, prefix: "log.")
+        return try NumberedFile.list(place, prefix: "snapshot.", repeated: true)
+            + NumberedFile.list(place, prefix: "log.", repeated: true)
     }
 }

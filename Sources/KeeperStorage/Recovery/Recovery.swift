@@ -59,14 +59,31 @@ package struct Recovery: Sendable {
         return try recover()
     }
 
-    /// Makes a tree that a leader sent the state on disk: writes it as a snapshot, then sets aside the logs, which are
-    /// no history of it, and the snapshots that are newer. Durable on return (ZOOKEEPER-3642).
+    /// Makes a tree that a leader sent the state on disk: sets the `recovering` mark, writes the tree as a snapshot,
+    /// then sets aside the logs, which are no history of it, and the snapshots that are newer. Durable on return
+    /// (ZOOKEEPER-3642).
+    ///
+    /// The leader's tree went on changing while it was sent, so the snapshot states no digest: effects of the
+    /// transactions that follow may be in it, and replay must not compare before it is past them.
     package func install(_ tree: DataTree) throws(StorageError) {
+        // S2: first, so that a crash between old history and new finds a directory that is no voter's. Cleared when the
+        // leader's epoch is durable, too.
+        if !mark.isSet {
+            try mark.set(
+                reason: """
+                    A leader is replacing this member's data by a snapshot of its own, \(tree.lastProcessedZxid). Until \
+                    the member has synced with a leader it does not vote.
+
+                    """)
+        }
+        let zxid = tree.lastProcessedZxid
         let logs = try layout.logs()
-        let newer = try layout.snapshots().filter { $0.zxid > tree.lastProcessedZxid }
+        let snapshots = try layout.snapshots()
+        // S6: the new one takes the name.
+        try setAside(snapshots.filter { $0.zxid == zxid }, in: layout.snapshotDirectory)
         // A crash behind the write leaves a mixture that recovers to the state before, or to the new one.
-        try SnapshotFile.write(tree, in: layout.snapshotDirectory)
-        try setAside(newer, in: layout.snapshotDirectory)
+        try SnapshotFile.write(tree, in: layout.snapshotDirectory, isFuzzy: true)
+        try setAside(snapshots.filter { $0.zxid > zxid }, in: layout.snapshotDirectory)
         try setAside(logs, in: layout.logDirectory)
     }
 

@@ -9,14 +9,18 @@ package enum SnapshotFile {
     private static let chunkSize = 1 << 20
 
     /// Writes a tree that does not change meanwhile, in the calling thread. Durable on return.
+    ///
+    /// - Parameter isFuzzy: effects of transactions behind the tree's zxid may be in it; then no digest is stated.
     @discardableResult
-    package static func write(_ tree: DataTree, in directory: String) throws(StorageError) -> NumberedFile {
+    package static func write(
+        _ tree: DataTree, in directory: String, isFuzzy: Bool = false
+    ) throws(StorageError) -> NumberedFile {
         var encoder = TreeEncoder(of: tree)
         let path = directory + "/snapshot." + encoder.start.hex
         var output = try SnapshotOutput.create(for: path)
         do throws(StorageError) {
             while !encoder.isEnded { try output.write(encoder.next(from: tree)) }
-            try output.finish(digest: SnapshotDigest(zxid: tree.lastProcessedZxid, digest: tree.digest))
+            try output.finish(digest: isFuzzy ? nil : SnapshotDigest(zxid: tree.lastProcessedZxid, digest: tree.digest))
         } catch {
             // As in SnapshotWriter: the cause is thrown, the half-written file has no final name.
             try? output.discard()

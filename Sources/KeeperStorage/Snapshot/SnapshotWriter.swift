@@ -143,7 +143,7 @@ struct SnapshotOutput: ~Copyable {
         position += bytes.count
     }
 
-    mutating func finish(digest: SnapshotDigest) throws(StorageError) {
+    mutating func finish(digest: SnapshotDigest?) throws(StorageError) {
         try put(sealer.trailer(digest: digest))
         try file.sync()
         try Directory.move(file.path, to: path)
