@@ -35,6 +35,16 @@ import Testing
         #expect(try epochs.load(lastZxid: Zxid(epoch: 5, counter: 1)).current == 5)
     }
 
+    /// Between the sync of the log that a leader sent and the saving of its epoch a kill is no damage.
+    @Test(arguments: [nil, "", "4"]) func aLearnerKilledWhileItSynchronisesStartsAgain(pending: String?) throws {
+        try epochs.save(.init(accepted: 5, current: 3))
+        if let pending { try put(pending, "currentEpoch.tmp") }
+        let expected: Int64 = pending == "4" ? 4 : 3
+        #expect(try epochs.load(lastZxid: Zxid(epoch: 4, counter: 9)) == .init(accepted: 5, current: expected))
+        // Nobody logs a transaction of an epoch that it has not promised.
+        #expect(throws: StorageError.self) { try epochs.load(lastZxid: Zxid(epoch: 6, counter: 1)) }
+    }
+
     @Test(arguments: ["", "x", "-1", "99999999999999999999", "1 2"]) func whatIsNoNumberIsRefused(text: String) throws {
         try put(text, "currentEpoch")
         #expect(throws: StorageError.self) { try epochs.load(lastZxid: .zero) }

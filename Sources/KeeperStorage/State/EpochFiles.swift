@@ -22,7 +22,7 @@ package struct EpochFiles: Sendable {
 
     private var acceptedPath: String { directory + "/acceptedEpoch" }
     private var currentPath: String { directory + "/currentEpoch" }
-    /// What Apache's server leaves when it dies between writing an epoch and renaming it.
+    /// What a server, Apache's or this one, leaves when it dies between writing an epoch and renaming it.
     private var pendingPath: String { directory + "/currentEpoch.tmp" }
 
     /// Reads both files.
@@ -31,16 +31,21 @@ package struct EpochFiles: Sendable {
     /// - Throws: if a file is no number, or the epochs contradict each other or the state.
     package func load(lastZxid: Zxid) throws(StorageError) -> Epochs {
         let ofState = max(lastZxid.epoch, 0)
+        let promised = try number(in: acceptedPath)
         var current = try number(in: currentPath) ?? ofState
         if ofState > current {
-            // Legal only if the server died while it was writing this very epoch.
-            guard let pending = try number(in: pendingPath), pending >= ofState else {
+            // A learner logs the history that its leader sends, then takes over the leader's epoch, then acknowledges
+            // (reference/zookeeper.md, 7.1: 4643, 4646). If it died in between, it had promised that epoch, and
+            // nobody counts on what it logged: it goes on with the epoch that it acknowledged last, which makes its
+            // vote weaker than that of any member which had the history before it.
+            if let pending = pendingEpoch, pending >= ofState {
+                current = pending
+            } else if promised ?? 0 < ofState {
                 throw .inconsistent(
                     currentPath, "the current epoch is \(current), but the data is of epoch \(ofState)")
             }
-            current = pending
         }
-        let accepted = try number(in: acceptedPath) ?? current
+        let accepted = promised ?? current
         guard accepted >= current else {
             throw .inconsistent(acceptedPath, "the accepted epoch \(accepted) is before the current epoch \(current)")
         }
@@ -52,6 +57,9 @@ package struct EpochFiles: Sendable {
         try save(epochs.accepted, to: acceptedPath)
         try save(epochs.current, to: currentPath)
     }
+
+    /// Half-written is as good as absent: it never got its name.
+    private var pendingEpoch: Int64? { try? number(in: pendingPath) }
 
     private func save(_ epoch: Int64, to path: String) throws(StorageError) {
         let bytes = Array(String(epoch).utf8)
