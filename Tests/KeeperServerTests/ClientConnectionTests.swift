@@ -137,6 +137,33 @@ private final class Rig {
         #expect(rig.table.outstandingRequests == 0)
     }
 
+    /// A hundred requests of some twenty bytes, each answered with 100 KB: they leave as they come, so that a socket that
+    /// is full stops more from being asked.
+    @Test(arguments: [true, false]) func largeRepliesDoNotGatherInOneBuffer(atOnce: Bool) throws {
+        let rig = try Rig()
+        try rig.open()
+        _ = try rig.outbound()
+        let (turn, data) = (rig.turn, [UInt8](repeating: 7, count: 100_000))
+        func answer(_ connection: ClientConnection, _ xid: Int32) {
+            connection.send(Reply(xid: xid, zxid: .zero, body: .data(data, .zero)))
+        }
+        if atOnce {
+            turn.step = { [unowned rig] event, _ in
+                if case .requested(_, let xid, _) = event { answer(rig.connection, xid) }
+            }
+        }
+        try rig.send((1...100).flatMap { Rig.get($0) })
+        // Behind a write all of it is answered in one turn.
+        if !atOnce { for xid: Int32 in 1...100 { answer(rig.connection, xid) } }
+        rig.loop.run()
+        var total = 0
+        while let buffer = try rig.channel.readOutbound(as: ByteBuffer.self) {
+            #expect(buffer.readableBytes < 400_000)
+            total += buffer.readableBytes
+        }
+        #expect(total > 100 * data.count)
+    }
+
     @Test func aClosedConnectionGivesItsOutstandingRequestsBack() throws {
         let rig = try Rig()
         try rig.open()

@@ -38,6 +38,12 @@ package final class ClientConnection: ChannelInboundHandler {
     private var isAnnounced = false
     private var unanswered = FIFO<Instant>()
 
+    /// Replies of so many bytes don't wait for the turn's end, so that a socket which is full stops the decoding: a read
+    /// of twenty bytes may ask for a megabyte.
+    private static let outputMark = 256 << 10
+    /// How long what was sent before a close may take to leave.
+    private static let lingering = TimeAmount.seconds(10)
+
     /// What `cons` shows.
     package private(set) var record = ClientRecord()
 
@@ -98,15 +104,22 @@ package final class ClientConnection: ChannelInboundHandler {
     private func mayDecode(_ table: ClientTable) -> Bool {
         switch state {
         case .opening: return true
-        case .connecting, .closing: return false
+        case .connecting:
+            if input.readableBytes > table.policy.maxFrame { pauseReads() }
+            return false
+        case .closing: return false
         case .serving:
-            let limits = table.policy
-            // The global limit never stops a connection that has nothing outstanding: nothing would wake it.
-            let isFull = outstanding >= limits.outstandingPerConnection
-                || (table.outstanding >= limits.outstandingGlobally && outstanding > 0)
+            let isFull = isFull(table)
             if isFull { pauseReads() }
             return !isFull && context?.channel.isWritable == true
         }
+    }
+
+    /// Whether requests must be answered before the next is taken up. The global limit never stops a connection that has
+    /// nothing outstanding: nothing would wake it.
+    private func isFull(_ table: ClientTable) -> Bool {
+        outstanding >= table.policy.outstandingPerConnection
+            || (table.outstanding >= table.policy.outstandingGlobally && outstanding > 0)
     }
 
     /// Whether a whole frame was there.
@@ -153,7 +166,7 @@ package final class ClientConnection: ChannelInboundHandler {
         state = .closing
         output.writeBytes(table.answer(word))
         flush()
-        context?.close(promise: nil)
+        closeOnceFlushed()
     }
 
     // MARK: out
@@ -187,15 +200,29 @@ package final class ClientConnection: ChannelInboundHandler {
         scheduleFlush(table)
     }
 
-    /// Closes once everything sent before is flushed.
+    /// Closes once everything sent before has left, or after a while if the client doesn't read it.
     package func close() {
         guard state != .closing else { return }
         state = .closing
         flush()
-        context?.close(promise: nil)
+        closeOnceFlushed()
+    }
+
+    /// A channel that is closed drops what its socket hasn't taken yet.
+    private func closeOnceFlushed() {
+        guard let context else { return }
+        let unsent = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        guard unsent > 0 else { return context.close(promise: nil) }
+        let left = context.eventLoop.makePromise(of: Void.self)
+        left.futureResult.assumeIsolated().whenComplete { [self] _ in self.context?.close(promise: nil) }
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: left)
+        context.eventLoop.assumeIsolated().scheduleTask(in: ClientConnection.lingering) { [weak self] in
+            self?.context?.close(promise: nil)
+        }
     }
 
     private func scheduleFlush(_ table: ClientTable) {
+        guard output.readableBytes < ClientConnection.outputMark else { return flush() }
         guard !outputIsScheduled else { return }
         outputIsScheduled = true
         table.turn.flushAtEnd(self)
@@ -233,7 +260,8 @@ package final class ClientConnection: ChannelInboundHandler {
 
     private func resume() {
         decode()
-        guard readsArePaused, state == .serving, let context, context.channel.isWritable, let table,
+        // While it is full nothing would take what is read out of `input`.
+        guard readsArePaused, state == .serving, let context, context.channel.isWritable, let table, !isFull(table),
             outstanding <= table.policy.outstandingPerConnection / 2
         else { return }
         readsArePaused = false
