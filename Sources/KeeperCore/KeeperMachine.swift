@@ -68,7 +68,7 @@ package struct KeeperMachine: Sendable {
         self.configuration = configuration
         random = SeededRandom(seed: seed)
         election = Election(configuration: configuration)
-        preparation = RequestPreparation()
+        preparation = RequestPreparation(transactionLimit: configuration.transactionLimit)
         expiry = ExpiryWheel(tick: configuration.tickTime)
         drawSnapshotThreshold()
     }

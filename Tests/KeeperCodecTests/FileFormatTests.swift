@@ -27,6 +27,15 @@ import Testing
         }
     }
 
+    /// A leader refuses by this measure what a peer's decoder would refuse.
+    @Test(arguments: 0..<20 as Range<UInt64>) func theSizeOfATransactionIsThatOfItsBytes(seed: UInt64) {
+        var samples = SampleRecords(seed: seed)
+        for var entry in samples.entries() {
+            entry.digest = TransactionDigest(treeDigest: 1)
+            #expect(entry.transaction.size + Transaction.frameSize == entry.encodedSize, "\(entry.transaction)")
+        }
+    }
+
     @Test func cutEntriesThrowOrDiffer() {
         var samples = SampleRecords(seed: 5)
         for entry in samples.entries() {
@@ -100,6 +109,27 @@ import Testing
             #expect(try read(torn).entries == 2, "cut at \(cut)")
         }
         #expect(try read(bytes + [UInt8](repeating: 0, count: zeros)) == (3, .end))
+    }
+
+    /// After a power failure any sectors of the last batch may be missing, whatever is there behind them.
+    @Test func aMissingSectorEndsTheLog() throws {
+        let (bytes, ends) = log(60, zeros: 0)
+        for sector in stride(from: 512, to: bytes.count - 512, by: 512) {
+            var holed = bytes
+            for offset in sector..<(sector + 512) { holed[offset] = 0 }
+            let whole = ends.count { $0 <= sector }
+            // What is left of a sector that an earlier sync had written in part.
+            #expect(try read(holed) == (whole, .torn), "sector at \(sector)")
+            var behind = bytes
+            for offset in ends[whole]..<((ends[whole] / 512 + 1) * 512) { behind[offset] = 0 }
+            if ends[whole] % 512 < 500 { #expect(try read(behind) == (whole + 1, .torn), "behind \(ends[whole])") }
+        }
+        // Farther from the end than a batch reaches it is damage: what is behind it was acknowledged.
+        var long = bytes
+        let filler = LogEntry(session: 5, cxid: 1, zxid: Zxid(rawValue: 99), time: 1, transaction: .setData(path: "/a", data: Array(repeating: 1, count: 1 << 20), version: 1))
+        for _ in 0..<5 { LogFormat.append(payload: filler.payload, to: &long) }
+        for offset in 1024..<1536 { long[offset] = 0 }
+        #expect(throws: CodecError.self) { try read(long) }
     }
 
     /// One flipped bit anywhere in the entries, also in the last one, is damage, not an end.

@@ -78,6 +78,9 @@ import Testing
         ("standaloneEnabled=perhaps", 9, "true or false"),
         ("DigestAuthenticationProvider.superDigest=super", 9, "superDigest"),
         ("peerType=observer", 9, "agree"),
+        ("DigestAuthenticationProvider.digestAlg=SHA-256", 9, "only SHA1"),
+        ("audit.enable=true", 9, "audit"),
+        ("jute.maxbuffer=134217728", 9, "within"),
     ])
     func badValuesAreErrorsWithTheirLine(text: String, line: Int, words: String) {
         let outcome = parse(Self.ensemble + "\n" + text + "\n")

@@ -9,7 +9,11 @@ package enum LogFormat {
     package static let prefixSize = 12
     package static let endOfRecord: UInt8 = 0x42
     /// The longest payload: a request's limit and what the leader adds (paths, access lists of a multi).
-    package static let payloadLimit = 16 << 20
+    package static let payloadLimit = JuteReader.fieldLimit
+
+    /// Bytes that a writer syncs together at most, unless one record is longer: a crash leaves nothing unfinished farther
+    /// than this from the end of the data.
+    package static let batchLimit = 4 << 20
 
     /// Appends the entry's record.
     package static func append(payload: [UInt8], to bytes: inout [UInt8]) {
@@ -28,8 +32,8 @@ package enum LogRecord: Sendable {
     case entry(LogEntry, size: Int)
     /// Zeros up to the end, or the end itself.
     case end
-    /// The beginning of an entry whose remainder was never written: its end and everything behind it are zeros, or
-    /// behind the end of the file. A crash leaves this; the entry was never acknowledged.
+    /// The beginning of an entry whose remainder was never written: its end is zeros, or behind the end of the file. A
+    /// crash leaves this; neither the entry nor what may stand behind it was ever acknowledged.
     case torn
 }
 
@@ -64,7 +68,7 @@ package struct LogReader {
         if left < LogFormat.prefixSize { return try unfinished(from: bytes.count) }
         let stored = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
         let length = Int(Int32(bigEndian: bytes.loadUnaligned(fromByteOffset: offset + 8, as: Int32.self)))
-        if length == 0 { return try unfinished(from: offset + LogFormat.prefixSize) }
+        if length == 0 { return try unfinished(from: offset + LogFormat.prefixSize - 1) }
         guard length > 0, length <= LogFormat.payloadLimit else {
             throw CodecError(.length(length, limit: LogFormat.payloadLimit), what: "log entry", offset: offset)
         }
@@ -87,16 +91,28 @@ package struct LogReader {
     }
 
     /// The bytes at `offset` are no whole entry. They are what a crash left if everything at and behind `end`, where
-    /// the entry's last byte belongs, is still zero: files are written front to back into zeros. But an entry that
-    /// *is* whole under another length has a damaged length: that is not silently dropped.
+    /// the entry's last byte belongs, is still zero, or if its sector is. But an entry that *is* whole under another
+    /// length has a damaged length: that is not silently dropped.
     private func unfinished(from end: Int) throws(CodecError) -> LogRecord {
         let isZeroBehind = end >= bytes.count || LogReader.isZero(bytes[end...])
         if isZeroBehind, LogReader.isZero(bytes[offset..<min(end, bytes.count)]) { return .end }
-        guard isZeroBehind, !isWholeUnderAnotherLength else {
+        guard isZeroBehind || isHole(at: end), !isWholeUnderAnotherLength else {
             throw CodecError(.value(Int64(bytes[min(end, bytes.count - 1)])), what: "log entry", offset: offset)
         }
         return .torn
     }
+
+    /// What is synced together reaches the disk sector by sector in any order: after a power failure a later one may
+    /// be there and this one not. A sector that was never written is zeros from its beginning, or from where the
+    /// entries before it end. Only the last batch can be like that; no flipped bit looks so.
+    private func isHole(at end: Int) -> Bool {
+        guard bytes.count - offset <= LogFormat.batchLimit else { return false }
+        let sector = end / LogReader.sectorSize * LogReader.sectorSize
+        return LogReader.isZero(bytes[max(offset, sector)..<min(sector + LogReader.sectorSize, bytes.count)])
+    }
+
+    /// The least that a disk writes at once.
+    private static let sectorSize = 512
 
     private var isWholeUnderAnotherLength: Bool {
         guard bytes.count - offset > LogFormat.prefixSize else { return false }

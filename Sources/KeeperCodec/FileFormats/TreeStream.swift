@@ -79,20 +79,24 @@ package struct TreeStreamReader: Sendable {
     private let zxid: Zxid
     private var items = SnapshotItemReader()
     private var loader = DataTreeLoader()
+    private let itemLimit: Int
 
-    /// - Parameter zxid: the SNAP packet's.
-    package init(zxid: Zxid) { self.zxid = zxid }
+    /// - Parameters:
+    ///   - zxid: the SNAP packet's.
+    ///   - itemLimit: bytes of one node, session or access list; more without completing one is garbage.
+    package init(zxid: Zxid, itemLimit: Int = 2 * QuorumPacket.dataLimit) {
+        self.zxid = zxid
+        self.itemLimit = itemLimit
+    }
 
     /// Consumes what it can of `buffer`; the tree once the signature was read. Bytes behind it stay in `buffer`: they
     /// are the next packet.
     package mutating func feed(_ buffer: inout ByteBuffer) throws(CodecError) -> DataTree? {
         while !items.isEnded {
             guard let item = try items.next(from: &buffer) else {
-                // An item is no longer than its fields may be: more without completing one is garbage.
-                guard buffer.readableBytes <= 2 * JuteReader.fieldLimit else {
+                guard buffer.readableBytes <= itemLimit else {
                     throw CodecError(
-                        .length(buffer.readableBytes, limit: 2 * JuteReader.fieldLimit), what: "snapshot item",
-                        offset: items.offset)
+                        .length(buffer.readableBytes, limit: itemLimit), what: "snapshot item", offset: items.offset)
                 }
                 return nil
             }

@@ -5,6 +5,8 @@ import NIOCore
 package enum FrameLimit {
     /// `jute.maxbuffer`'s default: the longest client frame.
     package static let client = 0xfffff
+    /// The greatest `jute.maxbuffer` that can be configured.
+    package static let greatest = 64 << 20
     /// The longest election message.
     package static let election = 512 * 1024
 }
@@ -27,7 +29,7 @@ extension ByteBuffer {
     ) throws(CodecError) -> R? {
         guard let length = try frameLength(limit: limit) else { return nil }
         let result: R = try withUnsafeReadableBytes { bytes -> Result<R, CodecError> in
-            var reader = JuteReader(UnsafeRawBufferPointer(rebasing: bytes[4..<(4 + length)]))
+            var reader = JuteReader(UnsafeRawBufferPointer(rebasing: bytes[4..<(4 + length)]), limit: limit)
             do throws(CodecError) { return .success(try body(&reader)) } catch { return .failure(error) }
         }.get()
         moveReaderIndex(forwardBy: 4 + length)

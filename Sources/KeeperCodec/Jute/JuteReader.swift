@@ -12,8 +12,10 @@ package struct JuteReader {
     /// The longest string or buffer that is accepted.
     package let limit: Int
 
-    /// `jute.maxbuffer` plus its extra size: what Apache accepts for one field (reference/zookeeper.md, 1.1).
-    package static let fieldLimit = 2 * 0xfffff
+    /// The longest field of any record: twice the greatest `jute.maxbuffer` that a server accepts (the limit and its
+    /// extra size; reference/zookeeper.md, 1.1). A stream that strangers could make buffer as much has a limit of its
+    /// own.
+    package static let fieldLimit = 2 * FrameLimit.greatest
 
     package init(_ bytes: UnsafeRawBufferPointer, offset: Int = 0, limit: Int = JuteReader.fieldLimit) {
         self.bytes = bytes

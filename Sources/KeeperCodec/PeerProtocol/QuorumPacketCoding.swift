@@ -27,16 +27,18 @@ private enum PacketType {
 }
 
 extension QuorumPacket {
-    /// The longest data of one packet: a proposal holds a request and what the leader adds to it.
-    package static let dataLimit = JuteReader.fieldLimit
-    /// The longest packet: a stream that buffers more without completing one is broken (int, long, data, identities).
-    package static let sizeLimit = 2 * dataLimit
+    /// The longest data of one packet with the standard `jute.maxbuffer`: a proposal holds a request and what the leader
+    /// adds to it. Packets are no longer than twice that (int, long, data, identities): a stream that buffers more
+    /// without completing one is broken.
+    package static let dataLimit = 2 * FrameLimit.client
 
     /// The next whole packet of a stream, or nil if more bytes must arrive first (nothing is consumed then, and
     /// asking again costs no more than walking five lengths and the identities).
     ///
     /// - Throws: a `CodecError` for bytes that no more bytes could turn into a packet: close the connection.
-    package static func next(from buffer: inout ByteBuffer) throws(CodecError) -> QuorumPacket? {
+    package static func next(
+        from buffer: inout ByteBuffer, dataLimit: Int = QuorumPacket.dataLimit
+    ) throws(CodecError) -> QuorumPacket? {
         let decoded = try buffer.withJuteReader(limit: dataLimit) {
             (reader: inout JuteReader) throws(CodecError) -> (packet: QuorumPacket, size: Int)? in
             guard let size = try wholeSize(reader) else { return nil }
@@ -61,7 +63,7 @@ extension QuorumPacket {
             }
             return reader.offset - start.offset
         } catch {
-            guard error.isTruncated, start.remaining <= sizeLimit else { throw error }
+            guard error.isTruncated, start.remaining <= 2 * start.limit else { throw error }
             return nil
         }
     }

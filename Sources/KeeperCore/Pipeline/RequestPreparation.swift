@@ -7,8 +7,13 @@ import EnsembleBase
 /// transaction of earlier leaders before the first call. `applied` follows each `DataTree.apply` at once.
 package struct RequestPreparation: Sendable {
     private var changes = OutstandingChanges()
+    /// Bytes.
+    private let transactionLimit: Int
 
-    package init() {}
+    /// - Parameter transactionLimit: bytes; a request is refused whose transaction would be longer. Sequence numbers and
+    ///   expanded access lists make a transaction longer than its request, and one that a peer's decoder refuses would
+    ///   part the leader from its followers for good (ZOOKEEPER-2101).
+    package init(transactionLimit: Int = 2 * 0xfffff) { self.transactionLimit = transactionLimit }
 
     /// Whether everything prepared has been applied.
     package var isEmpty: Bool { changes.isEmpty }
@@ -28,7 +33,7 @@ package struct RequestPreparation: Sendable {
     ///   - zxid: later than every one before.
     ///   - time: the wall clock, milliseconds; becomes ctime and mtime.
     /// - Returns: an entry with the digest that the tree will have after it, but for a single failed operation, which
-    ///   carries none, as with Apache's leaders.
+    ///   carries none, as with Apache's leaders, and for a closeSession without its list of nodes.
     package mutating func prepare(
         _ request: Request, session: SessionID, cxid: Int32, identities: [Identity], zxid: Zxid, time: Int64,
         tree: DataTree
@@ -43,12 +48,13 @@ package struct RequestPreparation: Sendable {
                 } else {
                     try single(request, origin, tree)
                 }
+            guard fits(transaction.size) else { throw .marshalling }
             changes.commit(zxid: zxid)
         } catch {
             changes.rollBack()
             transaction = .error(error.rawValue)
         }
-        let digest = transaction.isError ? nil : TransactionDigest(treeDigest: changes.digest(over: tree))
+        let digest = transaction.carriesDigest ? TransactionDigest(treeDigest: changes.digest(over: tree)) : nil
         return LogEntry(
             session: session, cxid: cxid, zxid: zxid, time: time, transaction: transaction, digest: digest)
     }
@@ -89,7 +95,13 @@ package struct RequestPreparation: Sendable {
         var transactions: [Transaction] = []
         transactions.reserveCapacity(parts.count)
         do throws(KeeperError) {
-            for request in parts { transactions.append(try part(request, origin, tree)) }
+            var size = 0
+            for request in parts {
+                let transaction = try part(request, origin, tree)
+                size += 8 + transaction.size
+                guard fits(size) else { throw .marshalling }
+                transactions.append(transaction)
+            }
             return .multi(transactions)
         } catch {
             changes.rollBack()
@@ -233,7 +245,10 @@ package struct RequestPreparation: Sendable {
         }
         // From now on the session's writes are refused, so that no ephemeral can follow.
         changes.setSession(origin.session, isOpen: false, zxid: origin.zxid)
-        return .closeSession(ephemerals: paths)
+        // A close can't be refused. Without a list, as before 3.6, every member takes the session's nodes of its own
+        // tree, which are the same.
+        let transaction = Transaction.closeSession(ephemerals: paths)
+        return fits(transaction.size) ? transaction : .closeSession(ephemerals: nil)
     }
 
     private mutating func remove(
@@ -249,6 +264,9 @@ package struct RequestPreparation: Sendable {
     }
 
     // MARK: Checks
+
+    /// - Parameter size: of a transaction, in bytes.
+    private func fits(_ size: Int) -> Bool { size + Transaction.frameSize <= transactionLimit }
 
     private func checkSession(_ origin: Origin, _ tree: DataTree) throws(KeeperError) {
         guard changes.isOpen(origin.session, over: tree) else { throw .sessionExpired }

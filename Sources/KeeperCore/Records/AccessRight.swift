@@ -23,6 +23,9 @@ package struct Identity: Hashable, Sendable {
         self.id = id
     }
 
+    /// Bytes on the wire.
+    var size: Int { 8 + scheme.bytes.count + id.bytes.count }
+
     package static let anyone = Identity(scheme: "world", id: "anyone")
 }
 
@@ -35,6 +38,9 @@ package struct AccessRight: Hashable, Sendable {
         self.permissions = permissions
         self.identity = identity
     }
+
+    /// Bytes on the wire.
+    var size: Int { 4 + identity.size }
 
     package static let openToAll = [AccessRight(permissions: .all, identity: .anyone)]
 }

@@ -35,6 +35,38 @@ package indirect enum Transaction: Hashable, Sendable {
     }
 }
 
+extension Transaction {
+    /// Bytes of a log entry's header and digest (reference/zookeeper.md, 2.3).
+    package static let frameSize = 44
+
+    /// Bytes on the wire, without header and digest.
+    package var size: Int {
+        switch self {
+        case .create(let op, let path, let data, let acl, _, _, _):
+            16 + path.bytes.count + data.count + Transaction.size(of: acl)
+                + (op == .createTTL ? 8 : op == .createContainer ? 0 : 1)
+        case .setData(let path, let data, _): 12 + path.bytes.count + data.count
+        case .setACL(let path, let acl, _): 12 + path.bytes.count + Transaction.size(of: acl)
+        case .delete(let path, _): 4 + path.bytes.count
+        case .check(let path, _): 8 + path.bytes.count
+        case .multi(let parts): parts.reduce(4) { $0 + 8 + $1.size }
+        case .closeSession(let paths?): paths.reduce(4) { $0 + 4 + $1.bytes.count }
+        case .closeSession(nil): 0
+        case .createSession, .error: 4
+        }
+    }
+
+    private static func size(of acl: [AccessRight]) -> Int { acl.reduce(0) { $0 + $1.size } }
+
+    /// Behind a closeSession without a body a digest would be taken for one (Apache's reader of logs).
+    var carriesDigest: Bool {
+        switch self {
+        case .error, .closeSession(ephemerals: nil): false
+        default: true
+        }
+    }
+}
+
 /// The tree digest that the leader expects after a transaction (reference/zookeeper.md, 2.4).
 package struct TransactionDigest: Hashable, Sendable {
     package var version: Int32

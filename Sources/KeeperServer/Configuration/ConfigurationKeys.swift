@@ -1,4 +1,5 @@
 import EnsembleBase
+import KeeperCodec
 
 /// The keys beside addresses, directories and times: limits, retention, four-letter words, and what is refused.
 extension ConfigurationParser {
@@ -6,7 +7,7 @@ extension ConfigurationParser {
         let perAddress = number("maxClientCnxns", in: 0...1_000_000)?.value ?? 60
         let total = number("maxCnxns", in: 0...1_000_000)?.value ?? 0
         // 0xfffff is Apache's default (reference/zookeeper.md, 1.1).
-        let frame = number("jute.maxbuffer", in: 1024...(256 << 20))?.value ?? 0xfffff
+        let frame = number("jute.maxbuffer", in: 1024...FrameLimit.greatest)?.value ?? 0xfffff
         let outstanding = number("globalOutstandingLimit", in: 1...10_000_000)?.value ?? 1000
         return (perAddress, total, frame, outstanding)
     }
@@ -71,6 +72,12 @@ extension ConfigurationParser {
         if let property = take("snapshot.compression.method"), !property.value.isEmpty, property.value.lowercased() != "checked" {
             error(property.line, "snapshot.compression.method=\(property.value): snapshots are written uncompressed; remove the line")
         }
+        // Both sides of a digest must be made alike: with another algorithm no credential would match.
+        if let property = take("DigestAuthenticationProvider.digestAlg"), !["SHA1", "SHA-1"].contains(property.value.uppercased()) {
+            error(property.line, "DigestAuthenticationProvider.digestAlg=\(property.value): only SHA1 is built; remove the line")
+        }
+        refuse("DigestAuthenticationProvider.enabled", being: false, why: "the digest scheme is always there")
+        refuse("audit.enable", being: true, why: "audit logs are not built")
         if let property = take("metricsProvider.className"), !property.value.hasSuffix(".DefaultMetricsProvider") {
             error(property.line, "metricsProvider.className: only mntr is built; remove the line")
         }

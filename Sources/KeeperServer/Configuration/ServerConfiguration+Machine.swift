@@ -10,6 +10,8 @@ extension ServerConfiguration {
             initLimit: initLimit, syncLimit: syncLimit,
             minSessionTimeout: Int32(clamping: minSessionTimeout.inMilliseconds),
             maxSessionTimeout: Int32(clamping: maxSessionTimeout.inMilliseconds), snapCount: snapCount,
+            // What Apache's peers accept with the same jute.maxbuffer: the limit and its extra size.
+            transactionLimit: 2 * maxFrame,
             configurationText: standalone ? [] : Array(configText.utf8))
     }
 

@@ -57,7 +57,7 @@ final class ElectionLink: ChannelInboundHandler {
         } catch {
             return close()
         }
-        if input.readableBytes == 0 { input = ByteBuffer() }
+        if input.readableBytes == 0 { input = ByteBuffer() } else if input.readerIndex > 4096 { input.discardReadBytes() }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { close() }

@@ -9,6 +9,8 @@ final class LeaderLink {
     private let turn: LoopTurn
     private let group: MultiThreadedEventLoopGroup
     private let quorumAddresses: [ServerID: HostPort]
+    /// Bytes of one packet's data.
+    private let dataLimit: Int
     private let log: Logger
     private var stream: PacketStream?
     /// Counts `connect` and `disconnect`, so that a late answer to an earlier one is told from an answer to this one.
@@ -18,10 +20,14 @@ final class LeaderLink {
     private static let attempts = 20
     private static let pause = TimeAmount.milliseconds(100)
 
-    init(turn: LoopTurn, group: MultiThreadedEventLoopGroup, quorumAddresses: [ServerID: HostPort], log: Logger) {
+    init(
+        turn: LoopTurn, group: MultiThreadedEventLoopGroup, quorumAddresses: [ServerID: HostPort], dataLimit: Int,
+        log: Logger
+    ) {
         self.turn = turn
         self.group = group
         self.quorumAddresses = quorumAddresses
+        self.dataLimit = dataLimit
         self.log = log
     }
 
@@ -89,7 +95,7 @@ final class LeaderLink {
 
     private func makeStream(_ mine: Int) -> PacketStream {
         PacketStream(
-            turn: turn,
+            turn: turn, dataLimit: dataLimit,
             received: { [weak self] packet in
                 if let self, mine == generation { turn.raise(.leaderPacketReceived(packet)) }
             },

@@ -9,6 +9,8 @@ final class LearnerPort {
     private let turn: LoopTurn
     private let group: MultiThreadedEventLoopGroup
     private let address: SocketAddress
+    /// Bytes of one packet's data.
+    private let dataLimit: Int
     private let log: Logger
     private var isWanted = false
     private var listener: (any Channel)?
@@ -17,10 +19,11 @@ final class LearnerPort {
     /// Attempts to bind since the port was last wanted.
     private var attempts = 0
 
-    init(turn: LoopTurn, group: MultiThreadedEventLoopGroup, address: SocketAddress, log: Logger) {
+    init(turn: LoopTurn, group: MultiThreadedEventLoopGroup, address: SocketAddress, dataLimit: Int, log: Logger) {
         self.turn = turn
         self.group = group
         self.address = address
+        self.dataLimit = dataLimit
         self.log = log
     }
 
@@ -81,7 +84,7 @@ final class LearnerPort {
         let id = LearnerID(rawValue: nextID)
         nextID += 1
         let stream = PacketStream(
-            turn: turn,
+            turn: turn, dataLimit: dataLimit,
             received: { [turn] packet in turn.raise(.learnerPacketReceived(id, packet)) },
             closed: { [weak self] in self?.ended(id) })
         streams[id] = stream

@@ -23,6 +23,8 @@ package final class PacketStream: ChannelInboundHandler {
     }
 
     private let turn: LoopTurn
+    /// Bytes of one packet's data.
+    private let dataLimit: Int
     /// nil once closed; both ends of the conversation hang on the stream.
     private var received: ((QuorumPacket) -> Void)?
     /// Set in a learner: the tree behind SNAP is its leader's to send.
@@ -39,10 +41,11 @@ package final class PacketStream: ChannelInboundHandler {
     package private(set) var fault: String?
 
     package init(
-        turn: LoopTurn, received: @escaping (QuorumPacket) -> Void, treeEvents: ((TreeEvent) -> Void)? = nil,
-        closed: @escaping () -> Void
+        turn: LoopTurn, dataLimit: Int = QuorumPacket.dataLimit, received: @escaping (QuorumPacket) -> Void,
+        treeEvents: ((TreeEvent) -> Void)? = nil, closed: @escaping () -> Void
     ) {
         self.turn = turn
+        self.dataLimit = dataLimit
         self.received = received
         self.treeEvents = treeEvents
         self.closed = closed
@@ -90,14 +93,9 @@ package final class PacketStream: ChannelInboundHandler {
             treeEvents?(.completed(tree))
             return true
         }
-        guard let packet = try QuorumPacket.next(from: &input) else {
-            guard input.readableBytes <= QuorumPacket.sizeLimit else {
-                throw CodecError(.length(input.readableBytes, limit: QuorumPacket.sizeLimit), what: "QuorumPacket", offset: 0)
-            }
-            return false
-        }
+        guard let packet = try QuorumPacket.next(from: &input, dataLimit: dataLimit) else { return false }
         // Before the event: what follows on the stream is no packet.
-        if case .snap(let zxid) = packet, treeEvents != nil { reader = TreeStreamReader(zxid: zxid) }
+        if case .snap(let zxid) = packet, treeEvents != nil { reader = TreeStreamReader(zxid: zxid, itemLimit: 2 * dataLimit) }
         received?(packet)
         return true
     }

@@ -43,10 +43,14 @@ final class PeerNetwork {
         election = ElectionTransport(
             turn: turn, group: group, myself: myself, others: configuration.members.filter { $0.id != myself.id }, seed: seed,
             log: log)
-        learners = LearnerPort(turn: turn, group: group, address: addresses.quorum, log: log)
+        // What a client may ask for at most, twice: the leader adds to it (ServerConfiguration.machineConfiguration). No
+        // less than Apache's peers send with their standard limit.
+        let dataLimit = max(2 * configuration.maxFrame, QuorumPacket.dataLimit)
+        learners = LearnerPort(turn: turn, group: group, address: addresses.quorum, dataLimit: dataLimit, log: log)
         leader = LeaderLink(
             turn: turn, group: group,
-            quorumAddresses: Dictionary(uniqueKeysWithValues: configuration.members.map { ($0.id, $0.quorum) }), log: log)
+            quorumAddresses: Dictionary(uniqueKeysWithValues: configuration.members.map { ($0.id, $0.quorum) }),
+            dataLimit: dataLimit, log: log)
     }
 
     func listen() -> EventLoopFuture<Void> { election.listen(at: addresses.election) }

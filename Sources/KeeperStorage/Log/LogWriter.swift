@@ -149,7 +149,8 @@ package final class LogWriter: Sendable {
         }
     }
 
-    /// Writes the items and syncs once (and once for every file that ends among them). Returns the last zxid.
+    /// Writes the items and syncs once (and once for every file that ends among them, and for every 4 MiB: the reader
+    /// of a torn log relies on that). Returns the last zxid.
     private func write(_ items: [Item], to file: inout LogFile?) throws(StorageError) -> Zxid? {
         var records: [UInt8] = []
         var last: Zxid?
@@ -157,6 +158,10 @@ package final class LogWriter: Sendable {
             switch item {
             case .entry(let payload, let zxid):
                 if file == nil { file = try LogFile.create(in: directory, first: zxid, configuration) }
+                if !records.isEmpty, records.count + LogFormat.recordSize(payload: payload) > LogFormat.batchLimit {
+                    try file?.write(records, configuration)
+                    records.removeAll(keepingCapacity: true)
+                }
                 LogFormat.append(payload: payload, to: &records)
                 last = zxid
             case .roll:

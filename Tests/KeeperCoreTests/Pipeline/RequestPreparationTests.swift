@@ -25,6 +25,38 @@ import Testing
         #expect(createdPath(world.submit(.create("/", flags: 2))) == "/0000000001")
     }
 
+    /// ZOOKEEPER-2101: what a peer's decoder refuses must not be proposed.
+    @Test func aTransactionLongerThanPeersTakeIsRefused() {
+        let limit = 4096
+        var world = WriteWorld()
+        world.preparation = RequestPreparation(transactionLimit: limit)
+        world.write(.create("/q"))
+        // Ten bytes of a sequence number for each.
+        let before = world.tree.digest
+        let multi = world.submit(.multi(Array(repeating: .create("/q/", flags: 2), count: 100)))
+        guard case .multi(let parts) = multi.transaction else { return #expect(Bool(false)) }
+        #expect(parts.contains(.error(KeeperError.marshalling.rawValue)))
+        #expect(error(world.submit(.create("/big", String(repeating: "x", count: limit)))) == .marshalling)
+        world.applyAll()
+        #expect(world.tree.digest == before)
+        #expect(world.mispredicted.isEmpty)
+    }
+
+    /// A close can't be refused: it goes without its list, and without a digest, which readers would take for one.
+    @Test func aSessionWithManyEphemeralsIsClosedWithoutNamingThem() {
+        var world = WriteWorld()
+        world.preparation = RequestPreparation(transactionLimit: 4096)
+        for number in 0..<400 { world.write(.create(NodePath("/e\(number)-\(String(repeating: "n", count: 20))"), flags: 1)) }
+        let entry = world.submit(.closeSession)
+        #expect(entry.transaction == .closeSession(ephemerals: nil))
+        #expect(entry.digest == nil)
+        world.applyAll()
+        #expect(world.tree.ephemeralCount == 0)
+        world.write(.createSession(timeout: 1000))
+        world.write(.create("/after"))
+        #expect(world.mispredicted.isEmpty)
+    }
+
     @Test func errorsInTheOrderOfApachesChecks() {
         var world = WriteWorld()
         world.write(.create("/a", "x"))
