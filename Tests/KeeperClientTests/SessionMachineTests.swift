@@ -56,6 +56,11 @@ private struct Bench {
         return nil
     }
 
+    static func completed(_ token: CallToken, in actions: [SessionAction]) -> Bool {
+        for case .complete(token, .success) in actions { return true }
+        return false
+    }
+
     static func sent(in actions: [SessionAction]) -> [(xid: Int32, request: Request)] {
         actions.compactMap { if case .send(_, let xid, let request) = $0 { (xid, request) } else { nil } }
     }
@@ -237,6 +242,20 @@ private struct Bench {
         #expect(Bench.reply(to: before, in: answered) != nil)
         _ = bench.step(.replied(ChannelToken(rawValue: 1), Reply(xid: 2, zxid: .zero)))
         #expect(bench.machine.status == .closed)
+    }
+
+    /// Apache's servers answer a credential at once, whatever was sent before it.
+    @Test func aCredentialsAnswerMayOvertakeOthers() {
+        var bench = Bench()
+        _ = bench.connect()
+        let (read, reading) = bench.call(.exists(path: "/a", watch: false))
+        let (proof, _) = bench.call(.auth(type: 0, scheme: "digest", credential: [3]))
+        var actions = bench.step(.replied(bench.channel, Reply(xid: -4, zxid: .zero)))
+        #expect(Bench.completed(proof, in: actions))
+        let xid = Bench.sent(in: reading)[0].xid
+        actions = bench.step(.replied(bench.channel, Reply(xid: xid, zxid: .zero, error: .noNode)))
+        #expect(Bench.completed(read, in: actions))
+        #expect(bench.machine.status == .connected)
     }
 
     @Test func aRefusedCredentialIsTheEnd() {

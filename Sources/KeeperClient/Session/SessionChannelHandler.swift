@@ -31,7 +31,7 @@ final class SessionChannelHandler: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        driver.feed(.channelClosed(token, reason: reason))
+        driver.failed(token, reason)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

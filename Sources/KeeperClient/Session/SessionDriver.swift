@@ -100,7 +100,7 @@ final class SessionDriver {
             feed(.watchFired(token, try WatchEvent(header: header, body: body)))
             return
         }
-        let op = machine.awaited.flatMap { OpCode(rawValue: $0.op) } ?? .ping
+        let op = machine.awaited(header.xid).flatMap { OpCode(rawValue: $0.op) } ?? .ping
         feed(.replied(token, try Reply(header: header, op: op, body: body)))
     }
 
@@ -171,7 +171,9 @@ final class SessionDriver {
         feed(.channelOpened(token))
     }
 
-    private func failed(_ token: ChannelToken, _ reason: String) {
+    /// The channel could not be opened, or has ended.
+    func failed(_ token: ChannelToken, _ reason: String) {
+        channels[token] = nil
         lastFailure = reason
         feed(.channelClosed(token, reason: reason))
     }

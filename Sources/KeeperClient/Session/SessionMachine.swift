@@ -71,6 +71,8 @@ struct SessionMachine: Sendable {
     /// Calls not yet sent, in order.
     private var queued: [Call] = []
     private var sent = FIFO<Sent>()
+    /// Credentials on the wire. Apache's servers answer them at once, past the requests that were sent before and wait.
+    private var sentCredentials = FIFO<Sent>()
     /// Calls whose caller has gone away; their answers are still due in order.
     private var abandoned: Set<CallToken> = []
     /// No call that is waited for is due before this. A bound, not the exact minimum, so that a step costs the same
@@ -92,8 +94,13 @@ struct SessionMachine: Sendable {
         self.random = random
     }
 
-    /// The request that the next ordinary reply answers: the shell needs it to decode the body.
-    var awaited: Request? { sent.first?.request }
+    /// The request that the next reply of this xid answers: the shell needs it to decode the body.
+    func awaited(_ xid: Int32) -> Request? {
+        (xid == SessionMachine.credentialXid ? sentCredentials : sent).first?.request
+    }
+
+    /// Of every `auth` request (reference/zookeeper.md, 1.1).
+    private static let credentialXid: Int32 = -4
 
     /// Until when the session is certainly alive, as far as this side knows; nil before the first answer.
     var certainUntil: Instant? { provenAliveAt.map { $0 + timeout } }
@@ -212,7 +219,7 @@ extension SessionMachine {
 
     /// Everything on the wire has an unknown outcome now. Nothing is sent again: a write could happen twice.
     private mutating func failSent(into actions: inout ActionBuffer<SessionAction>) {
-        while let lost = sent.popFirst() {
+        while let lost = sent.popFirst() ?? sentCredentials.popFirst() {
             guard case .call(let call) = lost.item else { continue }
             guard abandoned.remove(call.token) == nil else { continue }
             actions.append(.complete(call.token, .failure(.connectionLost(.unknown))))
@@ -233,7 +240,7 @@ extension SessionMachine {
             actions.append(.complete(call.token, .failure(.closed)))
             return
         }
-        guard sent.count + queued.count < limits.outstanding else {
+        guard sent.count + sentCredentials.count + queued.count < limits.outstanding else {
             actions.append(.complete(call.token, .failure(.overloaded(limit: limits.outstanding))))
             return
         }
@@ -252,7 +259,7 @@ extension SessionMachine {
         if case .auth(_, let scheme, let secret) = call.request {
             let credential = Credential(scheme: scheme, secret: secret)
             if !credentials.contains(credential) { credentials.append(credential) }
-            put(call.request, xid: -4, .call(call), on: channel, at: now, into: &actions)
+            put(call.request, xid: SessionMachine.credentialXid, .call(call), on: channel, at: now, into: &actions)
             return
         }
         let xid = nextXid
@@ -266,14 +273,15 @@ extension SessionMachine {
     ) {
         let credential = credentials[index]
         let request = Request.auth(type: 0, scheme: credential.scheme, credential: credential.secret)
-        put(request, xid: -4, .auth(index), on: channel, at: now, into: &actions)
+        put(request, xid: SessionMachine.credentialXid, .auth(index), on: channel, at: now, into: &actions)
     }
 
     private mutating func put(
         _ request: Request, xid: Int32, _ item: Item, on channel: ChannelToken, at now: Instant,
         into actions: inout ActionBuffer<SessionAction>
     ) {
-        sent.append(Sent(xid: xid, request: request, item: item, at: now))
+        let record = Sent(xid: xid, request: request, item: item, at: now)
+        if xid == SessionMachine.credentialXid { sentCredentials.append(record) } else { sent.append(record) }
         lastSentAt = now
         actions.append(.send(channel, xid: xid, request))
     }
@@ -285,19 +293,21 @@ extension SessionMachine {
             actions.append(.complete(token, .failure(.cancelled(.notSent))))
             return
         }
-        for offset in 0..<sent.count {
-            guard case .call(let call) = sent[offset].item, call.token == token else { continue }
-            guard abandoned.insert(token).inserted else { return }
-            actions.append(.complete(token, .failure(.cancelled(.unknown))))
-            return
-        }
+        guard sentCalls.contains(where: { $0.token == token }), abandoned.insert(token).inserted else { return }
+        actions.append(.complete(token, .failure(.cancelled(.unknown))))
+    }
+
+    private var sentCalls: [Call] {
+        func call(_ sent: Sent) -> Call? { if case .call(let call) = sent.item { call } else { nil } }
+        return (0..<sent.count).compactMap { call(sent[$0]) } + (0..<sentCredentials.count).compactMap { call(sentCredentials[$0]) }
     }
 
     private mutating func answer(
         _ from: ChannelToken, _ reply: Reply, at now: Instant, into actions: inout ActionBuffer<SessionAction>
     ) {
         guard from == channel else { return }
-        guard let head = sent.popFirst(), head.xid == reply.xid else {
+        let isOfCredential = reply.xid == SessionMachine.credentialXid
+        guard let head = isOfCredential ? sentCredentials.popFirst() : sent.popFirst(), head.xid == reply.xid else {
             // The server broke the order: nothing on this connection can be trusted any more.
             actions.append(.closeChannel(from))
             lose(from, "reply \(reply.xid) out of order", at: now, into: &actions)
@@ -412,8 +422,7 @@ extension SessionMachine {
         }
         queued.removeAll { $0.deadline <= now }
         for call in queued { earliestCallDeadline = min(earliestCallDeadline, call.deadline) }
-        for offset in 0..<sent.count {
-            guard case .call(let call) = sent[offset].item, !abandoned.contains(call.token) else { continue }
+        for call in sentCalls where !abandoned.contains(call.token) {
             if call.deadline <= now {
                 abandoned.insert(call.token)
                 actions.append(.complete(call.token, .failure(.timedOut(.unknown))))
