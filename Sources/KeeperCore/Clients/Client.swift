@@ -41,6 +41,9 @@ struct Client: Sendable {
     var mirrorsReadOnly: Bool?
     var pending = FIFO<Pending>()
 
+    /// Bytes of `identities`: they travel with every request that is forwarded.
+    static let identityLimit = 64 << 10
+
     init(address: ByteString) {
         identities = [Identity(scheme: "ip", id: address)]
     }

@@ -54,6 +54,9 @@ extension KeeperMachine {
         switch request {
         case .ping:
             actions.append(.reply(id, Reply(xid: xid, zxid: tree.lastProcessedZxid)))
+        case .unknown(op: OpCode.reconfig.rawValue):
+            // As Apache's server answers with its standard settings: no reason to part with the client.
+            actions.append(.reply(id, Reply(xid: xid, zxid: tree.lastProcessedZxid, error: .reconfigDisabled)))
         case .unknown:
             actions.append(.reply(id, Reply(xid: xid, zxid: .none, error: .unimplemented)))
             close(id, into: &actions)
@@ -76,6 +79,9 @@ extension KeeperMachine {
         }
         for identity in identities where !clients[id]!.identities.contains(identity) {
             clients[id]!.identities.append(identity)
+        }
+        guard clients[id]!.identities.reduce(0, { $0 + $1.size }) <= Client.identityLimit else {
+            return answerAuthentication(nil, xid: xid, to: id, into: &actions)
         }
         actions.append(.reply(id, Reply(xid: xid, zxid: tree.lastProcessedZxid)))
     }

@@ -45,7 +45,8 @@ struct Election: Sendable {
 
     /// Begins a new round with this member's own vote.
     mutating func start(_ vote: Vote, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) -> Decision? {
-        round += 1
+        // A peer may have named any round.
+        round &+= 1
         ownVote = vote
         settled = [:]
         resendInterval = Election.firstResend

@@ -61,7 +61,7 @@ package struct ReadProcessing: Sendable {
             if watch { watches.addChildWatch(connection, path) }
             return .childrenAndStat(tree.childNames(slot), tree.nodes[Int(slot)].shownStat)
         case .getACL(let path): return try accessList(path, tree)
-        case .multiRead(let parts): return .multi(try parts.map { part throws(KeeperError) in try read(part, tree) })
+        case .multiRead(let parts): return .multi(try readAll(parts, tree))
         case .getAllChildrenNumber(let path):
             _ = try readable(path, tree)
             return .count(Int32(truncatingIfNeeded: tree.descendantCount(path) ?? 0))
@@ -105,6 +105,27 @@ package struct ReadProcessing: Sendable {
         let isAdmin = tree.allows(slot, .admin, identities)
         return .acl(isAdmin ? list : AccessControl.masked(list), tree.nodes[Int(slot)].shownStat)
     }
+
+    /// - Throws: `marshalling` if the answer were too long: a request of a megabyte can ask fifty thousand times for the
+    ///   same megabyte.
+    private func readAll(_ parts: [Request], _ tree: DataTree) throws(KeeperError) -> [MultiResult] {
+        var results: [MultiResult] = []
+        var size = 0
+        for part in parts {
+            let result = try read(part, tree)
+            switch result {
+            case .getData(let data, _): size += data.count
+            case .getChildren(let names): size += names.reduce(0) { $0 + 4 + $1.bytes.count }
+            default: break
+            }
+            guard size <= ReadProcessing.multiReadLimit else { throw .marshalling }
+            results.append(result)
+        }
+        return results
+    }
+
+    /// Bytes of data and names in one answer; no client takes more by its standard settings.
+    private static let multiReadLimit = 8 << 20
 
     /// One part of a multiRead: it succeeds or fails alone.
     private func read(_ part: Request, _ tree: DataTree) throws(KeeperError) -> MultiResult {

@@ -30,29 +30,38 @@ package enum AccessControl {
 
     /// The list as it is stored: duplicates removed, `auth` replaced by the identities that the client has proved.
     ///
-    /// - Throws: `invalidACL` for an empty list, an unknown scheme, an id that its scheme can't have, or `auth` from a
-    ///   client without a proved identity.
+    /// - Throws: `invalidACL` for an empty list, an unknown scheme, an id that its scheme can't have, `auth` from a
+    ///   client without a proved identity, or a list that would be stored in more bytes than a request may have.
     package static func resolve(
         _ list: [AccessRight], for identities: [Identity]
     ) throws(KeeperError) -> [AccessRight] {
         if AccessTable.isOpen(list) { return list }
         var result: [AccessRight] = []
-        for right in list where !result.contains(right) {
+        // A list may have as many entries as fit into a request.
+        var known: Set<AccessRight> = []
+        var size = 0
+        for right in list {
             if right.identity.scheme == authScheme {
                 let proved = identities.filter { isProof($0.scheme) }
                 guard !proved.isEmpty else { throw .invalidACL }
                 for identity in proved {
                     let expanded = AccessRight(permissions: right.permissions, identity: identity)
-                    if !result.contains(expanded) { result.append(expanded) }
+                    if known.insert(expanded).inserted { result.append(expanded) }
+                    size += expanded.size
                 }
             } else {
                 guard isValid(right.identity) else { throw .invalidACL }
-                result.append(right)
+                if known.insert(right).inserted { result.append(right) }
+                size += right.size
             }
+            guard size <= sizeLimit else { throw .invalidACL }
         }
         guard !result.isEmpty else { throw .invalidACL }
         return result
     }
+
+    /// Bytes of a list, duplicates counted.
+    private static let sizeLimit = 1 << 20
 
     private static func isValid(_ identity: Identity) -> Bool {
         switch identity.scheme {

@@ -42,6 +42,16 @@ import Testing
         #expect(other.receive(looking(vote(2, 7)), from: 3, at: now, into: &actions)?.vote == vote(2, 7))
     }
 
+    /// The last round there is, by whoever speaks on the election port, is no reason to die.
+    @Test func anyRoundIsSurvived() {
+        var actions = ActionBuffer<KeeperAction>()
+        var election = started(vote(1, 9), &actions)
+        _ = election.receive(looking(vote(2, 7), round: .max), from: 2, at: now, into: &actions)
+        _ = election.start(vote(1, 9), at: now, into: &actions)
+        _ = election.receive(looking(vote(2, 7), round: 3), from: 2, at: now, into: &actions)
+        #expect(election.round == 3)
+    }
+
     @Test func aLaterRoundStartsOverAndAnOlderOneIsAnswered() {
         var actions = ActionBuffer<KeeperAction>()
         var election = started(vote(1, 9), &actions)

@@ -89,6 +89,20 @@ import Testing
         #expect(answer(.multiRead([.exists(path: "/a", watch: false)]), &watches).error == .marshalling)
     }
 
+    /// One request of a megabyte could ask for fifty.
+    @Test func aMultiReadThatAsksForTooMuchIsRefused() {
+        var world = WriteWorld()
+        world.write(.create(CreateRequest(op: .create, path: "/big", data: Array(repeating: 1, count: 1 << 20), acl: AccessRight.openToAll, flags: 0)))
+        var watches = WatchTable()
+        let reading = ReadProcessing(connection: ConnectionID(rawValue: 1), session: WriteWorld.session, identities: [])
+        func read(_ count: Int) -> ReadAnswer {
+            let part = Request.getData(path: "/big", watch: false)
+            return reading.answer(.multiRead(Array(repeating: part, count: count)), tree: world.tree, watches: &watches)
+        }
+        #expect(read(8).error == nil)
+        #expect(read(9).error == .marshalling)
+    }
+
     @Test func watchRequests() {
         var watches = WatchTable()
         #expect(answer(.addWatch(path: "/x", recursive: false), &watches) == ReadAnswer(body: .errorCode(0)))

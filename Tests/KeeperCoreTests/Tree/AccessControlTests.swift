@@ -64,6 +64,16 @@ import Testing
                 == [right("digest", "a:1", .read), right("digest", "b:2", .read), right("world", "anyone", .create)])
     }
 
+    /// As many entries as fit into a request, and every proved identity in place of each: no leader stops for that.
+    @Test func longListsCostNoMoreThanTheirLength() throws {
+        let many = (0..<60_000).map { right("ip", ByteString("10.\($0 >> 16).\($0 >> 8 & 255).\($0 & 255)")) }
+        #expect(throws: KeeperError.invalidACL) { try AccessControl.resolve(many, for: []) }
+        #expect(try AccessControl.resolve(Array(many[..<20_000]), for: []).count == 20_000)
+        let proved = (0..<1000).map { Identity(scheme: "digest", id: ByteString("user\($0):hash")) }
+        let asked = (0..<60_000).map { right("auth", "", Permissions(rawValue: Int32($0))) }
+        #expect(throws: KeeperError.invalidACL) { try AccessControl.resolve(asked, for: proved) }
+    }
+
     @Test func pathRules() {
         for path: NodePath in ["/", "/a", "/a/b.c/..d/...", "/é/中", "/a b"] { #expect(path.isValid, "\(path)") }
         for path: NodePath in ["", "a", "/a/", "//", "/a//b", "/.", "/a/..", "/a/./b", "/../a", "/a\u{1}", "/\u{7f}", "/\u{9f}", "/\u{e000}", "/\u{fffd}", "/😀"] {
