@@ -39,15 +39,16 @@ package struct Daemon: Sendable {
 
     private let configuration: Configuration
     private let shell: ReconcilerShell
+    private let state: StateDirectory
     private let socketPath: String
     private let files: NIOThreadPool
 
     /// - Throws: `ManifestError`, `ControlError` or `HostError`; nothing was started.
     package init(_ configuration: Configuration) async throws {
         self.configuration = configuration
-        let manifest = try Self.readManifest(configuration.manifestFile)
+        let (manifest, text) = try Self.readManifest(configuration.manifestFile)
         let path = configuration.stateDirectory ?? Self.environment("STATE_DIRECTORY") ?? "/var/lib/ensembled/\(manifest.cluster)"
-        let state = try StateDirectory(path)
+        state = try StateDirectory(path)
         let layout = HostLayout(stateDirectory: path, bundledServer: configuration.serverBinary)
         if let error = manifest.foreignMembersError(ownNames: Self.ownNames()) { throw error }
         var ledger = try state.loadLedger(cluster: manifest.cluster) ?? Ledger(cluster: manifest.cluster)
@@ -56,6 +57,7 @@ package struct Daemon: Sendable {
             ledger.clusterIdentity = try BackupEffects.identity(ofCluster: manifest.cluster, inArchive: archive) ?? Self.newIdentity()
             try state.save(ledger)
         }
+        try state.save(manifestInForce: text)
         let files = NIOThreadPool(numberOfThreads: 4)
         files.start()
         self.files = files
@@ -119,7 +121,9 @@ package struct Daemon: Sendable {
     private func reload() async {
         shell.notifier.reloading()
         do {
-            let change = await shell.reload(try Self.readManifest(configuration.manifestFile))
+            let (manifest, text) = try Self.readManifest(configuration.manifestFile)
+            let change = await shell.reload(manifest)
+            if change.refusals.isEmpty { await keep(text) }
             if change.isEmpty { shell.log(Note(.information, .manifestChanged, "the manifest says what it said before")) }
         } catch {
             shell.note(refusedReload: ["\(error)"])
@@ -127,13 +131,31 @@ package struct Daemon: Sendable {
         shell.notifier.ready(StatusLine.text(shell.view.machine, at: shell.clock.now()))
     }
 
-    package static func readManifest(_ file: String) throws -> Manifest {
+    /// For `refusals(of:stateDirectory:)`; the manifest is in force with or without it.
+    private func keep(_ manifestInForce: [UInt8]) async {
+        do {
+            try await files.runIfActive { try self.state.save(manifestInForce: manifestInForce) }
+        } catch {
+            shell.log(Note(.error, .manifestChanged, "it is in force, and the next reload is checked against the one before: \(error)"))
+        }
+    }
+
+    /// What keeps a manifest from being applied to the cluster that lives; `ensembled check` says it before the daemon is
+    /// asked to. Empty where no daemon has run.
+    package static func refusals(of manifest: Manifest, stateDirectory: String) throws -> [String] {
+        guard let bytes = try Directory.content(of: stateDirectory + StateDirectory.manifestName) else { return [] }
+        let inForce = try Manifest.decode(bytes, file: stateDirectory + StateDirectory.manifestName).manifest
+        let layout = HostLayout(stateDirectory: stateDirectory, bundledServer: "")
+        return ManifestChange(from: inForce, to: manifest, on: layout).refusals.map(\.description)
+    }
+
+    package static func readManifest(_ file: String) throws -> (manifest: Manifest, text: [UInt8]) {
         guard let bytes = try Directory.content(of: file) else {
             throw HostError(
                 file, "there is no such file", remedy: "write the manifest there, or name another with --manifest",
                 exitStatus: 78)
         }
-        return try Manifest.decode(bytes, file: file).manifest
+        return (try Manifest.decode(bytes, file: file).manifest, bytes)
     }
 
     private static func environment(_ name: String) -> String? {

@@ -277,7 +277,7 @@ package final class ReconcilerShell: Sendable {
     package func reload(_ new: Manifest) async -> ManifestChange {
         let old = runner.cluster
         let change = ManifestChange(from: old.manifest, to: new, on: old.layout)
-        note(refusedReload: change.refusals.map { "\($0.path): \($0.reason); \($0.remedy)" })
+        note(refusedReload: change.refusals.map(\.description))
         guard change.refusals.isEmpty, !change.isEmpty else { return change }
         let desired = DesiredCluster(
             manifest: new, layout: old.layout, clusterIdentity: old.backups.clusterIdentity, version: old.backups.version)

@@ -66,10 +66,19 @@ struct Check: ParsableCommand {
 
     @Option(help: "The cluster's manifest.")
     var manifest: String
+    @Option(help: "Where the cluster's daemon keeps its state: also say what can't be changed while the cluster lives.")
+    var stateDir: String?
 
     func run() throws {
         do {
-            let manifest = try Daemon.readManifest(manifest)
+            let file = manifest
+            let manifest = try Daemon.readManifest(file).manifest
+            let refusals = try stateDir.map { try Daemon.refusals(of: manifest, stateDirectory: $0) } ?? []
+            guard refusals.isEmpty else {
+                throw HostError(
+                    file, "can't be applied to the cluster that lives: \(refusals.joined(separator: "; "))",
+                    remedy: "the manifest in force stays", exitStatus: 78)
+            }
             print("cluster \(manifest.cluster): \(manifest.members.count) members, quorum \(manifest.quorumSize)")
         } catch {
             throw Failure.report(error)

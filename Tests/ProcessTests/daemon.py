@@ -153,7 +153,8 @@ reseed:
         return arguments
 
     def write_launcher(self):
-        """A program in the server's place that starts the server, unless the member is held down."""
+        """A program in the server's place that starts the server, unless the member is held down, and with a further
+        environment if the member was given one."""
         real = binary("ensemble-server") if self.engine == BUNDLED else shutil.which("java")
         folder = os.path.join(self.directory, "launcher")
         os.makedirs(folder)
@@ -163,6 +164,7 @@ reseed:
             file.write(f"""#!/bin/sh
 for last; do :; done
 [ -e "$last.held" ] && exit 75
+[ -e "$last.environment" ] && . "$last.environment"
 exec "{real}" "$@"
 """)
         os.chmod(path, 0o755)

@@ -93,6 +93,64 @@ class Doubt(Scenario):
         os.kill(self.daemon.process.pid, signal.SIGHUP)
         self.check()
 
+    def test_forbidden_changes_on_sighup(self):
+        """S2 S4 S10: what a living cluster can't take is refused as a whole and named, until a manifest is taken"""
+        before, view = self.pids(), self.daemon.wait_status()
+        configurations = self.configurations()
+        with open(self.daemon.manifest) as file:
+            good = file.read()
+        line = next(text for text in good.split("\n") if "{id: 3," in text)
+        port = self.daemon.port
+        for words, bad in (
+            ("the name of a living cluster cannot change", good.replace("cluster: process-test", "cluster: another")),
+            ("changing the engine of a living cluster", good.replace("engine: bundled", "engine: apache")),
+            ("the files of member 3 cannot move", good.replace(line, line.replace("}", f", dataDirectory: {self.daemon.directory}/elsewhere}}"))),
+            ("the files of member 1 cannot move", good.replace(f"dataDirectory: {self.daemon.data}", f"dataDirectory: {self.daemon.data}2")),
+            ("removing member 3", good.replace(line + "\n", "")),
+            ("adding member 4", good.replace(line, line + "\n" + line.replace("id: 3", "id: 4").replace(
+                f"{port + 2},", f"{port + 3},").replace(f"{port + 6},", f"{port + 7},").replace(f"{port + 10}}}", f"{port + 11}}}"))),
+            ("moving member 3 to another address", good.replace(f"quorumPort: {port + 6}", f"quorumPort: {port + 7}")),
+        ):
+            # With it a change that would be taken alone: nothing of such a manifest is.
+            self.declare(bad.replace("initLimit: 5", "initLimit: 6"))
+            check = self.check_manifest()
+            self.assertEqual(check.returncode, 78, f"systemctl reload would accept it: {words}")
+            self.assertIn(words, check.stderr)
+            os.kill(self.daemon.process.pid, signal.SIGHUP)
+            held = self.hold_of("a forbidden change", words)
+            self.assertEqual(held["what"], "reload of the manifest")
+        self.assertEqual(before, self.pids())
+        self.assertEqual(configurations, self.configurations())
+        self.assertEqual(view["fingerprint"], self.daemon.wait_status()["fingerprint"], "another manifest is in force")
+        self.declare(good)
+        self.assertEqual(self.check_manifest().returncode, 0)
+        os.kill(self.daemon.process.pid, signal.SIGHUP)
+        daemon.wait_for("the hold is gone", lambda: not self.daemon.wait_status()["held"], 20, self.daemon.explain)
+        # The check is made against the manifest in force, not against the first one.
+        self.declare(good.replace("keepLast: 5", "keepLast: 4"))
+        os.kill(self.daemon.process.pid, signal.SIGHUP)
+        kept = os.path.join(self.daemon.state, "manifest.yaml")
+        daemon.wait_for("it is in force", lambda: "keepLast: 4" in open(kept).read(), 20, self.daemon.explain)
+        self.assertEqual(self.check_manifest().returncode, 0)
+        self.assertEqual(before, self.pids())
+        self.check()
+
+    def configurations(self):
+        found = []
+        for member in MEMBERS:
+            with open(self.daemon.configuration(member)) as file:
+                found.append(file.read())
+        return found
+
+    def declare(self, text):
+        with open(self.daemon.manifest, "w") as file:
+            file.write(text)
+
+    def check_manifest(self):
+        """What the unit's ExecReload= runs before the daemon is signalled."""
+        return subprocess.run([daemon.binary("ensembled"), "check", "--manifest", self.daemon.manifest, "--state-dir",
+                               self.daemon.state], capture_output=True, text=True, timeout=30)
+
     def test_changed_setting_on_sighup(self):
         """S4 S5: the members are restarted one at a time, by the same gates as for a person"""
         self.daemon.settings = "  snapCount: 5000"

@@ -2,11 +2,13 @@ import EnsembleBase
 
 /// What lies between the manifest that is in force and the one that a reload brings.
 package struct ManifestChange: Hashable, Sendable {
-    package struct Refusal: Hashable, Sendable {
+    package struct Refusal: Hashable, Sendable, CustomStringConvertible {
         /// Path in the manifest: `members[3]`.
         package var path: String
         package var reason: String
         package var remedy: String
+
+        package var description: String { "\(path): \(reason); \(remedy)" }
     }
 
     /// Why the new manifest must not be taken while the cluster lives. When not empty nothing of it is applied.

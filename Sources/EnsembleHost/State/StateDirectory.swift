@@ -8,6 +8,7 @@ import KeeperStorage
 ///
 ///     ledger.json     what each member has acknowledged (S2)
 ///     intents.json    what the daemon is in the middle of (S9)
+///     manifest.yaml   the manifest in force, as it was read
 ///     events.jsonl    what happened, bounded
 ///     lock            held while a daemon lives
 ///     members/<id>/server.json   which process is the member's server
@@ -70,6 +71,17 @@ package final class StateDirectory: Sendable {
             throw HostError(
                 file, "can't be read: \(error)",
                 remedy: "restore it, or move it away knowing that the daemon then takes data directories at their word")
+        }
+    }
+
+    static let manifestName = "/manifest.yaml"
+
+    func save(manifestInForce text: [UInt8]) throws(HostError) {
+        do {
+            try Directory.replace(file: path + Self.manifestName, with: text)
+        } catch {
+            throw HostError(
+                path + Self.manifestName, "can't be written: \(error)", remedy: "check the file system", exitStatus: 74)
         }
     }
 

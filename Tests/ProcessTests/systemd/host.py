@@ -20,7 +20,7 @@ def readme(world):
         text = file.read()
     manifest = block(text, "A manifest", "yaml")
     # A clone in which scripts/build has been run already.
-    clone = "/root/ensembled"
+    clone = "/usr/src/ensembled"
     container.write(f"{clone}/orders.yaml", manifest)
     container.write(f"{clone}/scripts/build", "#!/bin/sh\n", mode=0o755)
     for name in (".build", "units"):

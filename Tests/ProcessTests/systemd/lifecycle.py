@@ -122,7 +122,10 @@ def reload_of_a_bad_manifest(world):
         wait_for("the daemon's refusal", lambda: demo.said("the former manifest stays in force", mark), 10, demo.explain)
         # Without a mistake, but not for a cluster that lives.
         demo.declare(refused)
-        demo.systemctl("reload", check=False)
+        done = demo.systemctl("reload", check=False)
+        assert done.returncode != 0, "systemctl reload accepts what a living cluster refuses"
+        wait_for("the check's reason", lambda: demo.said("can't be applied to the cluster that lives", mark), 5, demo.explain)
+        demo.signal(daemon, signal.SIGHUP)
         wait_for("the reason", lambda: demo.said("adding member 4 to a living cluster", mark), 10, demo.explain)
     finally:
         demo.declare(good)
