@@ -3,9 +3,9 @@ import EnsembleControl
 
 /// What actions do in the world, and how long they take.
 extension ReconcilerWorld {
-    private mutating func later(_ event: ReconcilerEvent, _ change: Due.Change? = nil) {
+    private mutating func later(_ event: ReconcilerEvent, _ change: Due.Change? = nil, takes: Duration? = nil) {
         let wait = Duration.milliseconds(Int64.random(in: 10...400, using: &random))
-        due.append(Due(at: now + wait, change: change, event: event))
+        due.append(Due(at: now + (takes ?? wait), change: change, event: event))
     }
 
     mutating func perform(_ action: ReconcilerAction) {
@@ -70,7 +70,7 @@ extension ReconcilerWorld {
                 .seeded(
                     DataDirectoryContents(
                         identity: identity, zxid: backup?.endZxid ?? 0, acceptedEpoch: 0, currentEpoch: 0, recovering: true))),
-            .seeded(id, seed, identity: identity))
+            .seeded(id, seed, identity: identity), takes: seedsTake)
     }
 
     mutating func apply(_ change: Due.Change) {

@@ -82,6 +82,9 @@ struct ReconcilerWorld {
     /// Backups whose bytes have gone bad since they were verified.
     var rotten: Set<String> = []
 
+    /// How long a seed is being written; nil: as long as anything else.
+    var seedsTake: Duration?
+
     // What was done.
     var quarantined = 0
     var seeds = 0

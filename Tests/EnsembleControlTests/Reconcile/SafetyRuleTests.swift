@@ -36,6 +36,7 @@ import Testing
     /// An effect that still writes is waited for: the restore writes in the same place.
     @Test(arguments: 1...20) func aRestoreWaitsForAReseedsSeed(seed: Int) {
         var world = ReconcilerWorld.started(UInt64(seed))
+        world.seedsTake = .seconds(3)
         world.loseData(2)
         while world.seeds == 0 { world.run(for: .milliseconds(100)) }
         world.change(1) { $0.isAlive = false }
@@ -174,6 +175,33 @@ import Testing
         #expect(world.seededFrom.count == 4, "it was reseeded")
         #expect(world.isWhole)
         #expect(world.violations == [])
+    }
+
+    /// Before any of them has said a word the ledger demands the raised epoch of each: a daemon that dies now, and a
+    /// member whose directory goes back, must not meet as strangers.
+    @Test func theLedgerDemandsTheRaisedEpochBeforeAnyMemberStarts() {
+        var world = ReconcilerWorld.started(63)
+        world.pass(epoch: 20)
+        world.request("s", restore())
+        while world.savedIntents.operation?.step != Restore.Phase.starting.description { world.run(for: .milliseconds(100)) }
+        #expect(world.participants == [])
+        #expect(world.savedLedger.entries.map(\.acceptedEpoch) == [21, 21, 21])
+        #expect(world.savedLedger.highestEpoch == 21)
+    }
+
+    /// The ledger's entry of a member that recovers doesn't rise; the epoch it was seen in counts all the same.
+    @Test func whatARecoveringMemberSaysOfTheEpochCounts() {
+        var ledger = Ledger(cluster: "w")
+        for id in 1...3 {
+            ledger.set(LedgerEntry(id: id, standing: id == 2 ? .recovering : .voter, zxid: 1 << 32, acceptedEpoch: 1, identity: nil))
+        }
+        var world = ReconcilerWorld(seed: 64)
+        world.machine = ReconcilerStateMachine(
+            policy: world.policy, fingerprints: world.fingerprints, ledger: ledger, intents: Intents(), seed: 1)
+        world.step(.adopted(2, pid: 2, fingerprint: nil))
+        world.step(.answered(2, MemberAnswer(at: world.now, role: .following, zxid: 30 << 32)))
+        #expect(world.machine.ledger.highestEpoch == 30)
+        #expect(world.machine.ledger[2]?.zxid == 1 << 32)
     }
 
     @Test func theLedgersHighestEpochOnlyRises() {
