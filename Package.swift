@@ -127,7 +127,7 @@ let package = Package(
         .testTarget(
             name: "EnsembleHostTests",
             dependencies: ["EnsembleHost", "EnsembleControl", "EnsembleBackup", "EnsembleBase", "CLinux", nioCore, nioPosix],
-            swiftSettings: settings),
+            exclude: ["ExitFixtures"], swiftSettings: settings),
         .testTarget(
             name: "SimulationTests", dependencies: ["EnsembleSim", "KeeperCore", "EnsembleBase"],
             exclude: ["Scenarios"], swiftSettings: settings),

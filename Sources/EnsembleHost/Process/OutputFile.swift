@@ -83,28 +83,60 @@ package struct OutputFile: Sendable {
     }
 }
 
-/// Apache's server exits with a few statuses (ExitCode.java: 1 unexpected, 2 invocation, 3 unable to bind, 4 quorum
-/// packet, 10 startup) and explains itself in its log.
+/// Apache's server exits with a few statuses (ExitCode.java: 1 unexpected, 2 invocation, 3 unable to bind, 10 a thread
+/// that it can't do without, 14 unable to bind the election port) and explains itself in its log. What a running server
+/// logs about its clients reads alike ("Unreasonable length", "Address already in use"), so only what stands behind the
+/// words that announce the end counts. Recorded outputs: Tests/EnsembleHostTests/ExitFixtures.
 enum ApacheLastWords {
     static func cause(_ code: Int32?, _ lines: [String]) -> ExitCause {
-        func said(_ words: [String]) -> String? {
-            lines.last { line in words.contains { line.contains($0) } }
+        // Also 143: the JVM's answer to SIGTERM.
+        if code == 0 || code == 143 { return .clean }
+        if let why = reason(behind: "Unable to load database on disk", lines) { return loading(why) }
+        for announcement in [
+            "Invalid config, exiting abnormally", "Could not find or load main class", "Could not create the Java Virtual Machine",
+        ] {
+            if let why = reason(behind: announcement, lines) { return .configuration(why) }
         }
-        if let line = said(["Unable to load database on disk", "Unreasonable length", "CRC check failed",
-            "No snapshot found, but there are log entries", "The accepted epoch", "The current epoch"]) {
-            return .damagedData(line)
+        if let why = reason(behind: "Severe unrecoverable error", lines), says(why, fullOrFailed) { return .storage(why) }
+        if let why = reason(behind: "exiting abnormally", lines) {
+            if says(why, ["not in the peer list"]) { return .configuration(why) }
+            if says(why, ["BindException"]) { return .addressInUse(why) }
+            if says(why, fullOrFailed) { return .storage(why) }
         }
-        if let line = said(["ConfigException", "Invalid config", "Could not find or load main class"]) {
-            return .configuration(line)
-        }
-        if let line = said(["BindException", "Address already in use"]) { return .addressInUse(line) }
-        if let line = said(["No space left on device"]) { return .storage(line) }
+        if let why = reason(behind: "Leaving listener thread", lines) { return .addressInUse(why) }
+        // -XX:+ExitOnOutOfMemoryError ends with 3 as well.
+        if lines.contains(where: { $0.hasPrefix("Terminating due to java.lang.OutOfMemoryError") }) { return .status(code ?? 3) }
         switch code {
-        case .some(0), .some(143): return .clean
         case .some(2): return .configuration("the server refused its arguments (status 2)")
-        case .some(3): return .addressInUse("the server could not bind (status 3)")
+        case .some(3), .some(14): return .addressInUse("the server could not bind (status \(code ?? 3))")
         case .some(let other): return .status(other)
         case nil: return .untold
         }
     }
+
+    private static let fullOrFailed = ["No space left on device", "Input/output error", "Read-only file system", "Disk quota exceeded"]
+
+    /// A directory that can't be read is not a damaged one: a reseed would be the wrong answer to it (S10).
+    private static func loading(_ why: String) -> ExitCause {
+        if says(why, fullOrFailed) { return .storage(why) }
+        if says(why, ["(Permission denied)", "(Not a directory)"]) { return .configuration(why) }
+        if says(why, ["(Too many open files)"]) { return .launchFailed(why) }
+        return .damagedData(why)
+    }
+
+    /// The root cause behind the last line that contains `announcement`: the last "Caused by" of the exceptions that
+    /// follow it, else the first exception; the line itself where there is none. Nil: there is no such line.
+    private static func reason(behind announcement: String, _ lines: [String]) -> String? {
+        // Some of it is printed a second time, bare, behind the exceptions.
+        guard let index = lines.lastIndex(where: { $0.contains(announcement) && $0 != announcement })
+            ?? lines.lastIndex(of: announcement)
+        else { return nil }
+        let following = lines[(index + 1)...]
+        let mark = "Caused by: "
+        if let root = following.last(where: { $0.hasPrefix(mark) }) { return String(root.dropFirst(mark.count)) }
+        // A log line has a prefix; an exception's own line begins with its class.
+        return following.first { $0.hasPrefix("java.") || $0.hasPrefix("org.apache.") } ?? lines[index]
+    }
+
+    private static func says(_ text: String, _ words: [String]) -> Bool { words.contains { text.contains($0) } }
 }
