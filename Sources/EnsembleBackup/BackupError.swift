@@ -3,6 +3,8 @@ package struct BackupError: Error, Hashable, CustomStringConvertible {
     package enum Kind: String, Hashable, Sendable, Codable {
         /// A system call failed: disk full, permission, I/O error.
         case inputOutput
+        /// A rename would have to copy: the two places are on different file systems.
+        case otherFileSystem
         /// Stored or source bytes are not what they must be.
         case damaged
         /// There is nothing to capture from, or no such backup.

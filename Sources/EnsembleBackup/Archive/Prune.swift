@@ -13,12 +13,13 @@ extension BackupArchive {
     package static let defaultGrace: Duration = .seconds(3600)
 
     /// Applies `policy`, then removes the objects that no backup needs. Of several clusters in one archive each is
-    /// judged by itself.
+    /// judged by itself. The backup `inUse` stays whatever the policy says.
     ///
     /// - Throws: `.busy` while anything uses the archive; S10: `.damaged` or `.unsupported`, before anything is
     ///   deleted, if a manifest cannot be read, because what it needs is not known.
     package func prune(
-        policy: RetentionPolicy, now: WallTime, grace: Duration = defaultGrace, dryRun: Bool = false
+        policy: RetentionPolicy, inUse: BackupID? = nil, now: WallTime, grace: Duration = defaultGrace,
+        dryRun: Bool = false
     ) throws(BackupError) -> PruneReport {
         let lock = try lock(exclusively: true)
         defer { _ = lock }
@@ -28,7 +29,7 @@ extension BackupArchive {
             let candidates = backups.filter { $0.manifest.clusterIdentity == cluster }.map {
                 Retention.Candidate(id: $0.manifest.id, capturedAt: $0.manifest.capturedAt, isVerified: $0.isVerified)
             }
-            decisions += Retention.decide(candidates, policy: policy, now: now)
+            decisions += Retention.decide(candidates, policy: policy, inUse: inUse, now: now)
         }
         let kept = Set(decisions.filter(\.isKept).map(\.id))
         let objects = try objects()

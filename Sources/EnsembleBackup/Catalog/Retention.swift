@@ -17,6 +17,7 @@ package enum Retention {
 
     package enum Reason: Hashable, Sendable, CustomStringConvertible {
         case newestVerified
+        case inUse
         case withinKeepLast
         case withinKeepFor
         /// Verification may be under way or have failed; it is what one has of the time since the newest verified.
@@ -31,6 +32,7 @@ package enum Retention {
         package var description: String {
             switch self {
             case .newestVerified: "the newest verified backup"
+            case .inUse: "a reseed or a restore is made from it"
             case .withinKeepLast: "among the last to keep"
             case .withinKeepFor: "younger than the time to keep"
             case .awaitsVerification: "newer than the newest verified backup"
@@ -51,7 +53,9 @@ package enum Retention {
     /// One decision for each candidate, newest first. `keepLast` counts verified backups, so that failing captures
     /// cannot push good ones out; of the unverified ones since the newest verified as many are kept again, so that
     /// they cannot fill the disk.
-    package static func decide(_ candidates: [Candidate], policy: RetentionPolicy, now: WallTime) -> [Decision] {
+    package static func decide(
+        _ candidates: [Candidate], policy: RetentionPolicy, inUse: BackupID? = nil, now: WallTime
+    ) -> [Decision] {
         let newestFirst = candidates.sorted { ($0.capturedAt, $0.id) > ($1.capturedAt, $1.id) }
         guard let newestVerified = newestFirst.firstIndex(where: \.isVerified) else {
             // S6, S10: without one proved good, each may be the one that matters.
@@ -62,6 +66,8 @@ package enum Retention {
             if candidate.isVerified { verifiedSeen += 1 }
             // S6: never the newest verified, whatever the policy says.
             if index == newestVerified { return Decision(id: candidate.id, isKept: true, reason: .newestVerified) }
+            // S6: data that it replaces is in quarantine already; without it the member, or the cluster, stays down.
+            if candidate.id == inUse { return Decision(id: candidate.id, isKept: true, reason: .inUse) }
             if candidate.isVerified && verifiedSeen <= policy.keepLast {
                 return Decision(id: candidate.id, isKept: true, reason: .withinKeepLast)
             }

@@ -220,5 +220,5 @@ func systemError(_ call: String, _ path: String) -> BackupError {
         default: "see the system's log for the disk"
         }
     return BackupError(
-        .inputOutput, file: path, problem: "\(call) failed: \(String(cString: strerror(code)))", remedy: remedy)
+        code == EXDEV ? .otherFileSystem : .inputOutput, file: path, problem: "\(call) failed: \(String(cString: strerror(code)))", remedy: remedy)
 }

@@ -34,7 +34,8 @@ package enum Quarantine {
     /// Moves `reason.path` to `<root>/<time>/<its name>` by one rename, after the reason is durable beside it.
     ///
     /// - Returns: where it is now.
-    /// - Throws: `.inputOutput` if `root` is on another file system; the data is then untouched.
+    /// - Throws: `.otherFileSystem` if `root` is on another one than the data, `.inputOutput` for what else goes wrong;
+    ///   the data is then untouched, and nothing is left in `root`.
     package static func move(_ reason: Reason, into root: String, disk: Disk = .real) throws(BackupError) -> String {
         guard fileKind(reason.path) != .absent, let slash = reason.path.lastIndex(of: "/") else {
             throw BackupError(
@@ -42,10 +43,19 @@ package enum Quarantine {
         }
         try disk.makeDirectories(root)
         let holder = try newHolder(in: root, at: reason.movedAt, disk: disk)
-        try disk.publish(try CatalogJSON.encode(reason), as: holder + "/reason.json")
         let target = holder + reason.path[slash...]
-        // S6: rename or fail. EXDEV says so; copying and deleting could lose both.
-        try disk.rename(reason.path, to: target)
+        do throws(BackupError) {
+            try disk.publish(try CatalogJSON.encode(reason), as: holder + "/reason.json")
+            // S6: rename or fail. EXDEV says so; copying and deleting could lose both.
+            try disk.rename(reason.path, to: target)
+        } catch {
+            // Whoever moves again and again must not fill the disk with reasons for what never moved. If the rename
+            // itself was done, the holder is not empty and stays.
+            if fileKind(target) == .absent {
+                for path in [holder + "/reason.json.tmp", holder + "/reason.json", holder] { try? disk.remove(path) }
+            }
+            throw error
+        }
         return target
     }
 

@@ -60,10 +60,16 @@ package enum Restore {
         var done: Int64 = 0
         for object in manifest.objects {
             let directory = object.role == .snapshot ? target.dataStaging : target.logStaging
-            try write(object, from: archive, to: "\(directory)/\(object.name)", disk: disk) { (count) throws(BackupError) in
-                try progress.check(object.name)
-                done += Int64(count)
-                progress.report(done, manifest.size)
+            do throws(BackupError) {
+                try write(object, from: archive, to: "\(directory)/\(object.name)", disk: disk) { (count) throws(BackupError) in
+                    try progress.check(object.name)
+                    done += Int64(count)
+                    progress.report(done, manifest.size)
+                }
+            } catch {
+                // S7: what was proved once and is damaged now is no verified backup any more: nobody chooses it again.
+                if error.kind == .damaged { try archive.withdrawVerified(id) }
+                throw error
             }
         }
         if case .cluster(let highest) = options.purpose {

@@ -31,7 +31,7 @@ package enum ReconcilerAction: Sendable, Hashable {
     case capture(MemberID, CaptureMode, upTo: Int64, EffectToken)
     case verify(backup: String, EffectToken)
     /// Apply the retention policy (S6 is its own).
-    case prune
+    case prune(EffectToken)
 
     case answer(request: String, RequestAnswer)
     case note(Note)

@@ -12,7 +12,7 @@ extension Manifest {
     }
 
     /// Where data that a reseed or restore replaced is kept (S6). On the same file system as the members' homes, so
-    /// that moving there is a rename.
+    /// that moving there is a rename; what a member keeps on another file system goes to `quarantine` beside it.
     package func quarantineDirectory(on layout: HostLayout) -> String {
         (dataDirectory ?? layout.stateDirectory) + "/quarantine"
     }

@@ -49,7 +49,10 @@ struct ArchiveWork: Sendable {
 
 extension ReconcilerStateMachine {
     mutating func backupDue(at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
-        guard termination == nil, archiveWork == nil, intents.operation == nil else { return }
+        guard termination == nil else { return }
+        if let other = obstacleToScheduledBackup {
+            return backupFailed("the scheduled backup was left out: a \(other) is under way", .warning, into: &actions)
+        }
         switch policy.backupMode {
         case .live:
             _ = beginCapture(of: nil, operation: nil, at: now, into: &actions)
@@ -59,13 +62,23 @@ extension ReconcilerStateMachine {
         }
     }
 
+    /// A live one stops nobody, so that a roll which stands still for days doesn't end the backups as well.
+    private var obstacleToScheduledBackup: String? {
+        if let work = archiveWork { return work.title }
+        guard let operation = intents.operation else { return nil }
+        switch (policy.backupMode, operation.kind) {
+        case (.live, .rolling), (.live, .stopMember): return nil
+        case (.live, .coldBackup), (.live, .restore), (.cold, _): return operation.title
+        }
+    }
+
     /// Returns why it can't begin; nil when it did.
     mutating func beginCapture(
         of asked: MemberID?, operation: String?, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) -> HoldReason? {
         guard let source = asked ?? sourceForCapture(at: now), observed.participates(source, at: now) else {
             let reason = asked.map(HoldReason.memberNotParticipating) ?? .noSource
-            actions.append(.note(Note(.warning, .backupFailed, "no backup was taken: \(reason.description)")))
+            backupFailed("no backup was taken: \(reason.description)", .warning, into: &actions)
             return reason
         }
         let token = token()
@@ -179,7 +192,7 @@ extension ReconcilerStateMachine {
         _ work: ArchiveWork, _ why: String, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         archiveWork = nil
-        actions.append(.note(Note(.error, .backupFailed, member: work.member, "\(work.title): \(why)")))
+        backupFailed("\(work.title): \(why)", member: work.member, into: &actions)
         if let id = work.operation { record(id, work.title, failure: why, backup: work.backup?.id) }
     }
 
@@ -191,8 +204,28 @@ extension ReconcilerStateMachine {
         actions.append(.note(Note(.information, .backupTaken, member: work.member, "backup \(id) is verified")))
         let result = "backup \(id): " + (work.backup.flatMap(\.size).map { "\(byteText($0)), " } ?? "") + "verified"
         if let operation = work.operation { record(operation, work.title, backup: id, result: result) }
+        guard work.member != nil else { return }
+        backupFailure = nil
         // S6: the next backup prunes as well.
-        if work.member != nil, intents.backupInUse == nil { actions.append(.prune) }
+        guard intents.backupInUse == nil else { return }
+        let token = token()
+        clock.pruneEffect = token
+        actions.append(.prune(token))
+    }
+
+    mutating func pruneFinished(_ outcome: EffectOutcome, into actions: inout ActionBuffer<ReconcilerAction>) {
+        clock.pruneEffect = nil
+        guard case .failed(let why) = outcome else { return }
+        backupFailed("nothing was pruned: \(why)", into: &actions)
+    }
+
+    /// Kept for the status until a backup succeeds: an archive that quietly stopped growing is found when it is needed.
+    mutating func backupFailed(
+        _ what: String, member: MemberID? = nil, _ severity: EventRecord.Severity = .error,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        backupFailure = what
+        actions.append(.note(Note(severity, .backupFailed, member: member, what)))
     }
 
     private mutating func abandonArchiveWork() {

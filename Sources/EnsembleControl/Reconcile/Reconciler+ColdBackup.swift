@@ -45,6 +45,8 @@ extension ReconcilerStateMachine {
             guard let id = cold.member,
                 hasPassedBarrier(id, title: operation.title, at: now, into: &actions)
             else { return }
+            // S7: its verification follows at once; a backup that nobody verifies is never used.
+            if let work = archiveWork { return hold(operation.title, .operationRunning(work.title)) }
             finish(cold, of: operation, at: now, into: &actions)
         }
     }
@@ -69,7 +71,8 @@ extension ReconcilerStateMachine {
         into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         end(operation, failure: cold.failure, backup: cold.taken?.id, into: &actions)
-        guard let taken = cold.taken, let member = cold.member, archiveWork == nil else { return }
+        if let failure = cold.failure { backupFailed("\(operation.title): \(failure)", member: cold.member, into: &actions) }
+        guard let taken = cold.taken, let member = cold.member else { return }
         let token = token()
         archiveWork = ArchiveWork(
             title: "verification of backup \(taken.id)", member: member, since: now, phase: .verifying(token), backup: taken)

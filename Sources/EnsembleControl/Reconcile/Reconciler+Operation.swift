@@ -65,7 +65,7 @@ extension ReconcilerStateMachine {
         into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         intents.operation = nil
-        clock = OperationClock(reseedSince: clock.reseedSince, reseedEffect: clock.reseedEffect)
+        clock = OperationClock(reseedSince: clock.reseedSince, reseedEffect: clock.reseedEffect, pruneEffect: clock.pruneEffect)
         saveIntents(into: &actions)
         record(operation.id, operation.title, failure: failure, backup: backup, result: result)
         if let failure {
@@ -88,6 +88,7 @@ extension ReconcilerStateMachine {
         into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         if token == lock.asked { return lockFinished(outcome, at: now) }
+        if token == clock.pruneEffect { return pruneFinished(outcome, into: &actions) }
         if token == clock.reseedEffect { return reseedEffectFinished(outcome, at: now, into: &actions) }
         if token == clock.reseedBarrierEffect {
             clock.reseedBarrierEffect = nil

@@ -24,6 +24,8 @@ package struct ReconcilerStateMachine: Sendable {
     /// Finished operations, oldest first; bounded.
     package internal(set) var outcomes: [OperationOutcome] = []
     package internal(set) var termination: Termination?
+    /// Why the latest backup was not taken, not verified or left out; nil after one that was.
+    package internal(set) var backupFailure: String?
 
     var running: [MemberRun]
     var lock = DisruptionLock()
@@ -215,6 +217,7 @@ struct OperationClock: Sendable {
     var operationEffect: EffectToken?
     var reseedEffect: EffectToken?
     var barrierEffect: EffectToken?
+    var pruneEffect: EffectToken?
     var barrier: Int64?
     var reseedBarrierEffect: EffectToken?
     var reseedBarrier: Int64?

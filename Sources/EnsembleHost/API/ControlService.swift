@@ -41,6 +41,9 @@ package struct ControlService: Sendable {
         } catch let error as ControlError {
             let allowed = error.code == .wrongMethod ? ControlRoute.methods(of: target).joined(separator: ", ") : nil
             return Answer(encode(error), error.httpStatus, allow: allowed)
+        } catch let error as BackupError {
+            let failure = ControlError(BackupViews.code(of: error), "\(error.file): \(error.problem)", remedy: error.remedy)
+            return Answer(encode(failure), failure.httpStatus)
         } catch {
             let failure = ControlError(.failed, "\(error)", remedy: "see the daemon's journal")
             return Answer(encode(failure), failure.httpStatus)
@@ -128,9 +131,11 @@ package struct ControlService: Sendable {
     }
 
     private func prune(_ wanted: PruneBackupsRequest) async throws -> PruneBackupsResponse {
-        let (backups, now) = (shell.runner.cluster.backups, shell.clock.wall())
-        guard let report = try await shell.runner.files.runIfActive({ try backups.prune(now: now, dryRun: wanted.dryRun) })
-        else {
+        let (backups, now, inUse) = (shell.runner.cluster.backups, shell.clock.wall(), shell.view.machine.intents.backupInUse)
+        let found = try await shell.runner.files.runIfActive {
+            try backups.prune(keeping: inUse, now: now, dryRun: wanted.dryRun)
+        }
+        guard let report = found else {
             throw ControlError(.refused, "the manifest declares no backups, so no retention", remedy: "declare backups")
         }
         await shell.runner.refreshBackups()

@@ -88,7 +88,7 @@ struct StatusViews {
         summary.last = backups.last.flatMap(BackupViews.describe)
         summary.lastVerified = backups.last { $0.verified != nil }.flatMap(BackupViews.describe)
         summary.nextAt = view.nextBackup
-        summary.lastFailure = view.machine.observed.backups.lastFailure
+        summary.lastFailure = view.machine.backupFailure ?? view.machine.observed.backups.lastFailure
         return summary
     }
 
@@ -158,6 +158,15 @@ struct StatusViews {
 }
 
 enum BackupViews {
+    static func code(of error: BackupError) -> ControlError.Code {
+        switch error.kind {
+        case .busy: .busy
+        case .missing: .notFound
+        case .refused, .unsupported: .refused
+        case .inputOutput, .otherFileSystem, .damaged, .unstable, .cancelled: .failed
+        }
+    }
+
     static func describe(_ backup: ArchivedBackup) -> BackupDescription? {
         guard case .success(let manifest) = backup.content else { return nil }
         return BackupDescription(

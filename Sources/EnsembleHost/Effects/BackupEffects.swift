@@ -86,9 +86,10 @@ package struct BackupEffects: Sendable {
             try backupID(id), in: try archive(), now: now, toolVersion: version, progress: progress)
     }
 
-    package func prune(now: WallTime, dryRun: Bool) throws -> PruneReport? {
+    /// - Parameter inUse: id of the backup that a reseed or restore is made from.
+    package func prune(keeping inUse: String? = nil, now: WallTime, dryRun: Bool) throws -> PruneReport? {
         guard let retention else { return nil }
-        return try archive().prune(policy: retention, now: now, dryRun: dryRun)
+        return try archive().prune(policy: retention, inUse: inUse.flatMap { BackupID($0) }, now: now, dryRun: dryRun)
     }
 
     private func backupID(_ text: String) throws -> BackupID {
@@ -102,12 +103,18 @@ package struct BackupEffects: Sendable {
 
     /// S6: everything that a server reads, and the identity, goes aside. What isn't there was moved before.
     package func quarantine(_ member: RenderedMember, cause: String, now: WallTime) throws {
-        var paths = [member.dataDirectory + "/version-2"]
-        if member.logDirectory != member.dataDirectory { paths.append(member.logDirectory + "/version-2") }
-        for path in paths where Directory.exists(path) {
+        var directories = [member.dataDirectory]
+        if member.logDirectory != member.dataDirectory { directories.append(member.logDirectory) }
+        for directory in directories where Directory.exists(directory + "/version-2") {
             let reason = Quarantine.Reason(
-                cluster: cluster, member: Int64(member.id), path: path, cause: cause, movedAt: now)
-            _ = try Quarantine.move(reason, into: quarantinePath)
+                cluster: cluster, member: Int64(member.id), path: directory + "/version-2", cause: cause, movedAt: now)
+            do throws(BackupError) {
+                _ = try Quarantine.move(reason, into: quarantinePath)
+            } catch {
+                guard error.kind == .otherFileSystem else { throw error }
+                // The manifest has put this directory on another disk, and only a rename within it loses nothing.
+                _ = try Quarantine.move(reason, into: directory + "/quarantine")
+            }
         }
         // S2: a leftover permission to begin empty must not meet the empty directory.
         if Directory.exists(member.initializeFile) { try Directory.remove(file: member.initializeFile) }
@@ -147,9 +154,10 @@ package struct BackupEffects: Sendable {
         _ progress: BackupProgress
     ) throws -> BackupManifest {
         let id = try backupID(backup)
-        // A former attempt that was finished, but not written down as such, is done (S9).
-        let record = member.dataDirectory + "/version-2/restored.json"
-        if Directory.exists(record) { try quarantine(member, cause: "left by an interrupted seed", now: now) }
+        // S9: what a former attempt left that was finished and not written down as such, or that ended between the
+        // renames of its two directories.
+        let left = [member.dataDirectory, member.logDirectory].contains { Directory.exists($0 + "/version-2/restored.json") }
+        if left { try quarantine(member, cause: "left by an interrupted seed", now: now) }
         return try EnsembleBackup.Restore.materialise(
             id, from: try archive(), dataDirectory: member.dataDirectory, logDirectory: member.logDirectory,
             options: .init(purpose: purpose, clusterIdentity: clusterIdentity, now: now), progress: progress)

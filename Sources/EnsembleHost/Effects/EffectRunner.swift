@@ -107,12 +107,18 @@ package final class EffectRunner: Sendable {
         case .seed(let id, let seed, let token):
             guard let member = cluster.member(id) else { return }
             let progress = reporting(token)
-            answer(token, background) {
-                .seeded(
-                    try await files.runIfActive {
-                        try cluster.backups.seed(
-                            member, seed, reason: "reseed by ensembled", now: now, progress: progress)
-                    })
+            answer(token, background) { [self] in
+                do {
+                    return .seeded(
+                        try await files.runIfActive {
+                            try cluster.backups.seed(
+                                member, seed, reason: "reseed by ensembled", now: now, progress: progress)
+                        })
+                } catch {
+                    // The backup may be why, and no longer count as verified.
+                    await refreshBackups()
+                    throw error
+                }
             }
         case .capture(let id, let mode, let end, let token):
             guard let member = cluster.member(id) else { return }
@@ -130,10 +136,11 @@ package final class EffectRunner: Sendable {
                 await refreshBackups()
                 return .done
             }
-        case .prune:
-            background { [self] in
-                _ = try? await files.runIfActive { try cluster.backups.prune(now: now, dryRun: false) }
+        case .prune(let token):
+            answer(token, background) { [self] in
+                _ = try await files.runIfActive { try cluster.backups.prune(now: now, dryRun: false) }
                 await refreshBackups()
+                return .done
             }
         case .inspectData, .launch, .terminate, .kill, .saveLedger, .saveIntents, .acquireLock, .releaseLock,
             .writeBarrier, .answer, .note, .finish:
