@@ -1,3 +1,4 @@
+import CLinux
 import EnsembleBackup
 import EnsembleBase
 import EnsembleControl
