@@ -35,6 +35,7 @@ package struct Recovery: Sendable {
         if snapshots.isEmpty, try !holdEntries(logs) { return try recoverEmpty(logs) }
         let replay = try Replay.run(snapshots: snapshots, logs: logs, limit: nil, recent: window)
         try repair(replay)
+        try makeDurable(replay)
         return try state(replay)
     }
 
@@ -128,7 +129,13 @@ package struct Recovery: Sendable {
     // MARK: Checks and repairs
 
     private func state(_ replay: Replay) throws(StorageError) -> RecoveredState {
-        let epochs = try epochs.load(lastZxid: replay.tree.lastProcessedZxid)
+        let last = replay.tree.lastProcessedZxid
+        // A server that stands alone has promised nothing, and its zxids run on into the next epoch.
+        var epochs = try epochs.load(lastZxid: isStandalone ? .zero : last)
+        if isStandalone {
+            epochs.accepted = max(epochs.accepted, last.epoch)
+            epochs.current = max(epochs.current, last.epoch)
+        }
         // A leftover would let a later loss of the data pass for a new member (S2).
         try InitializeFile(directory: layout.dataLogDir).consume()
         return RecoveredState(
@@ -156,6 +163,14 @@ package struct Recovery: Sendable {
         for name in try Directory.names(directory) where name.hasPrefix("snapshot.") && name.hasSuffix(".writing") {
             try Directory.remove(file: directory + "/" + name)
         }
+    }
+
+    /// S1: a process that was killed leaves what it had written and not yet synced, and this one reads it: an entry, or
+    /// the name of a file. What is vouched for from here on must outlive a power failure, too.
+    private func makeDurable(_ replay: Replay) throws(StorageError) {
+        for log in replay.logs where !replay.emptyLogs.contains(log) { try File.openForReading(log.path).sync() }
+        try Directory.sync(layout.logDirectory)
+        try Directory.sync(layout.snapshotDirectory)
     }
 
     private func repair(_ replay: Replay) throws(StorageError) {
