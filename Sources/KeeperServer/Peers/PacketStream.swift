@@ -55,6 +55,12 @@ package final class PacketStream: ChannelInboundHandler {
 
     package func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
+    package func channelActive(context: ChannelHandlerContext) {
+        // Refused while it was being accepted: nobody would take what it sends.
+        if received == nil { context.close(promise: nil) }
+        context.fireChannelActive()
+    }
+
     package func handlerRemoved(context: ChannelHandlerContext) {
         finish()
         self.context = nil
