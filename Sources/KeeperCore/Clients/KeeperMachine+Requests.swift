@@ -180,8 +180,12 @@ extension KeeperMachine {
     ) {
         guard role == .leading, leader!.isServing else { return }
         // ZOOKEEPER-1277: the counter must not run into the epoch; a new epoch starts it afresh.
-        guard !leader!.lastProposed.counterIsExhausted else {
-            return endRole("the epoch's zxids are used up", at: now, into: &actions)
+        if leader!.lastProposed.counterIsExhausted {
+            guard configuration.standalone else {
+                return endRole("the epoch's zxids are used up", at: now, into: &actions)
+            }
+            // Nobody to elect it with.
+            leader!.lastProposed = Zxid(epoch: leader!.lastProposed.epoch + 1, counter: 0)
         }
         let zxid = leader!.lastProposed.next
         let entry: LogEntry

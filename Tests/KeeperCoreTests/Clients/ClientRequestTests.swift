@@ -19,11 +19,13 @@ import Testing
     }
 
     /// With one client, whose session stands.
-    private func server() -> Server {
+    private func server(last: Zxid = .zero) -> Server {
         var server = Server()
+        var tree = DataTree()
+        tree.lastProcessedZxid = last
         _ = server.step(.clockRead(WallTime(milliseconds: 1_000_000)), at: now)
         _ = server.step(
-            .recovered(RecoveredState(tree: DataTree(), recent: [], acceptedEpoch: 0, currentEpoch: 0, recovering: false)),
+            .recovered(RecoveredState(tree: tree, recent: [], acceptedEpoch: 0, currentEpoch: 0, recovering: false)),
             at: now)
         _ = server.step(.clientConnected(id, address: "127.0.0.1"), at: now)
         let connect = ConnectRequest(
@@ -52,6 +54,17 @@ import Testing
         let unknown = server.step(.requested(id, xid: 2, .unknown(op: 99)), at: now)
         #expect(replies(unknown) == [.unimplemented])
         #expect(closes(unknown))
+    }
+
+    /// ZOOKEEPER-1277: at thirty thousand writes a second an epoch lasts forty hours; alone, nobody elects the next.
+    @Test func aServerAloneOutlivesItsEpochsZxids() {
+        var server = server(last: Zxid(epoch: 0, counter: .max - 1))
+        let write = Request.create(CreateRequest(path: "/a", data: [], acl: AccessRight.openToAll))
+        let proposed = server.step(.requested(id, xid: 1, write), at: now).compactMap { action -> LogEntry? in
+            if case .propose(let entry, _) = action { entry } else { nil }
+        }
+        #expect(proposed.map(\.zxid) == [Zxid(epoch: 1, counter: 1)])
+        #expect(replies(server.step(.logSynced(Zxid(epoch: 1, counter: 1)), at: now)) == [nil])
     }
 
     /// Identities travel with every request that a follower forwards.
