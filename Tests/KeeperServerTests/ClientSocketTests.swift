@@ -44,12 +44,13 @@ import Testing
         return (server, client, ended.futureResult)
     }
 
-    @Test func aLongAnswerArrivesWholeBeforeTheConnectionCloses() throws {
+    @Test(arguments: [false, true]) func aLongAnswerArrivesWholeBeforeTheConnectionCloses(halfClosed: Bool) throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         defer { try? group.syncShutdownGracefully() }
         let size = 12 << 20
         let (server, client, received) = try connect(group) { _ in [UInt8](repeating: 65, count: size) }
         try client.writeAndFlush(ByteBuffer(string: "cons")).wait()
+        if halfClosed { try client.close(mode: .output).wait() }
         // The server has closed, or thinks so, long before the first byte is read.
         try client.eventLoop.scheduleTask(in: .milliseconds(300)) {}.futureResult.wait()
         try client.setOption(.autoRead, value: true).wait()
@@ -71,6 +72,16 @@ import Testing
         try client.eventLoop.scheduleTask(in: .seconds(2)) {}.futureResult.wait()
         #expect(gathered.withLock { !$0 })
         try client.close().wait()
+        try server.close().wait()
+    }
+
+    @Test func aClientThatEndsItsSideWithoutAWordIsLetGo() throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        defer { try? group.syncShutdownGracefully() }
+        let (server, client, received) = try connect(group) { _ in [] }
+        try client.close(mode: .output).wait()
+        try client.setOption(.autoRead, value: true).wait()
+        #expect(try received.wait() == 0)
         try server.close().wait()
     }
 }

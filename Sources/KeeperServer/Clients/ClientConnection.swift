@@ -79,6 +79,12 @@ package final class ClientConnection: ChannelInboundHandler {
         context.fireChannelInactive()
     }
 
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // Who has asked its word and ends its side (`nc -N`) still gets the answer; anybody else has gone.
+        if let event = event as? ChannelEvent, event == .inputClosed, state != .closing { context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
     package func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
