@@ -41,6 +41,13 @@ static inline int clx_set_limit(pid_t pid, int resource, unsigned long long valu
     unsigned long long limit[2] = { value, value };
     return (int)syscall(SYS_prlimit64, pid, resource, limit, 0);
 }
+// waitid(2) by pidfd, with the status as waitpid(2) gives it.
+static inline int clx_wait_pidfd(int descriptor, int *status) {
+    siginfo_t info = { 0 };
+    int result = waitid(P_PIDFD, (id_t)descriptor, &info, WEXITED);
+    if (result == 0) *status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
+    return result;
+}
 static inline int clx_pidfd_send_signal(int descriptor, int number) {
     return (int)syscall(SYS_pidfd_send_signal, descriptor, number, 0, 0);
 }

@@ -50,7 +50,7 @@ package struct Daemon: Sendable {
         let path = configuration.stateDirectory ?? Self.environment("STATE_DIRECTORY") ?? "/var/lib/ensembled/\(manifest.cluster)"
         state = try StateDirectory(path)
         let layout = HostLayout(stateDirectory: path, bundledServer: configuration.serverBinary)
-        if let error = manifest.foreignMembersError(ownNames: Self.ownNames()) { throw error }
+        if let error = manifest.foreignMembersError(ownNames: Self.ownNames(among: manifest.members.map(\.host))) { throw error }
         var ledger = try state.loadLedger(cluster: manifest.cluster) ?? Ledger(cluster: manifest.cluster)
         if ledger.clusterIdentity.isEmpty {
             let archive = manifest.archiveDirectory(on: layout)
@@ -58,13 +58,13 @@ package struct Daemon: Sendable {
             try state.save(ledger)
         }
         try state.save(manifestInForce: text)
-        let files = NIOThreadPool(numberOfThreads: 4)
-        files.start()
+        let (files, bulk) = (NIOThreadPool(numberOfThreads: 4), NIOThreadPool(numberOfThreads: 8))
+        for pool in [files, bulk] { pool.start() }
         self.files = files
         let desired = DesiredCluster(
             manifest: manifest, layout: layout, clusterIdentity: ledger.clusterIdentity, version: configuration.version)
         shell = ReconcilerShell(
-            state: state, desired: desired, ledger: ledger, intents: try state.loadIntents(), files: files)
+            state: state, desired: desired, ledger: ledger, intents: try state.loadIntents(), files: files, bulk: bulk)
         socketPath = configuration.socket ?? Self.environment("RUNTIME_DIRECTORY").map { $0 + "/control.sock" } ?? path + "/control.sock"
     }
 
@@ -80,7 +80,7 @@ package struct Daemon: Sendable {
         }
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { for await number in signals { await self.handle(number) } }
+                group.addTask { for await number in signals { await self.handle(number, server) } }
                 group.addTask { try await self.shell.run() }
                 // The shell's end, or its failure, is the daemon's.
                 _ = try await group.next()
@@ -94,9 +94,9 @@ package struct Daemon: Sendable {
         await server.stop()
     }
 
-    private func handle(_ number: Int32) async {
+    private func handle(_ number: Int32, _ server: ControlServer) async {
         switch number {
-        case SIGHUP: await reload()
+        case SIGHUP: await reload(server)
         case SIGTERM, SIGINT: await terminate()
         default: break
         }
@@ -118,17 +118,20 @@ package struct Daemon: Sendable {
         shell.send(.terminationRequested(leaveMembers: mode == .leave))
     }
 
-    private func reload() async {
-        shell.notifier.reloading()
+    private func reload(_ server: ControlServer) async {
+        // What has not been ready yet doesn't become so by a reload.
+        let isReady = shell.hasServed
+        if isReady { shell.notifier.reloading() }
         do {
             let (manifest, text) = try Self.readManifest(configuration.manifestFile)
             let change = await shell.reload(manifest)
             if change.refusals.isEmpty { await keep(text) }
+            if change.refusals.isEmpty, change.live.contains("operator") { try server.apply(manifest.operatorAccess) }
             if change.isEmpty { shell.log(Note(.information, .manifestChanged, "the manifest says what it said before")) }
         } catch {
             shell.note(refusedReload: ["\(error)"])
         }
-        shell.notifier.ready(StatusLine.text(shell.view.machine, at: shell.clock.now()))
+        if isReady { shell.notifier.ready(StatusLine.text(shell.view.machine, at: shell.clock.now())) }
     }
 
     /// For `refusals(of:stateDirectory:)`; the manifest is in force with or without it.
@@ -163,8 +166,9 @@ package struct Daemon: Sendable {
         getenv(name).map { String(cString: $0) }?.split(separator: ":").first.map(String.init)
     }
 
-    /// The host's name and the addresses of its interfaces.
-    static func ownNames() -> [String] {
+    /// The host's name, the addresses of its interfaces, and those of `hosts` that lead to these addresses only: a full
+    /// name, or another that the host has in /etc/hosts or in DNS.
+    package static func ownNames(among hosts: [String]) -> [String] {
         var names: [String] = []
         var buffer = [CChar](repeating: 0, count: 256)
         if gethostname(&buffer, buffer.count - 1) == 0 {
@@ -173,7 +177,28 @@ package struct Daemon: Sendable {
         for device in (try? System.enumerateDevices()) ?? [] {
             if let address = device.address?.ipAddress, !names.contains(address) { names.append(address) }
         }
+        for host in hosts where !HostName.isLocal(host, ownNames: names) {
+            let found = addresses(of: host)
+            if !found.isEmpty, found.allSatisfy({ HostName.isLocal($0, ownNames: names) }) { names.append(host) }
+        }
         return names
+    }
+
+    /// Blocks for as long as the resolver takes.
+    private static func addresses(of host: String) -> [String] {
+        var list: UnsafeMutablePointer<addrinfo>?
+        guard getaddrinfo(host, nil, nil, &list) == 0 else { return [] }
+        defer { freeaddrinfo(list) }
+        var found: [String] = []
+        var next = list
+        while let entry = next {
+            var text = [CChar](repeating: 0, count: 256)
+            if getnameinfo(entry.pointee.ai_addr, entry.pointee.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST) == 0 {
+                found.append(String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
+            }
+            next = entry.pointee.ai_next
+        }
+        return found
     }
 
     private static func newIdentity() -> String {

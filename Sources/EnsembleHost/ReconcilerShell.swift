@@ -33,7 +33,8 @@ package final class ReconcilerShell: Sendable {
     private let isReady = Mutex(false)
 
     package init(
-        state: StateDirectory, desired: DesiredCluster, ledger: Ledger, intents: Intents, files: NIOThreadPool
+        state: StateDirectory, desired: DesiredCluster, ledger: Ledger, intents: Intents, files: NIOThreadPool,
+        bulk: NIOThreadPool
     ) {
         let clock = HostClock()
         self.clock = clock
@@ -42,7 +43,7 @@ package final class ReconcilerShell: Sendable {
         self.input = input
         let link = EnsembleLink(members: desired.manifest.members, label: "ensembled \(getpid()) of \(desired.manifest.cluster)")
         runner = EffectRunner(
-            state: state, desired: desired, files: files, link: link, clock: clock, emit: { input.yield($0) })
+            state: state, desired: desired, files: files, bulk: bulk, link: link, clock: clock, emit: { input.yield($0) })
         events = EventLog(file: state.path + "/events.jsonl")
         journal = Journal(cluster: desired.manifest.cluster)
         notifier = Notifier()
@@ -53,6 +54,8 @@ package final class ReconcilerShell: Sendable {
     }
 
     package var view: View { viewBox.withLock { $0 } }
+    /// Whether READY was said.
+    package var hasServed: Bool { isReady.withLock { $0 } }
     package var stepCount: UInt64 { steps.withLock { $0 } }
     package func send(_ event: ReconcilerEvent) { input.yield(event) }
 
@@ -83,6 +86,7 @@ package final class ReconcilerShell: Sendable {
                     effects.cancelAll()
                 }
             }
+            group.addTask { await self.listBackups() }
             await begin(background)
             for id in view.machine.policy.members { group.addTask { await self.probe(id) } }
             group.addTask { await self.tick() }
@@ -115,8 +119,20 @@ package final class ReconcilerShell: Sendable {
             send(.adopted(id, pid: record.process.pid, fingerprint: fingerprint))
             runner.adopt(id, record, background)
         }
-        await runner.refreshBackups()
+        // A moment, so that a new cluster, which must know its archive first (S10), needs no second look; not longer,
+        // because an archive that hangs must not keep members down.
+        let start = clock.now()
+        while !runner.hasListed, clock.now() - start < .seconds(2) { try? await Task.sleep(for: .milliseconds(5)) }
         send(.timePassed)
+    }
+
+    /// What the archive holds is looked at again and again: other hands work on it, and one that could not be read at
+    /// first is waited for (S10).
+    private func listBackups() async {
+        while !Task.isCancelled {
+            await runner.refreshBackups()
+            try? await Task.sleep(for: view.machine.observed.backups.isListed ? .seconds(60) : .seconds(5))
+        }
     }
 
     private func turn(_ background: @escaping EffectRunner.Background) async throws {
@@ -130,7 +146,7 @@ package final class ReconcilerShell: Sendable {
                 case .note(let note): log(note)
                 case .answer(let request, let answer):
                     answers.withLock { $0.removeValue(forKey: request) }?.resume(returning: answer)
-                case .finish: return
+                case .finish: return runner.cancelLongEffects()
                 case .inspectData, .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed,
                     .acquireLock, .releaseLock, .writeBarrier, .capture, .verify, .prune:
                     try await runner.perform(action, background: background)
@@ -169,6 +185,9 @@ package final class ReconcilerShell: Sendable {
         for held in new where !old.contains(where: { $0.held == held }) && held.reason.isWorthSaying {
             notes.append(Note(.warning, .held, member: held.member, "\(held.what) waits: \(held.reason.description)"))
         }
+        for (held, _) in old where held.reason.isWorthSaying && !new.contains(where: { $0.what == held.what }) {
+            notes.append(Note(.information, .released, member: held.member, "\(held.what) waits no longer"))
+        }
         return notes
     }
 
@@ -194,7 +213,7 @@ package final class ReconcilerShell: Sendable {
                 case .answered(let answer):
                     send(.answered(id, answer))
                     looks += 1
-                    if answer.role.serves, looks.isMultiple(of: 4) { await lookAtData(of: member) }
+                    if looks.isMultiple(of: 4) { await lookAtFiles(of: member, serves: answer.role.serves) }
                 case .turnedAway:
                     send(.turnedAway(id))
                 case .silent:
@@ -206,11 +225,12 @@ package final class ReconcilerShell: Sendable {
         }
     }
 
-    private func lookAtData(of member: RenderedMember) async {
+    /// A server without a quorum prints as well, and for days.
+    private func lookAtFiles(of member: RenderedMember, serves: Bool) async {
         let expected = view.machine.ledger[member.id]?.identity
         let found = try? await runner.files.runIfActive { () -> UntrustedReason? in
             OutputFile(path: member.outputFile).rotateIfLarge()
-            return DataProbe.vanished(member, expected: expected)
+            return serves ? DataProbe.vanished(member, expected: expected) : nil
         }
         guard let reason = found ?? nil, runner.status(of: member.id)?.isAlive == true else { return }
         send(.dataVanished(member.id, reason))
@@ -232,7 +252,10 @@ package final class ReconcilerShell: Sendable {
             }
             let next = backups.schedule.next(after: clock.wall())
             viewBox.withLock { $0.nextBackup = next }
-            while !Task.isCancelled, clock.wall() < next, runner.cluster.manifest.backups == backups {
+            var seen = clock.wall()
+            // When the wall clock is set back, the next backup is not a day later for it.
+            while !Task.isCancelled, clock.wall() < next, clock.wall() >= seen, runner.cluster.manifest.backups == backups {
+                seen = clock.wall()
                 try? await Task.sleep(for: .milliseconds(200))
             }
             if clock.wall() >= next { send(.backupDue) }
@@ -283,6 +306,7 @@ package final class ReconcilerShell: Sendable {
             manifest: new, layout: old.layout, clusterIdentity: old.backups.clusterIdentity, version: old.backups.version)
         runner.change(to: desired)
         viewBox.withLock { $0.generation += 1 }
+        if old.backups.archivePath != desired.backups.archivePath { Task { await runner.refreshBackups() } }
         send(.policyChanged(ReconcilePolicy(new), fingerprints: desired.fingerprints))
         return change
     }

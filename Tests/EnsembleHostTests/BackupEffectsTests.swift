@@ -78,7 +78,7 @@ private struct MemberOnDisk {
         let disk = try MemberOnDisk()
         defer { disk.remove() }
         try disk.effects.quarantine(disk.member, cause: "a test", now: disk.now)
-        #expect(disk.effects.observe().newestVerified?.id == disk.backup.id)
+        #expect(disk.effects.observe().observation.newestVerified?.id == disk.backup.id)
         let objects = disk.root + "/archive/objects/sha256"
         for folder in try FileManager.default.contentsOfDirectory(atPath: objects) {
             for name in try FileManager.default.contentsOfDirectory(atPath: "\(objects)/\(folder)") {
@@ -89,8 +89,8 @@ private struct MemberOnDisk {
             try disk.effects.seed(
                 disk.member, .recovering(backup: disk.backup.id), reason: "a test", now: disk.now, progress: .silent)
         }
-        #expect(disk.effects.observe().newestVerified == nil)
-        #expect(disk.effects.observe().count == 1, "it is kept for a person to look at")
+        #expect(disk.effects.observe().observation.newestVerified == nil)
+        #expect(disk.effects.observe().observation.count == 1, "it is kept for a person to look at")
     }
 
     /// S6: a backup that a reseed or a restore is made from is not pruned under it.
@@ -106,6 +106,6 @@ private struct MemberOnDisk {
         _ = try disk.effects.prune(keeping: disk.backup.id, now: later, dryRun: false)
         #expect(try disk.effects.list().map(\.id.description).contains(disk.backup.id))
         _ = try disk.effects.prune(now: later, dryRun: false)
-        #expect(disk.effects.observe().count == 1)
+        #expect(disk.effects.observe().observation.count == 1)
     }
 }

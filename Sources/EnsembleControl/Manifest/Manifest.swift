@@ -140,7 +140,7 @@ package enum CaptureMode: String, CaseIterable, Hashable, Sendable, Codable {
     case cold
 }
 
-/// Which member a scheduled backup is taken from.
+/// Which member a backup is taken from when no person names one.
 package enum CaptureSource: String, CaseIterable, Hashable, Sendable, Codable {
     /// A follower, when one participates: the leader has enough to do.
     case follower

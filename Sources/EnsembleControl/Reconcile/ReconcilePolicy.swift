@@ -26,6 +26,9 @@ package struct ReconcilePolicy: Sendable, Hashable {
     package var captureWait: Duration = .seconds(10)
     /// How scheduled backups are taken.
     package var backupMode: CaptureMode
+    package var backupSource: CaptureSource
+    /// Whether each backup is verified as soon as it is complete.
+    package var verifiesBackups: Bool
 
     package init(_ manifest: Manifest) {
         cluster = manifest.cluster
@@ -40,5 +43,7 @@ package struct ReconcilePolicy: Sendable, Hashable {
         startTimeout = max(.seconds(60), manifest.settings.tickTime * manifest.settings.initLimit * 2)
         freshness = .seconds(3)
         backupMode = manifest.backups?.mode ?? .live
+        backupSource = manifest.backups?.source ?? .follower
+        verifiesBackups = manifest.backups?.verify ?? true
     }
 }

@@ -99,13 +99,14 @@ extension ReconcilerStateMachine {
         actions.append(.verify(backup: backup, token))
     }
 
-    /// A follower without lag when there is one: the leader has enough to do.
+    /// The member without lag; a follower when there is one, because the leader has enough to do, unless the manifest
+    /// says that any will do.
     func sourceForCapture(besides tried: [MemberID] = [], at now: Instant) -> MemberID? {
         let candidates = observed.participants(at: now).filter { intents.reseed?.member != $0 && !tried.contains($0) }
         let leader = observed.leader(at: now)
         return candidates.min { a, b in
             let (leads, other) = (a == leader, b == leader)
-            if leads != other { return !leads }
+            if policy.backupSource == .follower, leads != other { return !leads }
             let (lag, otherLag) = (observed.lag(of: a, at: now) ?? .max, observed.lag(of: b, at: now) ?? .max)
             return lag != otherLag ? lag < otherLag : a < b
         }
@@ -155,9 +156,10 @@ extension ReconcilerStateMachine {
             work.phase = .reaching(barrier: zxid)
             archiveWork = work
         case (.copying, .captured(let reference)):
+            work.backup = reference
+            guard policy.verifiesBackups else { return finishArchiveWork(work, into: &actions) }
             // S7: it counts once it was read back.
             let token = token()
-            work.backup = reference
             work.phase = .verifying(token)
             archiveWork = work
             actions.append(.verify(backup: reference.id, token))
@@ -201,8 +203,9 @@ extension ReconcilerStateMachine {
     ) {
         archiveWork = nil
         let id = work.backup?.id ?? ""
-        actions.append(.note(Note(.information, .backupTaken, member: work.member, "backup \(id) is verified")))
-        let result = "backup \(id): " + (work.backup.flatMap(\.size).map { "\(byteText($0)), " } ?? "") + "verified"
+        let standing = if case .verifying = work.phase { "verified" } else { "not verified, as the manifest wants it" }
+        actions.append(.note(Note(.information, .backupTaken, member: work.member, "backup \(id) is \(standing)")))
+        let result = "backup \(id): " + (work.backup.flatMap(\.size).map { "\(byteText($0)), " } ?? "") + standing
         if let operation = work.operation { record(operation, work.title, backup: id, result: result) }
         guard work.member != nil else { return }
         backupFailure = nil

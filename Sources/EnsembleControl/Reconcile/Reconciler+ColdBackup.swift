@@ -72,7 +72,7 @@ extension ReconcilerStateMachine {
     ) {
         end(operation, failure: cold.failure, backup: cold.taken?.id, into: &actions)
         if let failure = cold.failure { backupFailed("\(operation.title): \(failure)", member: cold.member, into: &actions) }
-        guard let taken = cold.taken, let member = cold.member else { return }
+        guard policy.verifiesBackups, let taken = cold.taken, let member = cold.member else { return }
         let token = token()
         archiveWork = ArchiveWork(
             title: "verification of backup \(taken.id)", member: member, since: now, phase: .verifying(token), backup: taken)

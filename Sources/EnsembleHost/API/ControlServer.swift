@@ -15,6 +15,8 @@ package struct ControlServer: Sendable {
     package static let requestTimeout: TimeAmount = .seconds(15)
 
     private let channel: any Channel
+    private let path: String
+    private let rights: SocketRights
 
     /// Binds the socket with the manifest's group and mode.
     package static func start(
@@ -23,7 +25,8 @@ package struct ControlServer: Sendable {
         guard path.utf8.count < 108 else {
             throw HostError(path, "is longer than the 107 bytes that a socket's path may have", remedy: "choose a shorter --socket")
         }
-        let gid = try access.socketGroup.map { try groupID($0) }
+        let rights = SocketRights()
+        try rights.read(access)
         try removeStale(path)
         let count = Mutex(0)
         // Nobody may connect between bind and chmod.
@@ -41,15 +44,25 @@ package struct ControlServer: Sendable {
                 channel.closeFuture.whenComplete { _ in count.withLock { $0 -= 1 } }
                 return channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: true)
-                    try channel.pipeline.syncOperations.addHandler(ControlChannelHandler(service: service, group: gid))
+                    try channel.pipeline.syncOperations.addHandler(ControlChannelHandler(service: service, group: rights.group))
                 }
             }
             .bind(unixDomainSocketPath: path).get()
-        if let gid, chown(path, uid_t.max, gid) != 0 {
-            throw HostError(path, "can't be given to group \(gid): \(String(cString: strerror(errno)))", remedy: "run as a member of that group")
+        let server = ControlServer(channel: channel, path: path, rights: rights)
+        try server.apply(access)
+        return server
+    }
+
+    /// Gives the socket the manifest's group and mode. Connections that are open keep the rights they had.
+    package func apply(_ access: OperatorAccess) throws {
+        let gid = try rights.read(access)
+        guard chown(path, uid_t.max, gid ?? getegid()) == 0 else {
+            let group = access.socketGroup ?? "\(getegid())"
+            throw HostError(path, "can't be given to group \(group): \(String(cString: strerror(errno)))", remedy: "run as a member of that group")
         }
-        chmod(path, mode_t(access.socketMode))
-        return ControlServer(channel: channel)
+        guard chmod(path, mode_t(access.socketMode)) == 0 else {
+            throw HostError(path, "can't be given its mode: \(String(cString: strerror(errno)))", remedy: "check --socket")
+        }
     }
 
     /// The channel removes the socket's file.
@@ -82,11 +95,27 @@ package struct ControlServer: Sendable {
             path, "another daemon is listening there", remedy: "stop it first, or choose another --socket", exitStatus: 75)
     }
 
-    private static func groupID(_ name: String) throws -> gid_t {
-        guard let entry = getgrnam(name) else {
-            throw HostError(name, "is no group of this host", remedy: "create it, or correct operator.socketGroup")
+}
+
+/// Who may change, beside root and the daemon's user: a reload may name another group.
+private final class SocketRights: Sendable {
+    private let current = Mutex<gid_t?>(nil)
+
+    var group: gid_t? { current.withLock { $0 } }
+
+    /// Returns the group of the manifest; nil: it names none.
+    @discardableResult
+    func read(_ access: OperatorAccess) throws -> gid_t? {
+        var found: gid_t?
+        if let name = access.socketGroup {
+            guard let entry = getgrnam(name) else {
+                throw HostError(name, "is no group of this host", remedy: "create it, or correct operator.socketGroup")
+            }
+            found = entry.pointee.gr_gid
         }
-        return entry.pointee.gr_gid
+        let group = found
+        current.withLock { $0 = group }
+        return group
     }
 }
 

@@ -52,7 +52,7 @@ package struct ControlService: Sendable {
 
     private func respond(_ route: ControlRoute, _ body: [UInt8]) async throws -> (Int, [UInt8]) {
         switch route {
-        case .status: return (200, encode(try await status()))
+        case .status: return (200, encode(status()))
         case .events(let after, let limit): return (200, encode(shell.events.after(after, limit: limit)))
         case .plan: return (200, encode(response(shell.view.machine.planAtWork(at: shell.clock.now()))))
         case .backups: return (200, encode(try await backups()))
@@ -98,7 +98,7 @@ package struct ControlService: Sendable {
                 .badRequest, "a restore replaces the data of the whole cluster and was not confirmed",
                 remedy: "confirm it by the cluster's name, \(cluster.manifest.cluster)")
         }
-        let found = try await shell.runner.files.runIfActive { try cluster.backups.list() }
+        let found = try await shell.runner.bulk.runIfActive { try cluster.backups.list() }
         guard let backup = found.first(where: { $0.id.description == wanted.backup }),
             let reference = cluster.backups.reference(backup)
         else {
@@ -116,14 +116,14 @@ package struct ControlService: Sendable {
 
     private func backups() async throws -> BackupsResponse {
         let cluster = shell.runner.cluster
-        let found = try await shell.runner.files.runIfActive { try cluster.backups.list() }
+        let found = try await shell.runner.bulk.runIfActive { try cluster.backups.list() }
         return BackupsResponse(
             archive: cluster.backups.archivePath, backups: found.reversed().compactMap { BackupViews.describe($0) })
     }
 
     private func verify(_ id: String) async throws -> (Int, [UInt8]) {
         let backups = shell.runner.cluster.backups
-        let found = try await shell.runner.files.runIfActive { try backups.list() }
+        let found = try await shell.runner.bulk.runIfActive { try backups.list() }
         guard found.contains(where: { $0.id.description == id }) else {
             throw ControlError(.notFound, "there is no backup \(id)", remedy: "see ensemblectl backup list")
         }
@@ -132,7 +132,7 @@ package struct ControlService: Sendable {
 
     private func prune(_ wanted: PruneBackupsRequest) async throws -> PruneBackupsResponse {
         let (backups, now, inUse) = (shell.runner.cluster.backups, shell.clock.wall(), shell.view.machine.intents.backupInUse)
-        let found = try await shell.runner.files.runIfActive {
+        let found = try await shell.runner.bulk.runIfActive {
             try backups.prune(keeping: inUse, now: now, dryRun: wanted.dryRun)
         }
         guard let report = found else {
@@ -150,10 +150,8 @@ package struct ControlService: Sendable {
 
     // MARK: Views
 
-    private func status() async throws -> StatusResponse {
-        let cluster = shell.runner.cluster
-        let found = (try? await shell.runner.files.runIfActive { try cluster.backups.list() }) ?? []
-        return StatusViews(shell: shell, version: version).status(backups: found)
+    private func status() -> StatusResponse {
+        StatusViews(shell: shell, version: version).status(backups: shell.runner.backups)
     }
 
     private func dryRun(acceptOutage: Bool) -> Plan {

@@ -42,17 +42,19 @@ package struct BackupEffects: Sendable {
         }
     }
 
-    package func observe() -> BackupObservation {
+    package func observe() -> (found: [ArchivedBackup], observation: BackupObservation) {
         var observation = BackupObservation()
+        var found: [ArchivedBackup] = []
         do {
             let backups = try list()
+            found = backups
             observation.isListed = true
             observation.count = backups.count
             observation.newestVerified = backups.last { $0.verified != nil }.flatMap(reference)
         } catch {
             observation.lastFailure = "\(error)"
         }
-        return observation
+        return (found, observation)
     }
 
     package func reference(_ backup: ArchivedBackup) -> BackupReference? {

@@ -20,20 +20,28 @@ package final class EffectRunner: Sendable {
     }
 
     let state: StateDirectory
+    /// For what is short: the daemon's own state, starts of servers.
     let files: NIOThreadPool
+    /// For what may take hours or hang with its disk: archives and members' data. Were it the same, a stalled mount under
+    /// the archive would keep the daemon from writing its state, and the members without it.
+    let bulk: NIOThreadPool
     let emit: @Sendable (ReconcilerEvent) -> Void
     let clock: HostClock
     let link: EnsembleLink
     let desired: Mutex<DesiredCluster>
     let servers = Mutex(Servers())
     package let progress = EffectProgress()
+    private let listing = Mutex<[ArchivedBackup]?>(nil)
+    private let isEnding = Mutex(false)
 
     package init(
-        state: StateDirectory, desired: DesiredCluster, files: NIOThreadPool, link: EnsembleLink, clock: HostClock,
+        state: StateDirectory, desired: DesiredCluster, files: NIOThreadPool, bulk: NIOThreadPool, link: EnsembleLink,
+        clock: HostClock,
         emit: @escaping @Sendable (ReconcilerEvent) -> Void
     ) {
         self.state = state
         self.files = files
+        self.bulk = bulk
         self.link = link
         self.clock = clock
         self.emit = emit
@@ -53,7 +61,7 @@ package final class EffectRunner: Sendable {
         case .inspectData(let id, let depth):
             guard let member = cluster.member(id) else { return }
             background { [self] in
-                let condition = try? await files.runIfActive { DataProbe.inspect(member, depth) }
+                let condition = try? await bulk.runIfActive { DataProbe.inspect(member, depth) }
                 emit(.dataInspected(id, condition ?? .unreadable("the daemon is stopping")))
             }
         case .launch(let id, let mode, let identity):
@@ -90,14 +98,16 @@ package final class EffectRunner: Sendable {
     }
 
     private func reporting(_ token: EffectToken) -> BackupProgress {
-        BackupProgress(report: { [progress, clock] done, total in
-            progress.report(token, done: done, total: total, at: clock.now())
-        })
+        BackupProgress(
+            report: { [progress, clock] done, total in
+                progress.report(token, done: done, total: total, at: clock.now())
+            },
+            isCancelled: { [weak self] in self?.isEnding.withLock { $0 } ?? true })
     }
 
     private func startFileEffect(_ action: ReconcilerAction, _ background: Background) {
         let cluster = cluster
-        let (files, now) = (files, clock.wall())
+        let (files, now) = (bulk, clock.wall())
         switch action {
         case .quarantine(let id, let reason, let token):
             guard let member = cluster.member(id) else { return }
@@ -133,6 +143,7 @@ package final class EffectRunner: Sendable {
         case .verify(let backup, let token):
             let progress = reporting(token)
             answer(token, background) { [self] in
+                await refreshBackups()
                 try await files.runIfActive { try cluster.backups.verify(backup, now: now, progress: progress) }
                 await refreshBackups()
                 return .done
@@ -149,11 +160,21 @@ package final class EffectRunner: Sendable {
         }
     }
 
+    /// The archive as it was listed last; empty before the first time. Looking again may hang with its disk, which a
+    /// status must not.
+    package var backups: [ArchivedBackup] { listing.withLock { $0 } ?? [] }
+    package var hasListed: Bool { listing.withLock { $0 } != nil }
+
     package func refreshBackups() async {
         let backups = cluster.backups
-        guard let observation = try? await files.runIfActive({ backups.observe() }) else { return }
+        guard let (found, observation) = try? await bulk.runIfActive({ backups.observe() }) else { return }
+        listing.withLock { $0 = found }
         emit(.backupsListed(observation))
     }
+
+    /// Copies that are under way end at their next chunk: the daemon does not outstay its stop for them. What they leave
+    /// is nothing, or begun anew (S9).
+    package func cancelLongEffects() { isEnding.withLock { $0 = true } }
 }
 
 /// What the manifest in force comes to on this host.

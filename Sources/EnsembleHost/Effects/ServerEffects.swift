@@ -40,7 +40,7 @@ extension EffectRunner {
         for path in [member.home, member.dataDirectory, member.logDirectory] { try StateDirectory.createParents(path) }
         try Directory.replace(file: member.configurationFile, with: Array(member.configuration.utf8))
         try Directory.replace(file: member.identityFile, with: Array(member.identity.utf8))
-        if let identity, DataProbe.identity(of: member) == nil {
+        if let identity, try DataProbe.identity(of: member) == nil {
             let file = member.dataDirectory + "/" + DataProbe.identityName
             try Directory.replace(file: file, with: Array((identity + "\n").utf8))
         }

@@ -17,17 +17,17 @@ package enum DataProbe {
         do throws(StorageError) {
             let (snapshots, logs) = (try layout.snapshots(), try layout.logs())
             guard !snapshots.isEmpty || !logs.isEmpty else { return .empty }
-            func holding(_ end: Zxid, _ accepted: Int64, _ current: Int64) -> DataDirectoryCondition {
+            func holding(_ end: Zxid, _ accepted: Int64, _ current: Int64) throws(StorageError) -> DataDirectoryCondition {
                 .holding(
                     DataDirectoryContents(
-                        identity: identity(of: member), zxid: end.rawValue, acceptedEpoch: accepted,
+                        identity: try identity(of: member), zxid: end.rawValue, acceptedEpoch: accepted,
                         currentEpoch: current, recovering: RecoveringMark(directory: layout.snapshotDirectory).isSet))
             }
             if depth == .seals, let glance = try DataGlance.look(at: layout) {
-                return holding(glance.endZxid, glance.acceptedEpoch, glance.currentEpoch)
+                return try holding(glance.endZxid, glance.acceptedEpoch, glance.currentEpoch)
             }
             let report = try KeeperStorage.Verification.verify(layout)
-            return holding(report.endZxid, report.acceptedEpoch, report.currentEpoch)
+            return try holding(report.endZxid, report.acceptedEpoch, report.currentEpoch)
         } catch {
             switch error.cause {
             case .system: return .unreadable(error.description)
@@ -36,8 +36,9 @@ package enum DataProbe {
         }
     }
 
-    package static func identity(of member: RenderedMember) -> String? {
-        guard let bytes = try? Directory.content(of: member.dataDirectory + "/" + identityName) else { return nil }
+    /// - Throws: when it can't be told (S10): a directory without identity is reseeded, one that can't be read is not.
+    package static func identity(of member: RenderedMember) throws(StorageError) -> String? {
+        guard let bytes = try Directory.content(of: member.dataDirectory + "/" + identityName) else { return nil }
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n").first.map(String.init)
     }
 
@@ -48,7 +49,11 @@ package enum DataProbe {
             return errno == ENOENT ? .missing : nil
         }
         guard let expected else { return nil }
-        let found = identity(of: member)
-        return found == expected ? nil : .otherIdentity(expected: expected, found: found)
+        do throws(StorageError) {
+            let found = try identity(of: member)
+            return found == expected ? nil : .otherIdentity(expected: expected, found: found)
+        } catch {
+            return nil
+        }
     }
 }

@@ -38,7 +38,8 @@ package struct OutputFile: Sendable {
         guard descriptor >= 0 else { return [] }
         defer { close(descriptor) }
         let end = size
-        let start = max(min(offset, end), end - (16 << 10))
+        // A file that is shorter than it was has been cut meanwhile: all that it holds is newer.
+        let start = max(offset > end ? 0 : offset, end - (16 << 10))
         var bytes = [UInt8](repeating: 0, count: Int(end - start))
         let count = pread(descriptor, &bytes, bytes.count, start)
         guard count > 0 else { return [] }

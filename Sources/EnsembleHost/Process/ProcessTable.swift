@@ -36,6 +36,19 @@ package enum ProcessTable {
         return Status(identity: ProcessIdentity(pid: pid, startTime: start), state: state)
     }
 
+    package enum Search: Sendable {
+        case found
+        /// No process has the pid, or one that was started at another time.
+        case another
+        /// /proc could not be read at this moment.
+        case unknown
+    }
+
+    package static func find(_ identity: ProcessIdentity) -> Search {
+        if let status = status(of: identity.pid) { return status.identity == identity ? .found : .another }
+        return kill(identity.pid, 0) != 0 && errno == ESRCH ? .another : .unknown
+    }
+
     package static func arguments(of pid: Int32) -> [String] {
         (small("/proc/\(pid)/cmdline") ?? []).split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
     }

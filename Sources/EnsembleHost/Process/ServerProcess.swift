@@ -45,9 +45,11 @@ package enum ServerProcess {
         }
         limit(pid, launch)
         guard let status = ProcessTable.status(of: pid) else {
+            // It is our child and not reaped, so the pid is its own. S3: a server that can't be named must not live on.
             var ignored: Int32 = 0
+            kill(pid, SIGKILL)
             waitpid(pid, &ignored, 0)
-            throw HostError(launch.executable, "ended before it could be looked at", remedy: "see \(outputFile)")
+            throw HostError(launch.executable, "could not be looked at when it was started", remedy: "see \(outputFile)")
         }
         return status.identity
     }
@@ -75,19 +77,37 @@ package enum ServerProcess {
     }
 
     /// Blocks until the process has ended. Returns its wait status, or nil when it is not our child.
+    ///
+    /// S3: it returns only for a death. The pidfd is what is waited for and what is reaped, never the pid: of a process
+    /// that was adopted the pid may be another child's a moment later.
     package static func waitForEnd(of identity: ProcessIdentity) -> Int32? {
-        let descriptor = Int32(clx_syscall3(Int(SYS_pidfd_open), Int(identity.pid), 0, 0))
-        if descriptor >= 0, ProcessTable.status(of: identity.pid)?.identity == identity {
+        while true {
+            let descriptor = Int32(clx_syscall3(Int(SYS_pidfd_open), Int(identity.pid), 0, 0))
+            guard descriptor >= 0 else {
+                if errno == ESRCH { return nil }
+                // EMFILE, ENFILE, ENOMEM say nothing about the process.
+                usleep(200_000)
+                continue
+            }
+            defer { close(descriptor) }
+            switch ProcessTable.find(identity) {
+            case .another: return nil
+            case .unknown:
+                usleep(200_000)
+                continue
+            case .found: break
+            }
             var poller = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             while poll(&poller, 1, -1) < 0, errno == EINTR {}
+            return reap(descriptor)
         }
-        if descriptor >= 0 { close(descriptor) }
+    }
+
+    private static func reap(_ descriptor: Int32) -> Int32? {
         var status: Int32 = 0
         while true {
-            let result = waitpid(identity.pid, &status, 0)
-            if result == identity.pid { return status }
-            if result < 0, errno == EINTR { continue }
-            return nil
+            if clx_wait_pidfd(descriptor, &status) == 0 { return status }
+            if errno != EINTR { return nil }
         }
     }
 

@@ -1,3 +1,4 @@
+import CLinux
 import CSystemd
 import EnsembleControl
 import Glibc
@@ -8,10 +9,18 @@ package struct Journal: Sendable {
     private let cluster: String
     private let usesJournal: Bool
 
-    /// JOURNAL_STREAM is set when standard error goes to the journal (systemd.exec(5)).
     package init(cluster: String) {
         self.cluster = cluster
-        usesJournal = getenv("JOURNAL_STREAM") != nil && access("/run/systemd/journal/socket", W_OK) == 0
+        usesJournal = Self.isStream(2, named: getenv("JOURNAL_STREAM").map { String(cString: $0) })
+            && access("/run/systemd/journal/socket", W_OK) == 0
+    }
+
+    /// JOURNAL_STREAM holds device and inode of the journal's stream. The variable alone says little: terminals that run
+    /// as services hand it on to what is started in them (systemd.exec(5)).
+    package static func isStream(_ descriptor: Int32, named name: String?) -> Bool {
+        var status = stat()
+        guard let name, fstat(descriptor, &status) == 0 else { return false }
+        return name == "\(status.st_dev):\(status.st_ino)"
     }
 
     package func write(_ note: Note) {

@@ -5,14 +5,10 @@ import Glibc
 
 /// What systemd is told. Without systemd (no NOTIFY_SOCKET) every call does nothing.
 package struct Notifier: Sendable {
-    /// How often WATCHDOG=1 must be sent at the latest; nil: not asked for.
-    package let watchdogPeriod: Duration?
     package let isUnderSystemd: Bool
 
     package init() {
         isUnderSystemd = getenv("NOTIFY_SOCKET") != nil
-        var microseconds: UInt64 = 0
-        watchdogPeriod = sd_watchdog_enabled(0, &microseconds) > 0 ? .microseconds(Int64(microseconds)) : nil
     }
 
     package func ready(_ status: String) { send("READY=1\nSTATUS=\(oneLine(status))") }

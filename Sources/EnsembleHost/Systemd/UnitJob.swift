@@ -17,6 +17,8 @@ package enum UnitJob: Sendable, Equatable {
         for open in [openManagerSocket, openSystemBus] {
             guard let bus = open() else { continue }
             defer { sd_bus_flush_close_unref(bus) }
+            // The default is 25 s for each call.
+            sd_bus_set_method_call_timeout(bus, 2_000_000)
             guard let unit = unitPath(bus), let job = jobPath(bus, unit) else { continue }
             guard let type = jobType(bus, job) else { continue }
             return UnitJob(type: type)

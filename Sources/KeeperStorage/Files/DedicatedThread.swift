@@ -36,6 +36,12 @@ package final class DedicatedThread: Sendable {
         self.thread = thread
     }
 
+    /// A thread that nobody joins gives its stack back when it ends: the watchers of servers that died would otherwise
+    /// keep theirs for as long as the daemon lives.
+    deinit {
+        if !joined.withLock({ $0 }) { pthread_detach(thread) }
+    }
+
     /// Waits for the body's end. Never from the thread itself.
     package func join() {
         joined.withLock { joined in

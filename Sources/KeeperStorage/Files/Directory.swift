@@ -58,10 +58,16 @@ package enum Directory {
         try sync(parent(of: path))
     }
 
-    /// The content of a small file; nil if there is none.
+    /// The content of a small file; nil if there is none. S10: one that can't be reached is an error, not absent.
     package static func content(of path: String) throws(StorageError) -> [UInt8]? {
-        if !exists(path) { return nil }
-        return try File.openForReading(path).readAll()
+        let file: File
+        do throws(StorageError) {
+            file = try File.openForReading(path)
+        } catch {
+            if case .system(_, ENOENT) = error.cause { return nil }
+            throw error
+        }
+        return try file.readAll()
     }
 
     package static func parent(of path: String) -> String {

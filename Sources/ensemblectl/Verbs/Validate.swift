@@ -22,10 +22,10 @@ struct Validate: ParsableCommand {
         let bytes = try readWhole(file)
         do throws(ManifestError) {
             let decoded = try Manifest.decode(bytes, file: file)
-            for warning in decoded.warnings { StandardStream.error.write("\(warning)\n") }
+            for warning in decoded.warnings { StandardStream.error.write(printable("\(warning)") + "\n") }
             StandardStream.output.write(Self.verdict(decoded.manifest))
         } catch {
-            StandardStream.error.write("\(error)\n")
+            for finding in error.findings { StandardStream.error.write(printable("\(finding)") + "\n") }
             let count = error.findings.filter { !$0.isWarning }.count
             throw CommandFailure("\(file) has \(count) mistake\(count == 1 ? "" : "s")", remedy: "")
         }

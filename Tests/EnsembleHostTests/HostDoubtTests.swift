@@ -1,0 +1,110 @@
+import CLinux
+import EnsembleControl
+import EnsembleHost
+import FoundationEssentials
+import Glibc
+import KeeperStorage
+import Testing
+
+/// What the hands do with what they can't tell (S10), and what they must not mistake.
+@Suite struct HostDoubtTests {
+    private func scratch() throws -> String {
+        let path = FileManager.default.temporaryDirectory.path + "/ensemble-doubt-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        return path
+    }
+
+    /// S10: a file that can't be reached is not absent. Taken for absent, a ledger would be begun anew, a `recovering`
+    /// mark ignored and a whole directory reseeded for want of its identity.
+    @Test func whatCannotBeReachedIsNotAbsent() throws {
+        let root = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        symlink("loop", root + "/loop")
+        #expect(throws: StorageError.self) { try Directory.content(of: root + "/loop") }
+        #expect(try Directory.content(of: root + "/nothing") == nil)
+
+        let declaration = MemberDeclaration(
+            id: 1, host: "127.0.0.1", clientPort: 2181, quorumPort: 2881, electionPort: 3881, dataDirectory: root + "/data")
+        let manifest = Manifest(cluster: "orders", dataDirectory: root, members: [declaration])
+        let member = manifest.rendered(on: HostLayout(stateDirectory: root, bundledServer: "/usr/bin/ensemble-server"))[0]
+        try FileManager.default.createDirectory(atPath: root + "/data/version-2", withIntermediateDirectories: true)
+        symlink(DataProbe.identityName, root + "/data/" + DataProbe.identityName)
+        #expect(DataProbe.vanished(member, expected: "5f1c") == nil)
+        unlink(root + "/data/" + DataProbe.identityName)
+        #expect(DataProbe.vanished(member, expected: "5f1c") == .otherIdentity(expected: "5f1c", found: nil))
+    }
+
+    /// The last words of a server whose output was cut after its start are at the beginning of what is left.
+    @Test func lastWordsAreFoundInAFileThatWasCut() throws {
+        let root = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        let file = root + "/server.log"
+        try Directory.replace(file: file, with: Array("its last words\n".utf8))
+        #expect(OutputFile(path: file).tail(from: 1_000_000) == ["its last words"])
+    }
+
+    /// Terminals that run as services hand JOURNAL_STREAM on to what is started in them.
+    @Test func aJournalIsKnownByItsStream() throws {
+        var ends: [Int32] = [-1, -1]
+        #expect(pipe2(&ends, O_CLOEXEC) == 0)
+        defer { for end in ends { close(end) } }
+        var status = stat()
+        fstat(ends[1], &status)
+        #expect(Journal.isStream(ends[1], named: "\(status.st_dev):\(status.st_ino)"))
+        #expect(!Journal.isStream(ends[1], named: "8:12345"))
+        #expect(!Journal.isStream(ends[1], named: nil))
+    }
+
+    /// A watcher of each server that died would otherwise keep its stack, 8 MiB of addresses.
+    @Test func threadsThatEndedGiveTheirStacksBack() throws {
+        func addresses() throws -> Int {
+            // Files of /proc have no size.
+            let descriptor = clx_open("/proc/self/status", O_RDONLY, 0)
+            defer { close(descriptor) }
+            var bytes = [UInt8](repeating: 0, count: 8192)
+            let count = read(descriptor, &bytes, bytes.count)
+            let text = String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self)
+            let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("VmSize:") })
+            return try #require(line.split(separator: " ").dropFirst().first.flatMap { Int($0) })
+        }
+        let before = try addresses()
+        for _ in 0..<300 {
+            let done = WakeUpBox()
+            _ = try DedicatedThread(name: "brief") { done.wakeUp?.signal() }
+            done.wakeUp?.wait()
+        }
+        #expect(try addresses() - before < 1_200_000, "kB; 300 stacks are 2.4 GB")
+    }
+
+    private final class WakeUpBox: Sendable {
+        let wakeUp = try? WakeUp()
+    }
+
+    /// A host has more names than hostname(1) says: production.yaml uses a full one.
+    @Test func aNameThatLeadsHereIsOurs() {
+        #expect(!Daemon.ownNames(among: ["nothing.invalid"]).contains("nothing.invalid"))
+        // Debian's /etc/hosts gives ip6-localhost to ::1, whose own name it is not.
+        guard getaddrinfoWorks("ip6-localhost") else { return }
+        #expect(Daemon.ownNames(among: ["ip6-localhost"]).contains("ip6-localhost"))
+    }
+
+    private func getaddrinfoWorks(_ host: String) -> Bool {
+        var list: UnsafeMutablePointer<addrinfo>?
+        guard getaddrinfo(host, nil, nil, &list) == 0 else { return false }
+        freeaddrinfo(list)
+        return true
+    }
+
+    /// S3: an adopted process is none of our children; its end is seen all the same, and its pid is not reaped.
+    @Test func theEndOfAnotherStartTimeIsNotWaitedFor() throws {
+        let launch = LaunchCommand(executable: "/bin/sh", arguments: ["-c", "exec sleep 600"], environment: [])
+        let real = try ServerProcess.spawn(launch, directory: "/", outputFile: "/dev/null")
+        var other = real
+        other.startTime += 1
+        // Returns at once, and leaves the living child alone.
+        #expect(ServerProcess.waitForEnd(of: other) == nil)
+        ServerProcess.signal(real, SIGKILL)
+        let status = ServerProcess.waitForEnd(of: real)
+        #expect(status.map { clx_wifsignaled($0) != 0 && clx_wtermsig($0) == SIGKILL } == true)
+    }
+}
