@@ -61,7 +61,7 @@ extension Transaction {
         switch self {
         case .create(let op, let path, let data, let acl, let ephemeral, let parentCVersion, let ttl):
             sink.path(path)
-            sink.buffer(data)
+            sink.nullableBuffer(data)
             sink.accessRights(acl)
             if op == .create || op == .create2 { sink.bool(ephemeral) }
             sink.int32(parentCVersion)
@@ -69,7 +69,7 @@ extension Transaction {
         case .delete(let path, _): sink.path(path)
         case .setData(let path, let data, let version):
             sink.path(path)
-            sink.buffer(data)
+            sink.nullableBuffer(data)
             sink.int32(version)
         case .setACL(let path, let acl, let version):
             sink.path(path)
@@ -116,7 +116,7 @@ extension Transaction {
         case .setData, .reconfig:
             // A reconfig's effect on the tree is new data in its node; `encoded` keeps its type for the log.
             let path = try reader.path("SetDataTxn.path")
-            let data = try reader.buffer("SetDataTxn.data")
+            let data = try reader.nullableBuffer("SetDataTxn.data")
             self = .setData(path: path, data: data, version: try reader.int32("SetDataTxn.version"))
         case .setACL:
             let path = try reader.path("SetACLTxn.path")
@@ -133,7 +133,7 @@ extension Transaction {
 
     private init(create op: OpCode, from reader: inout JuteReader) throws(CodecError) {
         let path = try reader.path("CreateTxn.path")
-        let data = try reader.buffer("CreateTxn.data")
+        let data = try reader.nullableBuffer("CreateTxn.data")
         let acl = try reader.accessRights()
         var ephemeral = false
         if op == .create || op == .create2 { ephemeral = try reader.bool("CreateTxn.ephemeral") }

@@ -11,6 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 JAR = "/usr/share/java/zookeeper.jar"
 OURS, APACHE = "ours", "apache"
 TICK = 500
+JAVA = ["-Dzookeeper.extendedTypesEnabled=true", "-Dznode.container.checkIntervalMs=1000"]
 
 _next_port = int(os.environ.get("COMPATIBILITY_PORT", "24400"))
 
@@ -76,8 +77,8 @@ def wait_for(what, condition, within=30.0):
 class Server:
     """One server process and its files. Its kind may change between starts."""
 
-    def __init__(self, kind, directory, port, identity=None, extra=""):
-        self.kind, self.port, self.identity = kind, port, identity
+    def __init__(self, kind, directory, port, identity=None, extra="", tick=TICK, java=JAVA):
+        self.kind, self.port, self.identity, self.java = kind, port, identity, java
         self.directory = directory
         self.data = os.path.join(directory, "data")
         self.log = os.path.join(directory, "log")
@@ -91,7 +92,7 @@ class Server:
             # A bootstrap: ours never takes an empty directory for an empty database otherwise (S2); Apache's knows the file too.
             open(os.path.join(self.data, "initialize"), "w").close()
         with open(self.configuration, "w") as file:
-            file.write(f"tickTime={TICK}\ninitLimit=20\nsyncLimit=10\nmaxClientCnxns=0\nclientPort={port}\n"
+            file.write(f"tickTime={tick}\ninitLimit=20\nsyncLimit=10\nmaxClientCnxns=0\nclientPort={port}\n"
                        f"dataDir={self.data}\nadmin.enableServer=false\n4lw.commands.whitelist=*\n{extra}")
 
     @property
@@ -102,8 +103,7 @@ class Server:
         if self.kind == OURS:
             command = [our_binary(), self.configuration]
         else:
-            command = ["java", "-Xmx256m", "-Dzookeeper.extendedTypesEnabled=true", "-Dznode.container.checkIntervalMs=1000", "-cp", JAR,
-                       "org.apache.zookeeper.server.quorum.QuorumPeerMain", self.configuration]
+            command = ["java", "-Xmx256m", *self.java, "-cp", JAR, "org.apache.zookeeper.server.quorum.QuorumPeerMain", self.configuration]
         with open(self.log, "ab") as log:
             log.write(f"--- {self.kind}\n".encode())
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -156,16 +156,17 @@ class Server:
 
 
 class Ensemble:
-    """Servers that know each other; a single one runs standalone."""
+    """Servers that know each other; a single one runs standalone. With `memory` their files are kept in memory."""
 
-    def __init__(self, kinds, extra=""):
-        self.directory = tempfile.mkdtemp(prefix="ensembled-compatibility-")
+    def __init__(self, kinds, extra="", tick=TICK, java=JAVA, memory=False):
+        fast = "/dev/shm" if memory and os.access("/dev/shm", os.W_OK) else None
+        self.directory = tempfile.mkdtemp(prefix="ensembled-compatibility-", dir=fast)
         count = len(kinds)
         ports = free_ports(3 * count)
         peers = "".join(f"server.{i + 1}=127.0.0.1:{ports[count + i]}:{ports[2 * count + i]}\n" for i in range(count))
         self.servers = [
             Server(kind, os.path.join(self.directory, str(i + 1)), ports[i], i + 1 if count > 1 else None,
-                   extra + (peers if count > 1 else ""))
+                   extra + (peers if count > 1 else ""), tick, java)
             for i, kind in enumerate(kinds)]
 
     def start(self, wait=True):

@@ -97,21 +97,73 @@ import Testing
     }
 
     /// A vector's count must not reserve what the bytes can't hold.
-    @Test func aHugeCountThrows() {
+    @Test func aHugeCountIsMalformed() throws {
         var buffer = ByteBuffer()
         buffer.writeInteger(Int32(1))
         buffer.writeInteger(OpCode.setWatches.rawValue)
         buffer.writeInteger(Int64(0))
         buffer.writeInteger(Int32(2_000_000))
-        #expect(throws: CodecError.self) { try RequestFrame(frame: buffer) }
+        #expect(try RequestFrame(frame: buffer).request == .malformed(op: OpCode.setWatches.rawValue))
     }
 
-    @Test func aMultiInsideAMultiThrows() {
+    @Test func aMultiInsideAMultiIsMalformed() throws {
         var buffer = ByteBuffer()
         for value in [1, OpCode.multi.rawValue, OpCode.multi.rawValue] as [Int32] { buffer.writeInteger(value) }
         buffer.writeInteger(UInt8(0))
         buffer.writeInteger(Int32(-1))
-        #expect(throws: CodecError.self) { try RequestFrame(frame: buffer) }
+        #expect(try RequestFrame(frame: buffer).request == .malformed(op: OpCode.multi.rawValue))
+    }
+
+    /// One bad body costs one reply. A header that is cut off, or credentials that are, cost the connection.
+    @Test func aMalformedBodyKeepsItsFrame() throws {
+        #expect(throws: CodecError.self) {
+            var short = ByteBuffer(bytes: [0, 0, 0, 4, 0, 0, 0, 1])
+            _ = try RequestFrame.next(from: &short)
+        }
+        var buffer = ByteBuffer()
+        for value in [12, 7, OpCode.getData.rawValue, 100, 8, 8, OpCode.ping.rawValue] as [Int32] { buffer.writeInteger(value) }
+        #expect(try RequestFrame.next(from: &buffer) == RequestFrame(xid: 7, request: .malformed(op: OpCode.getData.rawValue)))
+        #expect(try RequestFrame.next(from: &buffer) == RequestFrame(xid: 8, request: .ping))
+        var auth = ByteBuffer()
+        for value in [8, -4, OpCode.auth.rawValue] as [Int32] { auth.writeInteger(value) }
+        #expect(throws: CodecError.self) { try RequestFrame.next(from: &auth) }
+    }
+
+    /// Clients tell null data from empty data, so it goes through every record as it came.
+    @Test func nullDataStaysNull() throws {
+        for data in [nil, []] as [[UInt8]?] {
+            let created = Request.create(CreateRequest(path: "/a", data: data, acl: AccessRight.openToAll))
+            for request in [created, .setData(path: "/a", data: data, version: 1), .multi([created])] {
+                let frame = RequestFrame(xid: 1, request: request)
+                #expect(try RequestFrame(frame: ByteBuffer(bytes: frame.encoded())) == frame)
+            }
+            let length: [UInt8] = data == nil ? [0xFF, 0xFF, 0xFF, 0xFF] : [0, 0, 0, 0]
+            var tree = DataTree()
+            var changes: [TreeChange] = []
+            let transaction = Transaction.create(
+                op: .create, path: "/a", data: data, acl: AccessRight.openToAll, ephemeral: false, parentCVersion: 1, ttl: 0)
+            let entry = LogEntry(session: 1, cxid: 1, zxid: Zxid(rawValue: 1), time: 1, transaction: transaction)
+            _ = tree.apply(try LogEntry(payload: entry.payload), changes: &changes)
+            var watches = WatchTable()
+            let read = ReadProcessing(connection: ConnectionID(rawValue: 1), session: 1, identities: [])
+            let answer = read.answer(.getData(path: "/a", watch: false), tree: tree, watches: &watches)
+            #expect(Array(answer.body.encoded().prefix(4)) == length)
+            let node = SnapshotNode(path: "/a", data: data, aclKey: -1, stat: StoredStat())
+            #expect(Array(SnapshotItem.node(node).encoded()[6..<10]) == length)
+        }
+    }
+
+    @Test func aNullPathIsMalformed() throws {
+        var buffer = ByteBuffer()
+        for value in [7, OpCode.delete.rawValue, -1, -1] as [Int32] { buffer.writeInteger(value) }
+        #expect(try RequestFrame(frame: buffer).request == .malformed(op: OpCode.delete.rawValue))
+    }
+
+    /// Apache's followers forward what they have not looked at: the learner's connection is no part of the mistake.
+    @Test func aMalformedRequestThatALearnerForwardsKeepsItsPacket() throws {
+        let forwarded = ForwardedRequest(session: 1, cxid: 2, request: .malformed(op: OpCode.create.rawValue), identities: [])
+        var stream = ByteBuffer(bytes: QuorumPacket.request(forwarded).encoded())
+        #expect(try QuorumPacket.next(from: &stream) == .request(forwarded))
     }
 
     @Test func unknownAndInternalOperationsAreNamed() throws {

@@ -211,7 +211,8 @@ private final class Rig {
             scheme: "digest", credential: Array("super:admin".utf8), superDigest: "super:xQJmxLMiHGwaqBvst5y6rkB6HQs=",
             address: "10.0.0.1")
         #expect(proved?.map(\.scheme) == ["super", "digest"])
-        #expect(Credentials.identities(scheme: "digest", credential: Array("u".utf8), superDigest: nil, address: "") == nil)
+        // Without a colon, all of it is the user (printf u | openssl sha1 -binary | base64).
+        #expect(Credentials.digest(of: Array("u".utf8)) == "u:UeaYkqtJ34XGIwzMV/jh0WBsrMw=")
         #expect(Credentials.identities(scheme: "x509", credential: [], superDigest: nil, address: "") == nil)
     }
 

@@ -24,8 +24,8 @@ extension ConnectRequest: JuteRecord {
         let timeout = try reader.int32("ConnectRequest.timeOut")
         let sessionID = try reader.int64("ConnectRequest.sessionId")
         let password = try reader.buffer("ConnectRequest.passwd")
+        // Bytes behind it are ignored: a newer client may append fields.
         let readOnly = reader.isAtEnd ? nil : try reader.bool("ConnectRequest.readOnly")
-        try reader.expectEnd("ConnectRequest")
         self.init(
             protocolVersion: protocolVersion, lastZxidSeen: lastZxidSeen, timeout: timeout, sessionID: sessionID,
             password: password, readOnly: readOnly)

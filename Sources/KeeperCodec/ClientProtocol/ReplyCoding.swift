@@ -21,7 +21,7 @@ extension ResponseBody: JuteRecord {
     package func encode<Sink: JuteSink>(into sink: inout Sink) {
         switch self {
         case .data(let data, let stat):
-            sink.buffer(data)
+            sink.nullableBuffer(data)
             stat.encode(into: &sink)
         case .none: break
         case .path(let path): sink.path(path)
@@ -54,7 +54,7 @@ extension ResponseBody: JuteRecord {
             self = .pathAndStat(path, try Stat(from: &reader))
         case .exists, .setData, .setACL: self = .stat(try Stat(from: &reader))
         case .getData:
-            let data = try reader.buffer("reply data")
+            let data = try reader.nullableBuffer("reply data")
             self = .data(data, try Stat(from: &reader))
         case .getACL:
             let rights = try reader.accessRights()
@@ -92,7 +92,7 @@ extension MultiResult: JuteRecord {
             stat.encode(into: &sink)
         case .getData(let data, let stat):
             sink.multiHeader(type: OpCode.getData.rawValue, done: false, error: 0)
-            sink.buffer(data)
+            sink.nullableBuffer(data)
             stat.encode(into: &sink)
         case .getChildren(let names):
             sink.multiHeader(type: OpCode.getChildren.rawValue, done: false, error: 0)
@@ -120,7 +120,7 @@ extension MultiResult: JuteRecord {
             case .check?: results.append(.check)
             case .setData?: results.append(.setData(try Stat(from: &reader)))
             case .getData?:
-                let data = try reader.buffer("multi data")
+                let data = try reader.nullableBuffer("multi data")
                 results.append(.getData(data, try Stat(from: &reader)))
             case .getChildren?: results.append(.getChildren(try reader.strings("multi children")))
             case .error?:

@@ -32,7 +32,7 @@ package struct RequestFrame: JuteRecord, Hashable, Sendable {
     package init(from reader: inout JuteReader) throws(CodecError) {
         xid = try reader.int32("RequestHeader.xid")
         let op = try reader.int32("RequestHeader.type")
-        request = try Request(op: op, from: &reader, origin: .client)
+        request = try Request.received(op: op, from: &reader, origin: .client)
     }
 
     /// The next whole request of a connection, or nil if more bytes must arrive first. The fast path of a server: one
@@ -45,6 +45,20 @@ package struct RequestFrame: JuteRecord, Hashable, Sendable {
 }
 
 extension Request {
+    /// As `init`, but a body that is none of its operation's becomes `.malformed`: the frame around it is sound, so the
+    /// stream is not lost, and one bad request must not take the others of its connection along. A malformed `auth`
+    /// throws: who cannot say who he is, is not heard further.
+    static func received(
+        op: Int32, from reader: inout JuteReader, origin: RequestOrigin
+    ) throws(CodecError) -> Request {
+        do throws(CodecError) {
+            return try Request(op: op, from: &reader, origin: origin)
+        } catch {
+            guard op != OpCode.auth.rawValue else { throw error }
+            return .malformed(op: op)
+        }
+    }
+
     /// Decodes the body of a request of type `op`. A type that this server does not have becomes `.unknown`, its body
     /// unread. Bytes behind a body are ignored, as by Apache's server: newer clients may append fields.
     package init(op: Int32, from reader: inout JuteReader, origin: RequestOrigin) throws(CodecError) {
@@ -56,12 +70,12 @@ extension Request {
         case .create, .create2, .createContainer, .createTTL, .delete, .setData, .check:
             self = try Request(multiOp: code, from: &reader)
         case .setACL:
-            let path = try reader.path("setACL.path")
+            let path = try reader.requestPath("setACL.path")
             let acl = try reader.accessRights()
             self = .setACL(path: path, acl: acl, version: try reader.int32("setACL.version"))
         case .multi: self = .multi(try Request.decodeMulti(from: &reader, reads: false))
         case .multiRead: self = .multiRead(try Request.decodeMulti(from: &reader, reads: true))
-        case .sync: self = .sync(path: try reader.path("sync.path"))
+        case .sync: self = .sync(path: try reader.requestPath("sync.path"))
         case .ping: self = .ping
         case .closeSession: self = .closeSession
         case .createSession:
@@ -78,7 +92,8 @@ extension Request {
         case .addWatch, .checkWatches, .removeWatches: self = try Request(watchOp: code, from: &reader)
         case .exists, .getData, .getACL, .getChildren, .getChildren2, .getEphemerals, .getAllChildrenNumber, .whoAmI:
             self = try Request(readOp: code, from: &reader)
-        case .notification, .reconfig, .sasl, .deleteContainer, .error: self = .unknown(op: op)
+        case .reconfig: self = .reconfig
+        case .notification, .sasl, .deleteContainer, .error: self = .unknown(op: op)
         }
     }
 
@@ -87,7 +102,7 @@ extension Request {
             self = .whoAmI
             return
         }
-        let path = try reader.path("path")
+        let path = try reader.requestPath("path")
         switch readOp {
         case .exists: self = .exists(path: path, watch: try reader.bool("exists.watch"))
         case .getData: self = .getData(path: path, watch: try reader.bool("getData.watch"))
@@ -101,7 +116,7 @@ extension Request {
     }
 
     private init(watchOp: OpCode, from reader: inout JuteReader) throws(CodecError) {
-        let path = try reader.path("path")
+        let path = try reader.requestPath("path")
         let start = reader.offset
         let value = try reader.int32("watch type or mode")
         if watchOp == .addWatch {
@@ -119,15 +134,15 @@ extension Request {
 
     /// The operations that are also legal inside a multi.
     private init(multiOp: OpCode, from reader: inout JuteReader) throws(CodecError) {
-        let path = try reader.path("path")
+        let path = try reader.requestPath("path")
         switch multiOp {
         case .delete: self = .delete(path: path, version: try reader.int32("delete.version"))
         case .check: self = .check(path: path, version: try reader.int32("check.version"))
         case .setData:
-            let data = try reader.buffer("setData.data")
+            let data = try reader.nullableBuffer("setData.data")
             self = .setData(path: path, data: data, version: try reader.int32("setData.version"))
         default:
-            let data = try reader.buffer("create.data")
+            let data = try reader.nullableBuffer("create.data")
             let acl = try reader.accessRights()
             let flags = try reader.int32("create.flags")
             let ttl = multiOp == .createTTL ? try reader.int64("createTTL.ttl") : 0
@@ -162,7 +177,7 @@ extension Request {
         switch self {
         case .create(let request):
             sink.path(request.path)
-            sink.buffer(request.data)
+            sink.nullableBuffer(request.data)
             sink.accessRights(request.acl)
             sink.int32(request.flags)
             if request.op == .createTTL { sink.int64(request.ttl) }
@@ -171,7 +186,7 @@ extension Request {
             sink.int32(version)
         case .setData(let path, let data, let version):
             sink.path(path)
-            sink.buffer(data)
+            sink.nullableBuffer(data)
             sink.int32(version)
         case .setACL(let path, let acl, let version):
             sink.path(path)
@@ -179,7 +194,7 @@ extension Request {
             sink.int32(version)
         case .multi(let requests), .multiRead(let requests): Request.encodeMulti(requests, into: &sink)
         case .createSession(let timeout): sink.int32(timeout)
-        case .closeSession, .ping, .whoAmI, .unknown: break
+        case .closeSession, .ping, .whoAmI, .reconfig, .malformed, .unknown: break
         case .deleteContainer(let path), .sync(let path), .getACL(let path), .getEphemerals(let path),
             .getAllChildrenNumber(let path):
             sink.path(path)

@@ -19,12 +19,12 @@ package enum SnapshotItem: Hashable, Sendable {
 /// A node as it stands in a snapshot. The root's path is `/` here and empty in the file.
 package struct SnapshotNode: Hashable, Sendable {
     package var path: NodePath
-    package var data: [UInt8]
+    package var data: [UInt8]?
     /// Names an entry of the snapshot's table of access lists; −1 is world:anyone with every right.
     package var aclKey: Int64
     package var stat: StoredStat
 
-    package init(path: NodePath, data: [UInt8], aclKey: Int64, stat: StoredStat) {
+    package init(path: NodePath, data: [UInt8]?, aclKey: Int64, stat: StoredStat) {
         self.path = path
         self.data = data
         self.aclKey = aclKey
@@ -47,7 +47,7 @@ extension SnapshotItem: JuteRecord {
             sink.accessRights(rights)
         case .node(let node):
             if node.path.isRoot { sink.count(0) } else { sink.path(node.path) }
-            sink.buffer(node.data)
+            sink.nullableBuffer(node.data)
             sink.int64(node.aclKey)
             node.stat.encode(into: &sink)
         case .end: sink.path(.root)
@@ -126,7 +126,7 @@ package struct SnapshotItemReader: Sendable {
                 phase = .ended
                 return .end
             }
-            let data = try reader.buffer("snapshot's data")
+            let data = try reader.nullableBuffer("snapshot's data")
             let aclKey = try reader.int64("snapshot's node ACL key")
             let stat = try StoredStat(from: &reader)
             return .node(

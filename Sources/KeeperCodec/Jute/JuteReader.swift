@@ -78,6 +78,15 @@ package struct JuteReader {
         return [UInt8](UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + length)]))
     }
 
+    /// A node's data: null is nil, which clients tell from empty.
+    @inline(__always)
+    package mutating func nullableBuffer(_ what: @autoclosure () -> String) throws(CodecError) -> [UInt8]? {
+        guard let length = try length(what()) else { return nil }
+        if length == 0 { return [] }
+        defer { offset += length }
+        return [UInt8](UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + length)]))
+    }
+
     @inline(__always)
     package mutating func string(_ what: @autoclosure () -> String) throws(CodecError) -> ByteString {
         ByteString(try buffer(what()))
@@ -87,6 +96,17 @@ package struct JuteReader {
     @inline(__always)
     package mutating func path(_ what: @autoclosure () -> String) throws(CodecError) -> NodePath {
         NodePath(unchecked: try buffer(what()))
+    }
+
+    /// The path of a request: null (−1) names no node and is malformed.
+    @inline(__always)
+    package mutating func requestPath(_ what: @autoclosure () -> String) throws(CodecError) -> NodePath {
+        let start = offset
+        guard let length = try length(what()) else {
+            throw CodecError(.length(-1, limit: limit), what: what(), offset: start)
+        }
+        defer { offset += length }
+        return NodePath(unchecked: [UInt8](UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + length)])))
     }
 
     /// Passes over a `buffer` or `ustring`.

@@ -29,6 +29,12 @@ extension JuteSink {
     @inline(__always)
     package mutating func path(_ value: NodePath) { buffer(value.bytes) }
 
+    /// A node's data: nil is null.
+    @inline(__always)
+    package mutating func nullableBuffer(_ bytes: [UInt8]?) {
+        if let bytes { buffer(bytes) } else { null() }
+    }
+
     /// A null `buffer`, `ustring` or `vector`.
     @inline(__always)
     package mutating func null() { int32(-1) }

@@ -148,7 +148,7 @@ extension ForwardedRequest: JuteRecord {
         let session = try data.int64("REQUEST.sessionId")
         let cxid = try data.int32("REQUEST.cxid")
         let type = try data.int32("REQUEST.type")
-        let request = try Request(op: type, from: &data, origin: .peer)
+        let request = try Request.received(op: type, from: &data, origin: .peer)
         self.init(session: session, cxid: cxid, request: request, identities: identities)
     }
 

@@ -54,9 +54,6 @@ extension KeeperMachine {
         switch request {
         case .ping:
             actions.append(.reply(id, Reply(xid: xid, zxid: tree.lastProcessedZxid)))
-        case .unknown(op: OpCode.reconfig.rawValue):
-            // As Apache's server answers with its standard settings: no reason to part with the client.
-            actions.append(.reply(id, Reply(xid: xid, zxid: tree.lastProcessedZxid, error: .reconfigDisabled)))
         case .unknown:
             actions.append(.reply(id, Reply(xid: xid, zxid: .none, error: .unimplemented)))
             close(id, into: &actions)
@@ -70,11 +67,12 @@ extension KeeperMachine {
         }
     }
 
+    /// Its zxid is 0, as Apache's: it says nothing about the tree.
     private mutating func answerAuthentication(
         _ identities: [Identity]?, xid: Int32, to id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>
     ) {
         guard let identities else {
-            actions.append(.reply(id, Reply(xid: xid, zxid: tree.lastProcessedZxid, error: .authFailed)))
+            actions.append(.reply(id, Reply(xid: xid, zxid: .zero, error: .authFailed)))
             return close(id, into: &actions)
         }
         for identity in identities where !clients[id]!.identities.contains(identity) {
@@ -83,7 +81,7 @@ extension KeeperMachine {
         guard clients[id]!.identities.reduce(0, { $0 + $1.size }) <= Client.identityLimit else {
             return answerAuthentication(nil, xid: xid, to: id, into: &actions)
         }
-        actions.append(.reply(id, Reply(xid: xid, zxid: tree.lastProcessedZxid)))
+        actions.append(.reply(id, Reply(xid: xid, zxid: .zero)))
     }
 
     /// Answers what stands at the head of the line and waits for nobody.
@@ -140,7 +138,8 @@ extension KeeperMachine {
     ) {
         guard leader!.isServing else { return }
         switch forwarded.request {
-        case .sync:
+        // A follower of Apache's waits for the answer to a malformed sync before it refuses it.
+        case .sync, .malformed(op: OpCode.sync.rawValue):
             return awaitSync(.learner(learner.id), into: &actions)
         case .createSession(let timeout):
             owners[forwarded.session] = learner.server

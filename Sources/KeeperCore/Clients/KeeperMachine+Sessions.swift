@@ -76,10 +76,10 @@ extension KeeperMachine {
         if role == .following {
             actions.append(
                 .sendToLeader(.revalidate(session: request.sessionID, timeout: clients[id]!.timeout)))
-        } else if let timeout = tree.timeout(of: request.sessionID), expiry.contains(request.sessionID) {
-            clients[id]!.timeout = timeout
+        } else if tree.timeout(of: request.sessionID) != nil, expiry.contains(request.sessionID) {
             owners[request.sessionID] = configuration.serverID
-            touch(request.sessionID, timeout: timeout, at: now)
+            // What is asked for now counts, not what was granted first: the client will ping accordingly.
+            touch(request.sessionID, timeout: clients[id]!.timeout, at: now)
             welcome(id, into: &actions)
         } else {
             refuse(id, into: &actions)
@@ -93,7 +93,6 @@ extension KeeperMachine {
         let waiting = clients.filter { $0.value.phase == .resuming && $0.value.session == session }.keys.min()
         guard let id = waiting else { return }
         guard valid else { return refuse(id, into: &actions) }
-        if let timeout = tree.timeout(of: session) { clients[id]!.timeout = timeout }
         touch(session, timeout: clients[id]!.timeout, at: now)
         welcome(id, into: &actions)
     }

@@ -67,8 +67,9 @@ package struct ReadProcessing: Sendable {
             return .count(Int32(truncatingIfNeeded: tree.descendantCount(path) ?? 0))
         case .getEphemerals(let prefix): return .paths(ephemerals(prefix, tree))
         case .whoAmI: return .identities(AccessControl.userNames(identities))
+        case .malformed: throw .marshalling
+        case .reconfig: throw .reconfigDisabled
         case .addWatch(let path, let recursive):
-            guard path.isValid else { throw .badArguments }
             watches.addPersistentWatch(connection, path, recursive: recursive)
             return .errorCode(0)
         case .checkWatches(let path, let type):
@@ -87,7 +88,8 @@ package struct ReadProcessing: Sendable {
     ) throws(KeeperError) -> ResponseBody {
         let slot = tree.slot(of: path)
         if slot == .none {
-            guard path.isValid else { throw .badArguments }
+            // Other paths that can't be are merely missing, as for every read.
+            guard !path.bytes.contains(0) else { throw .badArguments }
             if watch { watches.addDataWatch(connection, path) }
             throw .noNode
         }
@@ -114,7 +116,7 @@ package struct ReadProcessing: Sendable {
         for part in parts {
             let result = try read(part, tree)
             switch result {
-            case .getData(let data, _): size += data.count
+            case .getData(let data, _): size += data?.count ?? 0
             case .getChildren(let names): size += names.reduce(0) { $0 + 4 + $1.bytes.count }
             default: break
             }

@@ -78,6 +78,8 @@ package struct RequestPreparation: Sendable {
         case .closeSession: return closeSession(origin, tree)
         case .deleteContainer(let path): return try deleteContainer(path, origin, tree)
         case .setACL(let path, let acl, let version): return try setACL(path, acl, version, origin, tree)
+        case .reconfig: throw .reconfigDisabled
+        case .malformed: throw .marshalling
         // A bare check corrupts ensembles with Apache members (ZOOKEEPER-2623): never proposed.
         case .check: throw .unimplemented
         default:
@@ -97,7 +99,7 @@ package struct RequestPreparation: Sendable {
         do throws(KeeperError) {
             var size = 0
             for request in parts {
-                let transaction = try part(request, origin, tree)
+                let transaction = try part(request.asLoggedInMulti, origin, tree)
                 size += 8 + transaction.size
                 guard fits(size) else { throw .marshalling }
                 transactions.append(transaction)
@@ -132,11 +134,11 @@ package struct RequestPreparation: Sendable {
     ) throws(KeeperError) -> Transaction {
         let mode = try CreateMode(request)
         try checkSession(origin, tree)
-        guard let parentPath = request.path.isRoot ? .root : parentPath(of: request.path, tree) else {
-            throw .badArguments
-        }
+        guard let parentPath = request.path.isRoot ? .root : parentPath(of: request.path, tree),
+            !request.path.bytes.contains(0)
+        else { throw .badArguments }
         let acl = try AccessControl.resolve(request.acl, for: origin.identities)
-        var parent = try existing(parentPath, tree)
+        guard var parent = changes.node(parentPath, over: tree) else { throw .noNode }
         try require(.create, parent, origin)
         var path = request.path
         if mode.isSequential {
@@ -171,8 +173,12 @@ package struct RequestPreparation: Sendable {
         guard !RequestPreparation.isSystemNode(path), let parentPath = parentPath(of: path, tree) else {
             throw .badArguments
         }
-        try require(.delete, existing(parentPath, tree), origin)
-        let node = try existing(path, tree)
+        let found = changes.node(path, over: tree)
+        // A path that can't be is merely missing, unless it holds a NUL: Apache's server looks for nothing else here.
+        if found == nil, path.bytes.contains(0) { throw .badArguments }
+        guard let parent = changes.node(parentPath, over: tree) else { throw .noNode }
+        try require(.delete, parent, origin)
+        guard let node = found else { throw .noNode }
         _ = try RequestPreparation.nextVersion(node.stat.version, expected: version)
         guard node.childCount == 0 else { throw .notEmpty }
         remove(path, node, below: parentPath, origin, tree)
@@ -195,7 +201,7 @@ package struct RequestPreparation: Sendable {
     }
 
     private mutating func setData(
-        _ path: NodePath, _ data: [UInt8], _ version: Int32, _ origin: Origin, _ tree: DataTree
+        _ path: NodePath, _ data: [UInt8]?, _ version: Int32, _ origin: Origin, _ tree: DataTree
     ) throws(KeeperError) -> Transaction {
         try checkSession(origin, tree)
         var node = try existing(path, tree)
@@ -302,6 +308,14 @@ package struct RequestPreparation: Sendable {
 }
 
 extension Request {
+    /// A create2 is logged as a create: it differs in its reply only, and Apache's servers before 3.8.2 drop, silently, a
+    /// whole multi with a part that they don't know (ZOOKEEPER-4026).
+    fileprivate var asLoggedInMulti: Request {
+        guard case .create(var create) = self, create.op == .create2 else { return self }
+        create.op = .create
+        return .create(create)
+    }
+
     /// reference/zookeeper.md, 1.5.
     var isLegalInMulti: Bool {
         switch self {

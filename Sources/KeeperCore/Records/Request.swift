@@ -42,14 +42,15 @@ package struct CreateRequest: Hashable, Sendable {
     /// Which of create (1), create2 (15), createContainer (19), createTTL (21) was called: it decides the reply's form.
     package var op: OpCode
     package var path: NodePath
-    package var data: [UInt8]
+    /// nil is null: kept, and given back as null.
+    package var data: [UInt8]?
     package var acl: [AccessRight]
     /// 0 persistent, 1 ephemeral, 2 sequential, 3 both, 4 container, 5 TTL, 6 TTL-sequential.
     package var flags: Int32
     /// Milliseconds; only with flags 5 and 6.
     package var ttl: Int64
 
-    package init(op: OpCode = .create, path: NodePath, data: [UInt8], acl: [AccessRight], flags: Int32 = 0, ttl: Int64 = 0) {
+    package init(op: OpCode = .create, path: NodePath, data: [UInt8]?, acl: [AccessRight], flags: Int32 = 0, ttl: Int64 = 0) {
         self.op = op
         self.path = path
         self.data = data
@@ -95,7 +96,7 @@ package enum WatcherType: Int32, Hashable, Sendable {
 package indirect enum Request: Hashable, Sendable {
     case create(CreateRequest)
     case delete(path: NodePath, version: Int32)
-    case setData(path: NodePath, data: [UInt8], version: Int32)
+    case setData(path: NodePath, data: [UInt8]?, version: Int32)
     case setACL(path: NodePath, acl: [AccessRight], version: Int32)
     /// Only inside `multi`: a bare one is refused (ZOOKEEPER-2623).
     case check(path: NodePath, version: Int32)
@@ -105,6 +106,9 @@ package indirect enum Request: Hashable, Sendable {
     /// Made by the leader for an empty container; never accepted from a client.
     case deleteContainer(path: NodePath)
     case sync(path: NodePath)
+    /// Refused (−123), whatever it asks for: reconfiguration is switched off, as by default in Apache's server.
+    /// No write here: it takes no zxid and is not forwarded.
+    case reconfig
 
     case exists(path: NodePath, watch: Bool)
     case getData(path: NodePath, watch: Bool)
@@ -123,6 +127,9 @@ package indirect enum Request: Hashable, Sendable {
     case addWatch(path: NodePath, recursive: Bool)
     case checkWatches(path: NodePath, type: WatcherType)
     case removeWatches(path: NodePath, type: WatcherType)
+    /// A frame whose header is sound and whose body is none of its operation's: answered with −5, by the member that
+    /// received it. The leader of Apache's follower, which forwards whatever it gets, refuses it by a transaction.
+    case malformed(op: Int32)
     /// An operation that this server does not have: answered with −6, then the connection is closed.
     case unknown(op: Int32)
 
@@ -162,7 +169,8 @@ package indirect enum Request: Hashable, Sendable {
         case .addWatch: OpCode.addWatch.rawValue
         case .checkWatches: OpCode.checkWatches.rawValue
         case .removeWatches: OpCode.removeWatches.rawValue
-        case .unknown(let op): op
+        case .reconfig: OpCode.reconfig.rawValue
+        case .malformed(let op), .unknown(let op): op
         }
     }
 }

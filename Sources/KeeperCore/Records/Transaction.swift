@@ -3,11 +3,11 @@
 package indirect enum Transaction: Hashable, Sendable {
     /// Types 1 and 15 (`op`); 19 for a container, 21 with `ttl`.
     case create(
-        op: OpCode, path: NodePath, data: [UInt8], acl: [AccessRight], ephemeral: Bool, parentCVersion: Int32, ttl: Int64)
+        op: OpCode, path: NodePath, data: [UInt8]?, acl: [AccessRight], ephemeral: Bool, parentCVersion: Int32, ttl: Int64)
     /// Type 2, or 20 (deleteContainer) with `container`.
     case delete(path: NodePath, container: Bool)
     /// `version` is the node's version afterwards.
-    case setData(path: NodePath, data: [UInt8], version: Int32)
+    case setData(path: NodePath, data: [UInt8]?, version: Int32)
     /// `version` is the node's aversion afterwards.
     case setACL(path: NodePath, acl: [AccessRight], version: Int32)
     /// Only inside multi.
@@ -43,9 +43,9 @@ extension Transaction {
     package var size: Int {
         switch self {
         case .create(let op, let path, let data, let acl, _, _, _):
-            16 + path.bytes.count + data.count + Transaction.size(of: acl)
+            16 + path.bytes.count + (data?.count ?? 0) + Transaction.size(of: acl)
                 + (op == .createTTL ? 8 : op == .createContainer ? 0 : 1)
-        case .setData(let path, let data, _): 12 + path.bytes.count + data.count
+        case .setData(let path, let data, _): 12 + path.bytes.count + (data?.count ?? 0)
         case .setACL(let path, let acl, _): 12 + path.bytes.count + Transaction.size(of: acl)
         case .delete(let path, _): 4 + path.bytes.count
         case .check(let path, _): 8 + path.bytes.count

@@ -84,12 +84,8 @@ extension DataTree {
         }
         for part in parts {
             switch applySingle(part, of: entry, &changes) {
-            case .created(let path, let stat):
-                if part.type == OpCode.create.rawValue {
-                    results.append(.create(path: path))
-                } else {
-                    results.append(.createWithStat(path: path, stat: stat))
-                }
+            // Whether the stat is told depends on the request, which only the member knows that answers it.
+            case .created(let path, let stat): results.append(.createWithStat(path: path, stat: stat))
             case .deleted: results.append(.delete)
             case .dataSet(let stat), .aclSet(let stat): results.append(.setData(stat))
             case .failed(let error): results.append(.error(error))
@@ -100,7 +96,7 @@ extension DataTree {
     }
 
     private mutating func create(
-        _ path: NodePath, _ data: [UInt8], _ acl: [AccessRight], _ stat: StoredStat, _ parentCVersion: Int32,
+        _ path: NodePath, _ data: [UInt8]?, _ acl: [AccessRight], _ stat: StoredStat, _ parentCVersion: Int32,
         _ changes: inout [TreeChange]
     ) -> ApplyResult.Outcome {
         let parent = parentSlot(of: path)

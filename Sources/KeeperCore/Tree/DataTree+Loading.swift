@@ -41,7 +41,7 @@ package struct DataTreeLoader: Sendable {
 
     /// - Parameter path: "/" or, as the file has it, "" for the root.
     package mutating func addNode(
-        path: NodePath, data: [UInt8], aclKey: Int64, stat: StoredStat
+        path: NodePath, data: [UInt8]?, aclKey: Int64, stat: StoredStat
     ) throws(TreeLoadingError) {
         let isRoot = path.bytes.isEmpty || path.isRoot
         guard isRoot || (path.bytes[0] == UInt8(ascii: "/") && path.bytes.last != UInt8(ascii: "/")) else {

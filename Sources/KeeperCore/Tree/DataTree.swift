@@ -39,18 +39,25 @@ package struct DataTree: Sendable {
         plantRoot()
         plant(DataTree.systemPath)
         plant(DataTree.quotaPath)
-        plant(DataTree.configPath, acl: [AccessRight(permissions: .read, identity: .anyone)])
+        plantConfiguration()
     }
 
     /// A tree without any node, to be loaded.
     init(empty: Void) {}
 
-    private mutating func plant(_ path: NodePath, acl: [AccessRight] = []) {
+    private mutating func plant(_ path: NodePath, acl: [AccessRight] = [], stat: StoredStat = StoredStat()) {
         guard let parent = path.parent else { return }
-        insert(path, below: slot(of: parent), data: [], aclKey: access.retain(acl), stat: StoredStat())
+        insert(path, below: slot(of: parent), data: [], aclKey: access.retain(acl), stat: stat)
     }
 
-    mutating func plantRoot(data: [UInt8] = [], aclKey: Int64 = AccessTable.openKey, stat: StoredStat = StoredStat()) {
+    /// Its list counts as set with version −1, which clients of Apache's server see.
+    private mutating func plantConfiguration() {
+        var stat = StoredStat()
+        stat.aversion = -1
+        plant(DataTree.configPath, acl: [AccessRight(permissions: .read, identity: .anyone)], stat: stat)
+    }
+
+    mutating func plantRoot(data: [UInt8]? = [], aclKey: Int64 = AccessTable.openKey, stat: StoredStat = StoredStat()) {
         insert(.root, below: .none, data: data, aclKey: aclKey, stat: stat)
     }
 
@@ -62,7 +69,8 @@ package struct DataTree: Sendable {
 
     package func storedStat(_ path: NodePath) -> StoredStat? { node(path)?.stat }
 
-    package func data(_ path: NodePath) -> [UInt8]? { node(path)?.data }
+    /// nil if there is no such node; empty if its data is null.
+    package func data(_ path: NodePath) -> [UInt8]? { node(path).map { $0.data ?? [] } }
 
     /// The access list as stored.
     package func acl(_ path: NodePath) -> [AccessRight]? {
@@ -148,7 +156,7 @@ package struct DataTree: Sendable {
     /// passes to the node.
     @discardableResult
     mutating func insert(
-        _ path: NodePath, below parent: NodeSlot, data: [UInt8], aclKey: Int64, stat: StoredStat
+        _ path: NodePath, below parent: NodeSlot, data: [UInt8]?, aclKey: Int64, stat: StoredStat
     ) -> NodeSlot {
         var node = Znode(
             path: path, data: data, aclKey: aclKey, stat: stat,
@@ -156,7 +164,7 @@ package struct DataTree: Sendable {
             children: [])
         digest &+= node.digest.value
         nodeCount += 1
-        approximateDataSize += path.bytes.count + data.count
+        approximateDataSize += path.bytes.count + (data?.count ?? 0)
         let slot = freeHead == .none ? NodeSlot(nodes.count) : freeHead
         if parent != .none {
             node.indexInParent = Int32(nodes[Int(parent)].children.count)
@@ -187,15 +195,15 @@ package struct DataTree: Sendable {
         access.release(node.aclKey)
         digest &-= node.digest.value
         nodeCount -= 1
-        approximateDataSize -= node.path.bytes.count + node.data.count
+        approximateDataSize -= node.path.bytes.count + (node.data?.count ?? 0)
         nodes[Int(slot)] = Znode(
             path: .root, data: [], aclKey: AccessTable.openKey, stat: StoredStat(), digest: node.digest,
             parent: Znode.freed, indexInParent: freeHead, indexInOwner: 0, children: [])
         freeHead = slot
     }
 
-    mutating func replaceData(_ slot: NodeSlot, _ data: [UInt8]) {
-        approximateDataSize += data.count - nodes[Int(slot)].data.count
+    mutating func replaceData(_ slot: NodeSlot, _ data: [UInt8]?) {
+        approximateDataSize += (data?.count ?? 0) - (nodes[Int(slot)].data?.count ?? 0)
         nodes[Int(slot)].data = data
     }
 
@@ -248,8 +256,9 @@ package struct DataTree: Sendable {
     // MARK: Outside of transactions
 
     /// Sets the data of `/zookeeper/config`. Every server does so by itself when a role starts, as Apache's do; the
-    /// node is outside of the digest, so members with different texts do not disagree. Its version is always −1.
+    /// node is outside of the digest, so members with different texts do not disagree. Its version is then −1.
     ///
+    /// - Parameter text: empty on a standalone server, whose node stays as it is.
     /// - Parameter zxid: the version of the configuration, which becomes the node's mzxid.
     /// - Parameter time: wall clock, milliseconds.
     package mutating func setConfiguration(_ text: [UInt8], zxid: Zxid = .zero, time: Int64 = 0) {
@@ -257,9 +266,10 @@ package struct DataTree: Sendable {
         if slot == .none {
             // A snapshot of an Apache server before 3.5 lacks the node.
             if !contains(DataTree.systemPath) { plant(DataTree.systemPath) }
-            plant(DataTree.configPath, acl: [AccessRight(permissions: .read, identity: .anyone)])
+            plantConfiguration()
             slot = self.slot(of: DataTree.configPath)
         }
+        if text.isEmpty { return }
         replaceData(slot, text)
         nodes[Int(slot)].stat.setData(version: -1, zxid: zxid, time: time)
         refreshDigest(slot, dataChanged: true)

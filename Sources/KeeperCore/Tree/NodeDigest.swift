@@ -11,7 +11,7 @@ struct NodeDigest: Hashable, Sendable {
     /// What the node adds to the tree's digest.
     private(set) var value: UInt64
 
-    init(path: NodePath, data: [UInt8], stat: StoredStat) {
+    init(path: NodePath, data: [UInt8]?, stat: StoredStat) {
         isCovered = !NodeDigest.isExcluded(path)
         prefix = 0
         value = 0
@@ -19,11 +19,11 @@ struct NodeDigest: Hashable, Sendable {
     }
 
     /// Recomputes everything.
-    mutating func replaceData(_ data: [UInt8], path: NodePath, stat: StoredStat) {
+    mutating func replaceData(_ data: [UInt8]?, path: NodePath, stat: StoredStat) {
         guard isCovered else { return }
         var checksum = Checksum()
         if !path.isRoot { checksum.update(path.bytes) }
-        checksum.update(data)
+        if let data { checksum.update(data) }
         prefix = checksum.state
         refresh(stat)
     }

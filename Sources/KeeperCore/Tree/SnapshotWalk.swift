@@ -42,7 +42,7 @@ package struct SnapshotWalk: Sendable {
     ]
 
     fileprivate mutating func advance(
-        over tree: borrowing DataTree, limit: Int, visit: (NodePath, [UInt8], Int64, StoredStat) -> Void
+        over tree: borrowing DataTree, limit: Int, visit: (NodePath, [UInt8]?, Int64, StoredStat) -> Void
     ) -> Bool {
         var budget = limit
         while next < end, budget > 0 {
@@ -55,7 +55,7 @@ package struct SnapshotWalk: Sendable {
 
     private mutating func visitWithAncestors(
         _ slot: NodeSlot, _ tree: borrowing DataTree, _ budget: inout Int,
-        _ visit: (NodePath, [UInt8], Int64, StoredStat) -> Void
+        _ visit: (NodePath, [UInt8]?, Int64, StoredStat) -> Void
     ) {
         guard isDue(slot, tree) else { return }
         // The parent of a node from before the walk is from before the walk, too.
@@ -87,7 +87,7 @@ extension DataTree {
     /// for the root; the file has ""), data, access key, stat. Returns whether the walk is complete.
     package func snapshotNodes(
         _ walk: inout SnapshotWalk, limit: Int,
-        visit: (_ path: NodePath, _ data: [UInt8], _ aclKey: Int64, _ stat: StoredStat) -> Void
+        visit: (_ path: NodePath, _ data: [UInt8]?, _ aclKey: Int64, _ stat: StoredStat) -> Void
     ) -> Bool {
         walk.advance(over: self, limit: limit, visit: visit)
     }

@@ -43,6 +43,18 @@ package struct ApplyResult: Hashable, Sendable {
         if case .failed(let error) = outcome { error } else { nil }
     }
 
+    /// A plain create is answered with its path alone.
+    private static func results(_ results: [MultiResult], for request: Request) -> [MultiResult] {
+        guard case .multi(let parts) = request, parts.count == results.count else { return results }
+        var answered = results
+        for (i, part) in parts.enumerated() {
+            if case .create(let create) = part, create.op == .create, case .createWithStat(let path, _) = results[i] {
+                answered[i] = .create(path: path)
+            }
+        }
+        return answered
+    }
+
     /// The reply's body in the form that the request's operation asks for.
     package func responseBody(for request: Request) -> ResponseBody {
         switch outcome {
@@ -50,7 +62,7 @@ package struct ApplyResult: Hashable, Sendable {
             if case .create(let request) = request, request.op == .create { return .path(path) }
             return .pathAndStat(path, stat)
         case .dataSet(let stat), .aclSet(let stat): return .stat(stat)
-        case .multi(let results): return .multi(results)
+        case .multi(let results): return .multi(ApplyResult.results(results, for: request))
         case .deleted, .checked, .sessionCreated, .sessionClosed, .failed: return .none
         }
     }

@@ -13,7 +13,8 @@ struct Znode: Sendable {
     static let freed: NodeSlot = -2
 
     var path: NodePath
-    var data: [UInt8]
+    /// nil if a client gave null, which it gets back; in all else, as empty.
+    var data: [UInt8]?
     var aclKey: Int64
     var stat: StoredStat
     var digest: NodeDigest
@@ -34,7 +35,7 @@ struct Znode: Sendable {
             czxid: stat.czxid, mzxid: stat.mzxid, ctime: stat.ctime, mtime: stat.mtime, version: stat.version,
             cversion: stat.cversion &* 2 &- Int32(truncatingIfNeeded: children.count), aversion: stat.aversion,
             ephemeralOwner: NodeOwner(stat.ephemeralOwner).session ?? 0,
-            dataLength: Int32(truncatingIfNeeded: data.count),
+            dataLength: Int32(truncatingIfNeeded: data?.count ?? 0),
             numChildren: Int32(truncatingIfNeeded: children.count), pzxid: stat.pzxid)
     }
 }

@@ -156,6 +156,7 @@ package final class ClientConnection: ChannelInboundHandler {
         record.received(table.statistics)
         record.lastOperation = frame.request.op
         record.lastCxid = frame.xid
+        if case .malformed = frame.request { table.statistics.malformedFrames += 1 }
         unanswered.append(table.turn.now)
         table.outstanding += 1
         guard case .auth(_, let scheme, let credential) = frame.request else {

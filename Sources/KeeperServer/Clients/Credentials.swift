@@ -5,13 +5,13 @@ import KeeperCore
 /// What an `auth` request's credential proves (reference/zookeeper.md, 1.6). Hashing is the hands' work: the core sees
 /// identities only.
 package enum Credentials {
-    /// nil if the scheme is unknown or the credential malformed: the request fails and the connection is closed.
+    /// nil if the scheme is unknown: the request fails and the connection is closed.
     package static func identities(
         scheme: ByteString, credential: [UInt8], superDigest: ByteString?, address: ByteString
     ) -> [Identity]? {
         switch scheme {
         case "digest":
-            guard let digest = digest(of: credential) else { return nil }
+            let digest = digest(of: credential)
             let proved = Identity(scheme: "digest", id: digest)
             guard let superDigest, digest == superDigest else { return [proved] }
             return [Identity(scheme: "super", id: ""), proved]
@@ -22,12 +22,12 @@ package enum Credentials {
         }
     }
 
-    /// `user:password` → `user:base64(sha1(user:password))`; nil without a colon.
-    package static func digest(of credential: [UInt8]) -> ByteString? {
-        guard let colon = credential.firstIndex(of: UInt8(ascii: ":")) else { return nil }
+    /// `user:password` → `user:base64(sha1(user:password))`. Without a colon all of it is the user, as in Apache's server.
+    package static func digest(of credential: [UInt8]) -> ByteString {
         var hash = Insecure.SHA1()
         credential.withUnsafeBytes { hash.update(bufferPointer: $0) }
-        return ByteString(Array(credential[...colon]) + base64(Array(hash.finalize())))
+        let user = credential.prefix { $0 != UInt8(ascii: ":") }
+        return ByteString(user + [UInt8(ascii: ":")] + base64(Array(hash.finalize())))
     }
 
     /// RFC 4648, section 4, with padding.

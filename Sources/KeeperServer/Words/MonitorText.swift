@@ -29,7 +29,7 @@ extension ServerView {
             ("num_alive_connections", "\(clients.count)"),
             ("outstanding_requests", "\(clients.outstandingRequests)"),
             ("uptime", "\(uptime.inMilliseconds)"),
-            ("znode_count", "\(tree.nodeCount)"),
+            ("znode_count", "\(shownNodeCount)"),
             ("watch_count", "\(watches.watchCount)"),
             ("ephemerals_count", "\(tree.ephemeralCount)"),
             ("approximate_data_size", "\(tree.approximateDataSize)"),

@@ -68,6 +68,9 @@ package struct ServerView {
         }
     }
 
+    /// Apache's tree holds the root under two names and counts both. Members of one ensemble must show the same number.
+    var shownNodeCount: Int { tree.nodeCount + 1 }
+
     private func session(of connection: ConnectionID) -> String {
         "0x" + hex(clients[connection]?.record.session ?? 0)
     }
@@ -79,7 +82,7 @@ package struct ServerView {
         var text = "Latency min/avg/max: \(latency.minMilliseconds)/\(latency.averageText)/\(latency.maxMilliseconds)\n"
         text += "Received: \(statistics.packetsReceived)\nSent: \(statistics.packetsSent)\n"
         text += "Connections: \(clients.count)\nOutstanding: \(clients.outstandingRequests)\n"
-        text += "Zxid: \(status.lastProcessed)\nMode: \(mode)\nNode count: \(tree.nodeCount)\n"
+        text += "Zxid: \(status.lastProcessed)\nMode: \(mode)\nNode count: \(shownNodeCount)\n"
         if status.role == .leading {
             let sizes = statistics.proposalSizes
             text += "Proposal sizes last/min/max: \(sizes.last)/\(sizes.least)/\(sizes.most)\n"

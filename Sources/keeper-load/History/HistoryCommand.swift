@@ -114,7 +114,7 @@ struct HistoryRecorder: Sendable {
                 record.zxid = nil
                 record.error = "\(error)"
             } else if case .data(let bytes, let stat) = reply.body {
-                record.value = Int(String(decoding: bytes, as: UTF8.self))
+                record.value = Int(String(decoding: bytes ?? [], as: UTF8.self))
                 record.zxid = stat.mzxid.rawValue
             }
         } catch let error as KeeperClientError {

@@ -48,7 +48,7 @@ import Testing
     /// As Apache's server with its standard settings; an unknown operation costs the connection.
     @Test func reconfigIsDisabledAndNoReasonToPart() {
         var server = server()
-        let disabled = server.step(.requested(id, xid: 1, .unknown(op: OpCode.reconfig.rawValue)), at: now)
+        let disabled = server.step(.requested(id, xid: 1, .reconfig), at: now)
         #expect(replies(disabled) == [.reconfigDisabled])
         #expect(!closes(disabled))
         let unknown = server.step(.requested(id, xid: 2, .unknown(op: 99)), at: now)

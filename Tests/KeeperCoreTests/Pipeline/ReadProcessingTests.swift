@@ -46,10 +46,18 @@ import Testing
         #expect(answer(.getChildren(path: "/other", watch: true), &watches).error == .noNode)
         #expect(answer(.getACL(path: "/other"), &watches).error == .noNode)
         #expect(watches.watchCount == 1)
-        // No table of watches for paths that can never exist.
-        #expect(answer(.exists(path: "no/path", watch: true), &watches).error == .badArguments)
-        #expect(answer(.addWatch(path: "//", recursive: true), &watches).error == .badArguments)
-        #expect(watches.watchCount == 1)
+        // As in Apache's server, a path that can never exist is merely missing, but for one with a NUL.
+        #expect(answer(.exists(path: "no/path", watch: true), &watches).error == .noNode)
+        #expect(answer(.exists(path: "/a\0", watch: true), &watches).error == .badArguments)
+        #expect(answer(.addWatch(path: "//", recursive: true), &watches).error == nil)
+        #expect(watches.watchCount == 3)
+    }
+
+    @Test func malformedReadsAreAnswered() {
+        var watches = WatchTable()
+        #expect(answer(.malformed(op: OpCode.getData.rawValue), &watches).error == .marshalling)
+        // Nor is a malformed write forwarded: not every leader answers one.
+        #expect(!Request.malformed(op: OpCode.create.rawValue).isWrite)
     }
 
     @Test func rights() {

@@ -67,7 +67,9 @@ import Testing
         #expect(error(world.submit(.create("/no/child"))) == .noNode)
         #expect(error(world.submit(.create("/e/child"))) == .noChildrenForEphemerals)
         #expect(error(world.submit(.create("relative"))) == .badArguments)
-        #expect(error(world.submit(.create("/a/../c"))) == .badArguments)
+        #expect(error(world.submit(.create("/a/../c"))) == .noNode)
+        #expect(error(world.submit(.create("/a/.."))) == .badArguments)
+        #expect(error(world.submit(.create("/no/nul\0"))) == .badArguments)
         #expect(error(world.submit(.create("/a/c/"))) == .noNode)
         #expect(error(world.submit(.create("/t", flags: 5, op: .createTTL))) == .unimplemented)
         #expect(error(world.submit(.create("/t", flags: 7))) == .badArguments)
@@ -76,13 +78,18 @@ import Testing
         #expect(error(world.submit(.delete("/a"))) == .notEmpty)
         #expect(error(world.submit(.delete("/a", 7))) == .badVersion)
         #expect(error(world.submit(.delete("/missing"))) == .noNode)
-        for path: NodePath in ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"] {
+        for path: NodePath in ["/missing/", "no/slash", "//", "/a/../b"] { #expect(error(world.submit(.delete(path))) == .noNode) }
+        #expect(error(world.submit(.reconfig)) == .reconfigDisabled)
+        for path: NodePath in ["/", "relative", "/nul\0", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"] {
             #expect(error(world.submit(.delete(path))) == .badArguments)
         }
         #expect(error(world.submit(.set("/zookeeper/config", "x"))) == .noAuth)
         #expect(error(world.submit(.set("/a", "y", 3))) == .badVersion)
         #expect(error(world.submit(.set("/missing", "y"))) == .noNode)
         #expect(error(world.submit(.set("//", "y"))) == .badArguments)
+        for op: OpCode in [.create, .delete, .setData, .setACL, .multi] {
+            #expect(error(world.submit(.malformed(op: op.rawValue))) == .marshalling)
+        }
         #expect(error(world.submit(.deleteContainer(path: "/a"))) == .unimplemented)
         #expect(error(world.submit(.deleteContainer(path: "/a/b"), session: 0)) == .badVersion)
         #expect(error(world.submit(.set("/a", "y"), session: 99)) == .sessionExpired)
@@ -121,6 +128,18 @@ import Testing
         let result = world.results[world.results.count - 2]
         #expect(result.error == nil)
         #expect(result.responseBody(for: .multi([])) == .multi([.error(nil), .error(nil), .error(.noNode), .error(.runtimeInconsistency)]))
+    }
+
+    /// Apache's servers before 3.8.2 drop a multi with a create2 in it, and their trees drift apart from the leader's
+    /// (ZOOKEEPER-4026). Found by replaying our log with 3.8.0.
+    @Test func aCreate2InAMultiIsLoggedAsACreateAndAnsweredWithItsStat() {
+        var world = WriteWorld()
+        let request = Request.multi([.create("/a", op: .create2), .create("/b")])
+        let result = world.write(request)
+        guard case .multi(let parts)? = world.log.last?.transaction else { Issue.record("no multi"); return }
+        #expect(parts.map(\.type) == [OpCode.create.rawValue, OpCode.create.rawValue])
+        guard case .multi(let results) = result.responseBody(for: request) else { Issue.record("no results"); return }
+        #expect(world.tree.stat("/a").map { results == [.createWithStat(path: "/a", stat: $0), .create(path: "/b")] } == true)
     }
 
     @Test func multiSeesItsOwnEarlierParts() {

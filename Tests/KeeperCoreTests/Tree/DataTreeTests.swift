@@ -33,6 +33,9 @@ import Testing
 
     @Test func configurationIsOutsideOfTheDigest() {
         var tree = DataTree()
+        tree.setConfiguration([])
+        #expect(tree.stat("/zookeeper/config")?.version == 0)
+        #expect(tree.stat("/zookeeper/config")?.aversion == -1)
         tree.setConfiguration(Array("version=100000000".utf8), zxid: Zxid(rawValue: 5), time: 7)
         #expect(tree.digest == 1_371_985_504)
         #expect(tree.data("/zookeeper/config") == Array("version=100000000".utf8))

@@ -5,7 +5,7 @@ import Testing
 /// A snapshot that is taken while writes go on, repaired by the log (reference/zookeeper.md, 2.5).
 @Suite struct SnapshotWalkTests {
     private struct Taken {
-        var nodes: [(path: NodePath, data: [UInt8], key: Int64, stat: StoredStat)] = []
+        var nodes: [(path: NodePath, data: [UInt8]?, key: Int64, stat: StoredStat)] = []
     }
 
     private func load(_ walk: SnapshotWalk, _ taken: Taken) throws -> DataTree {
