@@ -46,6 +46,32 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// A roll that can't go on, for days perhaps, doesn't end the backups.
+    @Test func aScheduledBackupIsTakenWhileARollStandsStill() {
+        var world = ReconcilerWorld.started(36)
+        world.isLockTaken = true
+        world.request("r", .restart(1, acceptOutage: false))
+        world.run(for: .seconds(2))
+        #expect(world.machine.intents.operation?.id == "r")
+        world.step(.backupDue)
+        world.run(for: .seconds(5))
+        #expect(world.captured.count == 1)
+        #expect(world.violations == [])
+    }
+
+    /// What went wrong with the latest backup is there to be seen until one succeeds.
+    @Test func aFailedBackupIsRememberedUntilOneSucceeds() {
+        var world = ReconcilerWorld.started(37)
+        world.verificationFails = true
+        world.step(.backupDue)
+        world.run(for: .seconds(5))
+        #expect(world.machine.backupFailure != nil)
+        world.verificationFails = false
+        world.step(.backupDue)
+        world.run(for: .seconds(5))
+        #expect(world.machine.backupFailure == nil)
+    }
+
     @Test func aVerificationIsAnOperation() {
         var world = ReconcilerWorld.started(34)
         world.request("v", .verify(backup: "b1"))
