@@ -153,6 +153,7 @@ extension ReconcilerStateMachine {
     ) {
         // A late answer of a dead process says nothing about the next one.
         guard supervisor(id)?.state.mayHaveProcess == true else { return }
+        let before = observed[id]?.answer
         observed[id]?.answer = answer
         observed[id]?.silentSince = nil
         if case .alive(let pid, _) = observed[id]?.process { observed[id]?.process = .alive(pid: pid, stopped: false) }
@@ -162,7 +163,9 @@ extension ReconcilerStateMachine {
         }
         guard answer.role.serves else { return }
         ledger.highestEpoch = max(ledger.highestEpoch, answer.zxid >> 32)
-        guard ledger.raise(id, zxid: answer.zxid) else { return }
+        // A member applies what a quorum has logged, and may die before its own disk has it. What it had applied when it
+        // was asked the time before is logged by now.
+        guard let before, before.role.serves, ledger.raise(id, zxid: before.zxid) else { return }
         // A lower bound a second old detects every rollback but one within that second; a write per probe would
         // cost an fsync each.
         if savedLedgerAt.map({ now - $0 >= .seconds(1) }) ?? true {

@@ -225,7 +225,8 @@ extension ReconcilerStateMachine {
     ) {
         if var entry = ledger[reseed.member] {
             entry.standing = .voter
-            entry.zxid = answer.zxid
+            // What it has applied it may not have logged yet; what it once acknowledged, the leader had.
+            entry.zxid = min(entry.zxid, answer.zxid)
             entry.acceptedEpoch = answer.zxid >> 32
             ledger.set(entry)
         }

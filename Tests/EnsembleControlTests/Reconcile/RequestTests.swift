@@ -239,4 +239,20 @@ import Testing
         #expect(world.isWhole && world.quarantined == 1)
         #expect(world.violations == [])
     }
+
+    /// A member that dies with a transaction applied which its own disk did not have yet has lost nothing: a quorum has it.
+    @Test func whatWasAppliedBeforeItWasLoggedIsNoLoss() {
+        var world = ReconcilerWorld.started(45)
+        for id in 1...3 {
+            // It was asked before, and has applied more since.
+            world.run(for: .seconds(1))
+            while (world.now.nanoseconds / 100_000_000) % 3 == 0 { world.run(for: .milliseconds(100)) }
+            world.probe()
+            world.change(id) { $0.zxid -= 1 }
+            world.kill(id)
+            world.run(for: .seconds(30))
+        }
+        #expect(world.isWhole && world.quarantined == 0)
+        #expect(world.violations == [])
+    }
 }
