@@ -100,7 +100,7 @@ class Daemon:
 
     def write_manifest(self):
         members = "".join(
-            f"  - {{id: {i}, host: 127.0.0.1, clientPort: {self.port + i - 1}, quorumPort: {self.port + 3 + i}, "
+            f"  - {{id: {i}, host: {self.address(i)}, clientPort: {self.port + i - 1}, quorumPort: {self.port + 3 + i}, "
             f"electionPort: {self.port + 7 + i}"
             + (f", dataDirectory: {self.places[i]}" if i in self.places else "") + "}\n" for i in (1, 2, 3))
         text = f"""cluster: {CLUSTER}
@@ -165,10 +165,18 @@ reseed:
 for last; do :; done
 [ -e "$last.held" ] && exit 75
 [ -e "$last.environment" ] && . "$last.environment"
-exec "{real}" "$@"
+exec {self.entering()}"{real}" "$@"
 """)
         os.chmod(path, 0o755)
         return path
+
+    def address(self, identity):
+        """Where a member listens."""
+        return "127.0.0.1"
+
+    def entering(self):
+        """The beginning of the launcher's command, in shell, for a member that lives in surroundings of its own."""
+        return ""
 
     def configuration(self, identity):
         return os.path.join(self.data, "members", str(identity), "zoo.cfg")
@@ -327,7 +335,7 @@ exec "{real}" "$@"
 
     @property
     def hosts(self):
-        return ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        return ",".join(self.host(identity) for identity in (1, 2, 3))
 
     def host(self, identity):
-        return f"127.0.0.1:{self.ports[identity - 1]}"
+        return f"{self.address(identity)}:{self.ports[identity - 1]}"

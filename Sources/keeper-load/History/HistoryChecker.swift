@@ -1,20 +1,27 @@
-/// Judges a history by itself and against what the servers hold. Pure.
+/// Judges a history by itself and against what the servers hold. Pure. Each violation begins with the name of the
+/// simulator's rule that it breaks (EnsembleSim/Checkers/Rule.swift): both judge the same promises.
 struct HistoryChecker {
     /// What a server shows for a key: the number in it and the transaction that wrote it.
-    struct Found: Sendable {
+    struct Found: Hashable, Sendable {
         var value: Int?
         var zxid: Int64
+        /// The session that it dies with; 0 for a node that stays.
+        var owner: Int64 = 0
     }
 
     let records: [HistoryRecord]
-    /// At most this many violations are described.
-    private static let reportLimit = 50
+    /// For how long a leader that was deposed without knowing may still answer a sync: how long it lacks a quorum before
+    /// it notices, and how long it was frozen. Nanoseconds.
+    var patience: Int64 = 5_000_000_000
+    /// At most this many violations of a rule are described.
+    static let reportLimit = 20
 
-    private var writes: [HistoryRecord] { records.filter { $0.action != .get && $0.outcome == .ok } }
+    private var writes: [HistoryRecord] { records.filter { $0.action.isWrite && $0.outcome == .ok } }
 
     /// Violations that the records alone show.
     func checkOrder() -> [String] {
-        checkRealTime() + checkReads()
+        checkRealTime() + checkReads() + checkVersions() + checkSequence() + checkSyncs() + checkHeaders() + checkEphemerals()
+            + checkWatches() + checkExpiry()
     }
 
     /// S8: a write that began after another was acknowledged has a higher zxid; and no two share one.
@@ -33,76 +40,50 @@ struct HistoryChecker {
             guard let zxid = write.zxid else { continue }
             if let highest, let before = highest.zxid, before >= zxid {
                 violations.append(
-                    "time went back: \(write.key)=\(text(write.value)) has zxid \(hex(zxid)), acknowledged earlier: "
-                        + "\(highest.key)=\(text(highest.value)) with \(hex(before))")
+                    "linearizableWrites: time went back: \(write.key)=\(text(write.value)) has zxid \(hex(zxid)), acknowledged "
+                        + "earlier: \(highest.key)=\(text(highest.value)) with \(hex(before))")
             }
             if let other = owner.updateValue(write, forKey: zxid) {
-                violations.append("two writes share zxid \(hex(zxid)): \(other.key) and \(write.key)")
+                violations.append("linearizableWrites: two writes share zxid \(hex(zxid)): \(other.key) and \(write.key)")
             }
             if violations.count >= Self.reportLimit { break }
         }
         return violations
     }
 
-    /// Within a session what is read never goes back, is never behind the session's own writes, and was asked for.
+    /// Within a session what is read never goes back, is never behind the session's own writes, and was asked for before.
     private func checkReads() -> [String] {
         var violations: [String] = []
-        var seen: [String: Int64] = [:]
-        let attempted = Set(records.filter { $0.action == .set }.map { "\($0.key)=\(text($0.value))" })
+        var seen: [SessionKey: Int64] = [:]
+        var attempted: [String: Int64] = [:]
+        for record in records where record.action.isWrite {
+            guard let value = record.value else { continue }
+            attempted["\(record.key)=\(value)"] = record.start
+        }
         for record in records.sorted(by: { $0.start < $1.start }) where record.outcome == .ok && record.action != .create {
-            guard let zxid = record.zxid else { continue }
-            let place = "\(record.session) \(record.key)"
+            guard let zxid = record.zxid, record.action != .watch else { continue }
+            let place = SessionKey(session: record.session, key: record.key)
             if let before = seen[place], zxid < before {
-                violations.append("\(record.key): session \(hex(record.session)) saw \(hex(before)), then \(hex(zxid))")
+                violations.append("reads: \(record.key): session \(hex(record.session)) saw \(hex(before)), then \(hex(zxid))")
             }
             seen[place] = max(seen[place] ?? zxid, zxid)
-            if record.action == .get, let value = record.value, !attempted.contains("\(record.key)=\(value)") {
-                violations.append("\(record.key): \(value) was read, but never written")
+            if record.action == .get, let value = record.value {
+                if let asked = attempted["\(record.key)=\(value)"] {
+                    if asked > record.end { violations.append("reads: \(record.key): \(value) was read before it was written") }
+                } else {
+                    violations.append("reads: \(record.key): \(value) was read, but never written")
+                }
             }
             if violations.count >= Self.reportLimit { break }
         }
         return violations
     }
 
-    /// S1: what one server holds must include every acknowledged write, and nothing that is known not to have happened.
-    /// `found` has an entry for every key that exists.
-    func checkPresence(_ found: [String: Found], on server: String) -> [String] {
-        var violations: [String] = []
-        var lastSet: [String: HistoryRecord] = [:]
-        for record in records where violations.count < Self.reportLimit {
-            switch (record.action, record.outcome) {
-            case (.create, .ok):
-                guard let node = found[record.key] else {
-                    violations.append("\(server): \(record.key), acknowledged with zxid \(hex(record.zxid ?? 0)), is missing")
-                    continue
-                }
-                if node.zxid != record.zxid || node.value != record.value {
-                    violations.append(
-                        "\(server): \(record.key) is \(text(node.value)) of zxid \(hex(node.zxid)), acknowledged was "
-                            + "\(text(record.value)) of \(hex(record.zxid ?? 0))")
-                }
-            case (.create, .fail):
-                if found[record.key] != nil { violations.append("\(server): \(record.key) exists, though its creation failed") }
-            case (.set, .ok):
-                if (record.zxid ?? 0) > (lastSet[record.key]?.zxid ?? 0) { lastSet[record.key] = record }
-            default: break
-            }
-        }
-        for key in lastSet.keys.sorted() {
-            guard let last = lastSet[key] else { continue }
-            let node = found[key]
-            if (node?.zxid ?? -1) < (last.zxid ?? 0) || (node?.value ?? -1) < (last.value ?? 0) {
-                violations.append(
-                    "\(server): \(key) is \(text(node?.value)) of zxid \(hex(node?.zxid ?? -1)), acknowledged was "
-                        + "\(text(last.value)) of \(hex(last.zxid ?? 0))")
-            }
-        }
-        return violations
+    struct SessionKey: Hashable {
+        var session: Int64
+        var key: String
     }
 
-    /// Everything that must be looked up, sorted.
-    var keys: [String] { Set(records.map(\.key)).sorted() }
-
-    private func hex(_ value: Int64) -> String { "0x" + String(UInt64(bitPattern: value), radix: 16) }
-    private func text(_ value: Int?) -> String { value.map(String.init) ?? "nothing" }
+    func hex(_ value: Int64) -> String { "0x" + String(UInt64(bitPattern: value), radix: 16) }
+    func text(_ value: Int?) -> String { value.map(String.init) ?? "nothing" }
 }
