@@ -140,7 +140,7 @@ KNOWN_DIFFERENCES = [
           when(lambda step, ours, theirs: kind_against_flags(step, ours, theirs)), ends=True),
     Known("zxid of what is refused unread", "a malformed write and a reconfig take a zxid in Apache; here the member that receives them "
           "answers, because not every leader of Apache's answers a follower that forwards them",
-          when(lambda step, ours, theirs: (ours, theirs) in ((-5, -5), (-123, -123)) and step.get("op", "a frame") in WRITES + ("a frame",)), ends=True),
+          when(lambda step, ours, theirs: (ours, theirs) in ((-5, -5), (-123, -123), (-6, -6)) and step.get("op", "a frame") in WRITES + ("a frame",)), ends=True),
     Known("null in an access list", "Apache trips over a null id (−5), where it is an invalid list (−114)",
           when(lambda step, ours, theirs: (ours, theirs) == (-114, -5) and any(None in right for right in rights(step)))),
     Known("null path", "malformed here (−5); Apache refuses it in some places (−8) and trips over it in others",
@@ -158,8 +158,12 @@ KNOWN_DIFFERENCES = [
                and not (step["path"] or "/").startswith("/"))),
     Known("body behind an error", "Apache sends the empty result of a multiRead that it refuses (−5); clients read no body there",
           when(lambda step, ours, theirs: step.get("op") == "multiRead" and (ours, theirs) == (-5, -5))),
+    Known("prefix of spaces", "Apache trims the prefix of getEphemerals; a name may begin and end with a space",
+          when(lambda step, ours, theirs: step.get("op") == "getEphemerals" and isinstance(step["path"], str)
+               and step["path"] != step["path"].strip() and step["path"].strip() in ("", "/"))),
     Known("no UTF-8", "bytes that are no UTF-8 come back as they were sent; Apache's strings replace them by U+FFFD",
-          when(lambda step, ours, theirs: any(isinstance(path, dict) and "hex" in path for path in paths(step)), events=True)),
+          when(lambda step, ours, theirs: any(
+              "hex" in path if isinstance(path, dict) else re.search("[\ud800-\udfff]", path or "") for path in paths(step)), events=True)),
     Known("words about watches", "Apache lists only the watches on nodes, ours those on their children as well",
           word(lambda step, ours, theirs: step["word"] in ("wchc", "wchp") and is_part(step, ours, theirs))),
     Known("number of watches", "as before; and Apache keeps entries for sessions and paths whose last watch has fired",

@@ -159,7 +159,11 @@ class Player:
 
     def play(self, steps):
         """The transcript: for each step, what each session received, by session."""
-        return [self.step(step) for step in steps]
+        heard = []
+        for step in steps:
+            # Behind silence, or the end of the server, nothing is worth waiting for.
+            heard.append({"stop": True} if heard and "stop" in heard[-1] else self.step(step))
+        return heard
 
     def step(self, step):
         session = step.get("s", 0)
@@ -169,8 +173,8 @@ class Player:
             # The asking connection first: the others may only now be told.
             for number in sorted(self.connections, key=lambda n: n != session):
                 self.connections[number].drain(self.by_sync)
-        except Silence:
-            return {str(session): [["silence"]], "stop": True}
+        except (Silence, OSError) as problem:
+            return {str(session): [["silence" if isinstance(problem, Silence) else "no server"]], "stop": True}
         heard = {str(n): entries for n, c in sorted(self.connections.items()) if (entries := c.taken())}
         if before is not None and before is not self.connections.get(session) and (left := before.taken()):
             heard[f"{session} before"] = left

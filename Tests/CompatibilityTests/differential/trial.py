@@ -98,9 +98,13 @@ class Trial:
         difference, whole = compare.transcripts(script, *zip(players, heard), self.known, self.used)
         self.scripts += 1
         self.steps += len(script)
-        if difference is None and whole:
-            difference = self.compare_ends(script, players)
-        if difference or not self.clean(players):
+        try:
+            if difference is None and whole:
+                difference = self.compare_ends(script, players)
+            if difference or not self.clean(players):
+                self.close()
+        except (Silence, OSError):
+            # A server that a known difference has silenced.
             self.close()
         return difference
 
