@@ -153,7 +153,10 @@ struct TouchedSessions: Sendable {
     private var positions: [SessionID: Int] = [:]
 
     mutating func note(_ session: SessionID, timeout: Int32) {
-        if positions[session] == nil {
+        if let i = positions[session] {
+            // The latest counts: a connection that resumes the session may ask for a shorter one.
+            order[i].timeout = timeout
+        } else {
             positions[session] = order.count
             order.append(TouchedSession(session: session, timeout: timeout))
         }

@@ -1,5 +1,5 @@
 import EnsembleBase
-import KeeperCore
+@testable import KeeperCore
 import Testing
 
 @Suite struct SessionTests {
@@ -90,5 +90,14 @@ import Testing
             for session in due { model[session] = nil }
             if let first = model.values.min() { #expect((wheel.deadline ?? .distantFuture) <= at(first)) }
         }
+    }
+
+    /// A follower tells its leader the timeout that holds now, not that of the connection before.
+    @Test func theLatestTouchCounts() {
+        var touched = TouchedSessions()
+        touched.note(1, timeout: 30_000)
+        touched.note(2, timeout: 5000)
+        touched.note(1, timeout: 200)
+        #expect(touched.drain() == [TouchedSession(session: 1, timeout: 200), TouchedSession(session: 2, timeout: 5000)])
     }
 }
