@@ -1,4 +1,5 @@
 import EnsembleBase
+import Glibc
 import KeeperCore
 import KeeperStorage
 import Testing
@@ -73,6 +74,17 @@ import Testing
             Issue.record("an abandoned snapshot was reported")
         }
         writer.abandon()
+        writer.join()
+        #expect(try Directory.names(scratch.path).isEmpty)
+    }
+
+    /// A full disk refuses the first byte; a name for each attempt would stay there for ever.
+    @Test func aSnapshotThatCannotBeginLeavesNothing() throws {
+        let full = scratch.path + "/snapshot.5.writing"
+        #expect(symlink("/dev/full", full) == 0)
+        let writer = try SnapshotWriter(directory: scratch.path, zxid: Zxid(rawValue: 5)) { outcome in
+            if case .success = outcome { Issue.record("a full disk took a snapshot") }
+        }
         writer.join()
         #expect(try Directory.names(scratch.path).isEmpty)
     }

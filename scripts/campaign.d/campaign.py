@@ -72,11 +72,17 @@ class Segment:
         self.longest_whole, self.longest_gap = max(self.longest_whole, whole), max(self.longest_gap, gap)
         say(f"  {self.rounds:3}  {round} for {round.seconds:.0f} s: whole {whole:.1f} s after it, longest gap {gap:.1f} s, "
             f"{self.history.operations} operations")
-        self.look_for_crashes()
+        self.look_for_remains()
         self.ensemble.clear_quarantine()
 
-    def look_for_crashes(self):
-        """soundness: no member ends itself by a trap, a broken memory access, or a failed check of its own."""
+    def look_for_remains(self):
+        """soundness: no member ends itself by a trap, a broken memory access, or a failed check of its own, and what a full
+        disk interrupted doesn't add up there."""
+        for member in ensemble.MEMBERS:
+            folder = os.path.join(self.ensemble.member_directory(member), "version-2")
+            halves = [name for name in os.listdir(folder) if name.endswith(".writing")] if os.path.isdir(folder) else []
+            if len(halves) > 1:
+                self.fail("soundness", f"member {member} keeps {len(halves)} snapshots that were never finished")
         for line in self.ensemble.events().splitlines():
             if re.search(r"SIG(ILL|TRAP|ABRT|BUS|FPE|SEGV)|signal (4|5|6|7|8|11)\b", line):
                 self.fail("soundness", line)

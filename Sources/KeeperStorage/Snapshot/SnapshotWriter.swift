@@ -118,7 +118,11 @@ struct SnapshotOutput: ~Copyable {
 
     static func create(for path: String) throws(StorageError) -> SnapshotOutput {
         var output = SnapshotOutput(file: try File.replace(path + ".writing"), path: path)
-        try output.put(output.sealer.header())
+        do throws(StorageError) { try output.put(output.sealer.header()) } catch {
+            // A full disk must not fill with names of snapshots that never began.
+            try? output.discard()
+            throw error
+        }
         return output
     }
 
