@@ -74,6 +74,11 @@ package struct KeeperMachine: Sendable {
     }
 
     package mutating func step(_ event: KeeperEvent, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        // A process that stood still looks at the clock first: what has waited for it may be older than its peers'
+        // patience, and acknowledgements of those that have left would establish an epoch behind a newer one.
+        if role == .leading, let leader, !leader.isServing, now >= leader.establishBy {
+            endRole("no quorum in time to establish an epoch", at: now, into: &actions)
+        }
         switch event {
         case .requested(let connection, let xid, let request):
             received(request, xid: xid, from: connection, at: now, into: &actions)
@@ -156,7 +161,10 @@ package struct KeeperMachine: Sendable {
     /// The watches, for the four-letter words.
     package var watchTable: WatchTable { watches }
 
-    var isServing: Bool {
+    package var isLeading: Bool { role == .leading }
+
+    /// Whether clients are served.
+    package var isServing: Bool {
         switch role {
         case .following: follower?.isServing ?? false
         case .leading: leader?.isServing ?? false

@@ -141,10 +141,23 @@ extension KeeperMachine {
         leader!.learners[index].phase = .agreeing
         switch leader!.phase {
         case .discovering: settleEpoch(into: &actions)
+        case _ where accepted > leader!.epoch: makeWay(for: server, promised: accepted, at: now, into: &actions)
         case .promising: break
         case .collectingPromises, .savingEpoch, .synchronizing, .broadcasting:
             announceEpoch(toLearnerAt: index, at: now, into: &actions)
         }
+    }
+
+    /// A voter has promised a later epoch, to a candidate that came to nothing, and may follow no older one. It would try
+    /// to join for as long as this leader leads, and one failure less would be survived (so it goes with Apache's
+    /// servers). Only an epoch above the promised one brings it back, and that takes an election.
+    private mutating func makeWay(
+        for server: ServerID, promised epoch: Int64, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        let reason = "server \(server) has promised epoch \(epoch), and this one is \(leader!.epoch)"
+        guard leader!.isServing else { return endRole(reason, at: now, into: &actions) }
+        leader!.handOff = reason
+        finishHandOff(at: now, into: &actions)
     }
 
     private mutating func promised(
@@ -306,13 +319,13 @@ extension KeeperMachine {
     /// Drains and steps down; the followers elect anew at once, since their connections end.
     mutating func handOffRequested(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
         guard role == .leading, !configuration.standalone, leader!.isServing else { return }
-        leader!.isHandingOff = true
+        leader!.handOff = "handed off on request"
         finishHandOff(at: now, into: &actions)
     }
 
     mutating func finishHandOff(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
-        guard role == .leading, leader!.isHandingOff, history.outstanding.isEmpty else { return }
-        endRole("handed off on request", at: now, into: &actions)
+        guard role == .leading, let reason = leader!.handOff, history.outstanding.isEmpty else { return }
+        endRole(reason, at: now, into: &actions)
     }
 }
 

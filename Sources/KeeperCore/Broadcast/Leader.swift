@@ -75,8 +75,8 @@ struct Leader: Sendable {
     private(set) var promises: [ServerID] = []
     /// `sync` requests that wait for a commit, oldest first.
     var pendingSyncs = FIFO<PendingSync>()
-    /// No further requests are proposed; the role ends when the outstanding ones are committed.
-    var isHandingOff = false
+    /// Why no further requests are proposed; the role ends when the outstanding ones are committed.
+    var handOff: String?
     /// The learners that get each proposal, and those that get each commit: rebuilt when membership changes, so that
     /// proposing allocates nothing.
     private(set) var recipients: [LearnerID] = []

@@ -177,7 +177,8 @@ extension KeeperMachine {
         _ request: Request, session: SessionID, cxid: Int32, identities: [Identity], refusal: KeeperError? = nil,
         at now: Instant, into actions: inout ActionBuffer<KeeperAction>
     ) {
-        guard role == .leading, leader!.isServing else { return }
+        // A leader that hands off only finishes what is under way: its clients lose their connections in a moment.
+        guard role == .leading, leader!.isServing, leader!.handOff == nil else { return }
         // ZOOKEEPER-1277: the counter must not run into the epoch; a new epoch starts it afresh.
         if leader!.lastProposed.counterIsExhausted {
             guard configuration.standalone else {

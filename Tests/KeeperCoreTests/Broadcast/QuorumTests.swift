@@ -36,6 +36,14 @@ import Testing
 
     /// Member 3, elected, its epoch established with learner 2.
     private func leader() -> Member {
+        var leader = candidate()
+        _ = leader.step(
+            .learnerPacketReceived(LearnerID(rawValue: 2), .ack(Zxid(epoch: 1, counter: 0))), at: now)
+        return leader
+    }
+
+    /// Member 3, elected; learner 2 has NEWLEADER and has not acknowledged it.
+    private func candidate() -> Member {
         var leader = member(3)
         _ = leader.step(.notificationReceived(from: 1, looking(3)), at: now)
         _ = leader.step(.notificationReceived(from: 2, looking(3)), at: now)
@@ -45,8 +53,6 @@ import Testing
         _ = leader.step(
             .learnerPacketReceived(LearnerID(rawValue: 2), .ackEpoch(lastZxid: .zero, currentEpoch: 0)), at: now)
         _ = leader.step(.epochsSaved(accepted: 1, current: 1), at: now)
-        _ = leader.step(
-            .learnerPacketReceived(LearnerID(rawValue: 2), .ack(Zxid(epoch: 1, counter: 0))), at: now)
         return leader
     }
 
@@ -75,6 +81,36 @@ import Testing
 
     private func sent(_ actions: [KeeperAction]) -> [QuorumPacket] {
         actions.compactMap { if case .sendToLeader(let packet) = $0 { packet } else { nil } }
+    }
+
+    /// The acknowledgement waited for a process that stood still; its sender has left since, perhaps for a newer epoch.
+    /// Found by the simulator: a candidate that went on behind a freeze established its epoch behind a newer one.
+    @Test func aCandidateLooksAtTheClockBeforeItCountsWhatHasWaited() {
+        let acknowledged = KeeperEvent.learnerPacketReceived(LearnerID(rawValue: 2), .ack(Zxid(epoch: 1, counter: 0)))
+        var inTime = candidate()
+        _ = inTime.step(acknowledged, at: now)
+        #expect(inTime.machine.status.serving)
+        var late = candidate()
+        _ = late.step(acknowledged, at: now + late.machine.configuration.initTimeout)
+        #expect(late.machine.status.role == .looking)
+    }
+
+    /// Found by the simulator: a voter that had promised an epoch to a candidate in vain was kept out by every older one.
+    @Test func aLeaderMakesWayForAVoterThatHasPromisedALaterEpoch() {
+        var leader = leader()
+        _ = leader.step(.learnerConnected(LearnerID(rawValue: 1)), at: now)
+        _ = leader.step(.learnerPacketReceived(LearnerID(rawValue: 1), info(1, accepted: 1)), at: now)
+        #expect(leader.machine.status.serving)
+        _ = leader.step(.learnerConnected(LearnerID(rawValue: 3)), at: now)
+        _ = leader.step(.learnerPacketReceived(LearnerID(rawValue: 3), info(1, accepted: 2)), at: now)
+        #expect(leader.machine.status.role == .looking)
+    }
+
+    @Test func aCandidateMakesWayForAVoterThatHasPromisedALaterEpoch() {
+        var candidate = candidate()
+        _ = candidate.step(.learnerConnected(LearnerID(rawValue: 1)), at: now)
+        _ = candidate.step(.learnerPacketReceived(LearnerID(rawValue: 1), info(1, accepted: 2)), at: now)
+        #expect(candidate.machine.status.role == .looking)
     }
 
     @Test func aQuorumEstablishesAnEpoch() {
