@@ -36,7 +36,10 @@ package struct Campaign: Sendable {
 
     private static func makePeace(_ world: inout World) {
         world.stopFaults()
-        world.run(until: world.now + convergenceBound)
+        let bound = world.now + convergenceBound
+        while world.now < bound, !world.hasConverged, world.checkers.verdict.violation == nil {
+            world.run(until: world.now + .milliseconds(500))
+        }
         world.checkConvergence()
         world.isPeaceful = true
         world.run(until: world.now + .seconds(5))
@@ -57,6 +60,11 @@ extension World {
     /// the atlas's promise.
     var isStalled: Bool {
         servers.count { $0.machine?.status.recovering ?? $0.disk.marked } * 2 >= servers.count
+    }
+
+    var hasConverged: Bool {
+        servers.indices.allSatisfy { servers[$0].machine?.isServing ?? false }
+            && clients.allSatisfy { $0.state == .connected && now - $0.lastHeard < .milliseconds(200) }
     }
 
     /// Everyone serves, and every client has been answered lately.

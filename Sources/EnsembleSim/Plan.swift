@@ -15,6 +15,16 @@ package struct Plan: Hashable, Sendable {
     package var bug: DeliberateBug?
     /// Whether the rules that look inside of members are left out.
     package var outsideOnly = false
+    /// The only rule that counts; nil for all.
+    package var only: Rule?
+    /// Faults come after up to so many milliseconds each.
+    package var faultPause: Int64
+    /// What all ambushes wait for; nil: each for something else.
+    package var moment: Ambush.Moment?
+    /// Whether all clients fall silent together now and then: epochs without a transaction, sessions that run out.
+    package var lulls: Bool
+    /// A client moves to another server once in so many turns.
+    package var turnsPerMove: Int
 
     package init(seed: UInt64, bug: DeliberateBug? = nil) {
         var random = SeededRandom(seed: seed ^ 0x9a11)
@@ -27,6 +37,10 @@ package struct Plan: Hashable, Sendable {
         usesBytes = Int.random(in: 0..<4, using: &random) == 0
         snapCount = [100, 800, 800, 20_000][Int.random(in: 0..<4, using: &random)]
         windowCount = [10, 200, 5_000][Int.random(in: 0..<3, using: &random)]
+        faultPause = [1_000, 3_000, 3_000, 8_000][Int.random(in: 0..<4, using: &random)]
+        lulls = Int.random(in: 0..<3, using: &random) == 0
+        turnsPerMove = [60, 400, 400][Int.random(in: 0..<3, using: &random)]
+        if Int.random(in: 0..<3, using: &random) == 0 { moment = Ambush.Moment.allCases.randomElement(using: &random) }
     }
 }
 
@@ -35,6 +49,6 @@ extension Plan {
     package var summary: String {
         let faults = atlas.names.isEmpty ? "no faults" : atlas.names.joined(separator: ", ")
         return
-            "seed \(seed), \(servers) servers, \(clients) clients, \(faultTime) ms of \(faults)\(usesBytes ? ", as bytes" : ""), snapshots every \(snapCount), window \(windowCount)\(bug.map { ", bug \($0.rawValue)" } ?? "")"
+            "seed \(seed), \(servers) servers, \(clients) clients, \(faultTime) ms of \(faults), one in \(faultPause) ms\(usesBytes ? ", as bytes" : "")\(lulls ? ", lulls" : "")\(moment.map { ", ambushes for one that \($0)" } ?? ""), moves 1/\(turnsPerMove), snapshots every \(snapCount), window \(windowCount)\(bug.map { ", bug \($0.rawValue)" } ?? "")"
     }
 }

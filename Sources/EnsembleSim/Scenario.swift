@@ -91,13 +91,19 @@ extension Plan {
                 atlas.insert(fault)
             }
         case "bytes": usesBytes = value == "yes"
-        case "servers", "clients", "milliseconds", "snapCount", "window":
+        case "lulls": lulls = value == "yes"
+        case "moment":
+            moment = Ambush.Moment(rawValue: value)
+            return moment != nil || value == "any"
+        case "servers", "clients", "milliseconds", "snapCount", "window", "pause", "turnsPerMove":
             guard let number = Int(value), number > 0 else { return false }
             switch key {
             case "servers": servers = number
             case "clients": clients = number
             case "milliseconds": faultTime = Int64(number)
             case "snapCount": snapCount = number
+            case "pause": faultPause = Int64(number)
+            case "turnsPerMove": turnsPerMove = number
             default: windowCount = number
             }
         default: return false

@@ -29,6 +29,8 @@ package enum Shrinking {
             if smaller != plan { result.append(smaller) }
         }
         if plan.usesBytes { add { $0.usesBytes = false } }
+        if plan.moment != nil { add { $0.moment = nil } }
+        if plan.lulls { add { $0.lulls = false } }
         if failing.end < plan.faultTime { add { $0.faultTime = failing.end } }
         for (_, fault) in FaultAtlas.named where plan.atlas.contains(fault) { add { $0.atlas.remove(fault) } }
         if plan.clients > 1 {

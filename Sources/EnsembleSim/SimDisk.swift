@@ -5,7 +5,9 @@ import KeeperCore
 struct SimDisk: Sendable {
     /// The newest snapshot; nil in an empty directory.
     var snapshot: DataTree?
-    /// Durable entries behind older snapshots too; ascending.
+    /// The one before, for when the newest shows effects that are cut off.
+    var previous: DataTree?
+    /// Durable entries behind the previous snapshot; ascending.
     var log: [LogEntry] = []
     /// Written and not yet synced.
     var unsynced: [LogEntry] = []
@@ -15,12 +17,19 @@ struct SimDisk: Sendable {
     var marked = false
     /// The `initialize` file: an empty directory may become an empty database.
     var initialize = true
+    /// The newest snapshot shows effects of transactions up to here, which come behind it: before, it is no state.
+    var exactFrom = Zxid.zero
+    /// Whether it came from a leader: then what it shows too early comes from there as well.
+    var isReceived = false
+    /// Bytes of this entry, or of the snapshot where it is that old, are not what was written. Nobody knows before they
+    /// are read.
+    var damage: Zxid?
 
     /// The last durable transaction.
     var end: Zxid { max(log.last?.zxid ?? .zero, snapshot?.lastProcessedZxid ?? .zero) }
 
     /// Whether it holds a history that may be counted on.
-    var isWhole: Bool { !marked && (snapshot != nil || !log.isEmpty) }
+    var isWhole: Bool { !marked && damage == nil && (snapshot != nil || !log.isEmpty) }
 
     /// A crash keeps what was synced, and of the rest a prefix that chance decides: a torn record fails its checksum,
     /// and the log ends before it.
@@ -41,18 +50,19 @@ struct SimDisk: Sendable {
         initialize = false
     }
 
-    /// - Parameter omitted: how many of the last entries are overlooked; 0 but for a deliberate bug.
-    func recover(windowCount: Int, omitted: Int = 0) -> RecoveredState {
-        let log = log.dropLast(omitted)
+    /// What the server reads. Damage is for the caller to look at first.
+    ///
+    /// - Parameter isReplayed: whether an entry's effects are brought back; all are, but for a deliberate bug.
+    func recover(windowCount: Int, isReplayed: (Int) -> Bool = { _ in true }) -> RecoveredState {
         let isEmpty = snapshot == nil && log.isEmpty
         var tree = snapshot ?? DataTree()
         let start = tree.lastProcessedZxid
         var changes: [TreeChange] = []
-        for entry in log where entry.zxid > tree.lastProcessedZxid {
+        for (position, entry) in log.enumerated() where entry.zxid > tree.lastProcessedZxid && isReplayed(position) {
             changes.removeAll(keepingCapacity: true)
             _ = tree.apply(entry, changes: &changes)
         }
-        let contiguous = log.filter { $0.zxid > start }
+        let contiguous = log.filter { $0.zxid > start && $0.zxid <= tree.lastProcessedZxid }
         return RecoveredState(
             tree: tree, recent: Array(contiguous.suffix(windowCount)), acceptedEpoch: acceptedEpoch,
             currentEpoch: currentEpoch, recovering: marked || (isEmpty && !initialize))
@@ -60,12 +70,45 @@ struct SimDisk: Sendable {
 
     mutating func truncate(to zxid: Zxid) {
         log.removeAll { $0.zxid > zxid }
-        if let snapshot, snapshot.lastProcessedZxid > zxid { self.snapshot = nil }
+        // A snapshot that was finished between two roles shows what was logged and never committed.
+        guard exactFrom > zxid || snapshot.map({ $0.lastProcessedZxid > zxid }) ?? false else { return }
+        snapshot = previous
+        previous = nil
+        exactFrom = .zero
     }
 
     /// The received tree replaces everything; the mark stays until NEWLEADER is acknowledged.
-    mutating func install(_ tree: DataTree) {
+    mutating func install(_ tree: DataTree, exactFrom: Zxid) {
         log.removeAll()
         snapshot = tree
+        previous = nil
+        damage = nil
+        self.exactFrom = exactFrom
+        isReceived = true
+    }
+
+    /// - Parameters:
+    ///   - start: the last transaction that it shows wholly.
+    ///   - shown: the last of which it shows anything.
+    mutating func take(_ tree: DataTree, start: Zxid, shows shown: Zxid) {
+        previous = snapshot
+        snapshot = tree
+        exactFrom = shown
+        isReceived = false
+        let needed = previous?.lastProcessedZxid ?? .zero
+        log.removeAll { $0.zxid <= needed }
+        // What nobody reads any more harms nobody.
+        if let damage, damage <= start { self.damage = nil }
+    }
+
+    /// Changes bytes of some entry, or of the snapshot.
+    mutating func rot(using random: inout SeededRandom) {
+        damage = log.randomElement(using: &random)?.zxid ?? snapshot?.lastProcessedZxid
+    }
+
+    /// What is left if damage passes for the torn end of the log: a deliberate bug.
+    mutating func endAtDamage() {
+        if let damage { log.removeAll { $0.zxid >= damage } }
+        damage = nil
     }
 }

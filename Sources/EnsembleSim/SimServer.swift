@@ -26,6 +26,13 @@ struct SimServer: Sendable {
     var connections: [UInt64: Int] = [:]
     /// The last entry appended in the step that is being performed.
     var appended: Zxid?
+    /// How far the tree that was received last shows effects.
+    var receivedThrough = Zxid.zero
+    /// S2: lost promises are waited out, whoever else would start it.
+    var startsNotBefore = Instant.origin
+    var diskFullUntil = Instant.origin
+    var failsNextSync = false
+    var snapshot: SnapshotUnderWay?
 
     init(id: ServerID, configuration: KeeperConfiguration) {
         self.id = id
@@ -40,22 +47,56 @@ extension World {
 
     mutating func start(_ id: ServerID) {
         let i = index(id)
-        guard servers[i].machine == nil else { return }
+        guard servers[i].machine == nil, now >= servers[i].startsNotBefore, findsSoundFiles(id) else { return }
         servers[i].incarnation += 1
         servers[i].isFrozen = false
         servers[i].machine = KeeperMachine(configuration: servers[i].configuration, seed: random.next())
-        var state = servers[i].disk.recover(
-            windowCount: servers[i].configuration.windowCount, omitted: bug == .noFastForward ? 2 : 0)
-        if bug == .recoveringIgnored { state.recovering = false }
+        let state = readDirectory(of: id)
         // An empty database that may be one becomes durable before it votes.
         if servers[i].disk.initialize {
             servers[i].disk.initialize = false
             if servers[i].disk.snapshot == nil { servers[i].disk.snapshot = DataTree() }
         }
         record("\(id) starts at \(state.tree.lastProcessedZxid)\(state.recovering ? ", recovering" : "")")
+        let servers = servers
+        checkers.quorum.comesBack(
+            id, disk: servers[i].disk,
+            isCandidate: { candidate, epoch in
+                let server = servers[Int(candidate) - 1]
+                guard !server.isFrozen, let machine = server.machine, machine.isLeading, !machine.isServing else { return false }
+                return machine.status.acceptedEpoch == epoch
+            }, &checkers.verdict)
         step(id, .clockRead(wall(of: id)))
         step(id, .recovered(state))
         schedule(.clockTick(id, incarnation: servers[i].incarnation), in: .seconds(1))
+    }
+
+    /// What the server reads: every record of the log has a checksum, and every snapshot.
+    private mutating func findsSoundFiles(_ id: ServerID) -> Bool {
+        let i = index(id)
+        guard let damage = servers[i].disk.damage else { return true }
+        if bug == .damageTakenForTail {
+            servers[i].disk.endAtDamage()
+            checkers.quorum.forgot(id)
+            return true
+        }
+        // It ends with `corruptData`; whoever operates it gives the directory up (rule S2).
+        record("\(id) refuses to start: its files are damaged at \(damage)")
+        servers[i].disk.lose()
+        servers[i].copy = nil
+        comeBack(id)
+        return false
+    }
+
+    private mutating func readDirectory(of id: ServerID) -> RecoveredState {
+        let disk = servers[index(id)].disk
+        var state = disk.recover(
+            windowCount: servers[index(id)].configuration.windowCount, isReplayed: isReplayed(logCount: disk.log.count))
+        if !state.recovering, !disk.isReceived || disk.end >= disk.exactFrom {
+            checkers.agreement.recovered(id, state.tree, checkers.history, &checkers.verdict)
+        }
+        if bug == .recoveringIgnored { state.recovering = false }
+        return state
     }
 
     /// The process dies: its connections break, and what it had not synced is lost in part.
@@ -68,6 +109,7 @@ extension World {
         servers[i].frozenEvents = []
         servers[i].incarnation += 1
         servers[i].armed = nil
+        servers[i].snapshot = nil
         crashDisk(id)
         servers[i].acceptsLearners = false
         servers[i].leaderLink = nil
@@ -105,9 +147,10 @@ extension World {
         guard servers[i].machine != nil, checkers.verdict.violation == nil else { return }
         noteTouches(event, at: id)
         var actions = ActionBuffer<KeeperAction>()
-        servers[i].machine!.step(event, at: now, into: &actions)
+        servers[i].machine!.step(bug == nil ? event : sabotaged(event, of: id), at: now, into: &actions)
         var list = actions.drain()
         if bug != nil { sabotage(&list, of: id) }
+        if ambush != nil { spring(on: list, of: id) }
         for action in list {
             guard servers[i].machine != nil else { return }
             perform(action, of: id)
@@ -120,11 +163,15 @@ extension World {
     /// What the checkers want to see after each step.
     private mutating func observe(_ id: ServerID) {
         let i = index(id)
-        let status = servers[i].machine!.status
-        let disk = servers[i].disk
+        guard servers[i].machine!.isServing else { return checkers.agreement.stopsServing(i) }
+        var log: [LogEntry] = []
+        if !checkers.agreement.isServing(i) {
+            let end = servers[i].machine!.tree.lastProcessedZxid
+            log = checkers.proposals.path(to: end, behind: checkers.history.last) + servers[i].disk.log + servers[i].disk.unsynced
+        }
         checkers.agreement.observe(
-            i, tree: servers[i].machine!.tree, isServing: status.serving, isLeading: status.role == .leading,
-            log: { disk.log + disk.unsynced }, history: &checkers.history, &checkers.verdict)
+            i, tree: servers[i].machine!.tree, isLeading: servers[i].machine!.isLeading, log: log,
+            history: &checkers.history, &checkers.verdict)
     }
 
     mutating func arm(_ id: ServerID) {

@@ -14,12 +14,14 @@ extension World {
             for link in links.indices where links[link].leader == id { breakLink(link) }
         case .sendToLearner(let learner, let packet): sendToLearner(learner, .packet(packet))
         case .sendSnapshot(let learner, let zxid):
-            guard let machine = servers[index(id)].machine else { return }
+            guard let tree = servers[index(id)].machine?.tree else { return }
             record("\(id) sends a tree at \(zxid)")
             sendToLearner(learner, .packet(.snap(at: zxid)))
-            sendToLearner(learner, .tree(machine.tree.beginSnapshot(), at: zxid))
+            sendToLearner(learner, .tree(FuzzyCopy(of: tree), at: zxid))
         case .propose(let entry, let learners):
-            checkers.proposals.proposed(entry, by: id, &checkers.verdict)
+            let disk = servers[index(id)].disk
+            checkers.proposals.proposed(
+                entry, behind: disk.unsynced.last?.zxid ?? disk.end, by: id, &checkers.verdict)
             append(entry, on: id)
             for learner in learners { sendToLearner(learner, .packet(.proposal(entry))) }
         case .commit(let zxid, let learners):
@@ -47,15 +49,15 @@ extension World {
             if bug == .newLeaderAckedEarly { later(.epochsSaved(accepted: accepted, current: current), to: id) }
         case .truncateLog(let zxid):
             record("\(id) truncates to \(zxid)")
+            abandonSnapshot(of: id)
             enqueue(.truncate(zxid), on: id)
         case .installSnapshot(let tree):
             // The mark comes first: a crash from here on finds a directory that is no voter's (rule S2).
             if bug != .installWithoutMark { servers[index(id)].disk.marked = true }
             checkers.quorum.forgot(id)
+            abandonSnapshot(of: id)
             enqueue(.install(tree), on: id)
-        case .takeSnapshot(let start):
-            guard let machine = servers[index(id)].machine else { return }
-            enqueue(.snapshot(start: start, walk: machine.tree.beginSnapshot()), on: id)
+        case .takeSnapshot(let start): beginSnapshot(of: id, start: start)
         case .clearRecoveringMark: enqueue(.clearMark, on: id)
         case .note(let note): noted(note, by: id)
         case .halt(let reason): checkers.fail(.soundness, "\(id) halts: \(reason)")

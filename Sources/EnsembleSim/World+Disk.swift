@@ -7,8 +7,19 @@ enum DiskWork: Sendable {
     case saveEpochs(accepted: Int64, current: Int64)
     case truncate(Zxid)
     case install(DataTree)
-    case snapshot(start: Zxid, walk: SnapshotWalk)
     case clearMark
+}
+
+/// A snapshot that is being written beside the log.
+struct SnapshotUnderWay: Sendable {
+    enum State: Sendable {
+        case copying(FuzzyCopy)
+        /// Waits for the log up to what it shows.
+        case complete(DataTree, shows: Zxid)
+    }
+
+    var start: Zxid
+    var state: State
 }
 
 extension World {
@@ -45,20 +56,47 @@ extension World {
         let i = index(id)
         guard let work = servers[i].diskQueue.popFirst() else { return }
         servers[i].diskBusy = false
+        guard !failsToDo(work, on: id) else { return }
         let answer = carryOut(work, on: id)
         beginDiskWork(id)
         if let answer { deliver(answer, to: id) }
+    }
+
+    /// A write that fails is fatal, whatever it was for.
+    private mutating func failsToDo(_ work: DiskWork, on id: ServerID) -> Bool {
+        let i = index(id)
+        let isFull = now < servers[i].diskFullUntil
+        switch work {
+        case .sync, .saveEpochs, .install: break
+        // Renaming, cutting and removing need no room.
+        case .truncate, .clearMark: if !servers[i].failsNextSync { return false }
+        }
+        guard isFull || servers[i].failsNextSync else { return false }
+        if bug == .failedSyncIgnored {
+            // The kernel has dropped the pages.
+            servers[i].failsNextSync = false
+            if case .sync = work { servers[i].disk.unsynced.removeAll() }
+            return false
+        }
+        // A failed fsync says nothing about what is on the disk.
+        if servers[i].failsNextSync, Bool.random(using: &random) { _ = carryOut(work, on: id) }
+        servers[i].failsNextSync = false
+        endProcess(id, isFull ? "its disk is full" : "an fsync failed")
+        return true
+    }
+
+    /// The process ends by itself, and is started again.
+    private mutating func endProcess(_ id: ServerID, _ reason: String) {
+        record("\(id) ends: \(reason)")
+        crash(id)
+        schedule(.restart(id), in: .milliseconds(Int64.random(in: 300...2_000, using: &random)))
     }
 
     /// A crash may come before or after the work in hand was done, but nobody was told.
     mutating func crashDisk(_ id: ServerID) {
         let i = index(id)
         if let work = servers[i].diskQueue.popFirst(), servers[i].diskBusy, Bool.random(using: &random) {
-            switch work {
-            // The walk needs the process.
-            case .snapshot: break
-            default: _ = carryOut(work, on: id)
-            }
+            _ = carryOut(work, on: id)
         }
         servers[i].disk.crash(using: &random)
         servers[i].diskQueue = FIFO()
@@ -74,59 +112,80 @@ extension World {
             checkers.quorum.isDurable(servers[i].disk.end, at: id)
             return .logSynced(zxid)
         case .saveEpochs(let accepted, let current):
-            if bug != .acceptedEpochNotWritten { servers[i].disk.acceptedEpoch = accepted }
-            if bug != .currentEpochNotWritten { servers[i].disk.currentEpoch = current }
+            if bug != .acceptedEpochNotWritten, bug != .epochsNotWritten { servers[i].disk.acceptedEpoch = accepted }
+            if bug != .currentEpochNotWritten, bug != .epochsNotWritten { servers[i].disk.currentEpoch = current }
             return bug == .newLeaderAckedEarly ? nil : .epochsSaved(accepted: accepted, current: current)
         case .truncate(let zxid):
+            guard servers[i].disk.damage == nil else {
+                if servers[i].machine != nil { endProcess(id, "its files are damaged") }
+                return nil
+            }
             var cut = servers[i].disk
             cut.truncate(to: zxid)
             if bug != .truncateInMemoryOnly { servers[i].disk = cut }
             checkers.agreement.reset(i)
             return .recovered(cut.recover(windowCount: servers[i].configuration.windowCount))
         case .install(let tree):
-            servers[i].disk.install(tree)
+            servers[i].disk.install(tree, exactFrom: servers[i].receivedThrough)
             checkers.agreement.reset(i)
             checkers.quorum.isDurable(servers[i].disk.end, at: id)
             return .snapshotInstalled(tree.lastProcessedZxid)
-        case .snapshot(let start, let walk):
-            finishSnapshot(id, start: start, walk: walk)
-            return .snapshotSaved(start)
         case .clearMark:
             servers[i].disk.marked = false
+            checkers.quorum.clearsMark(id)
             return .recoveringMarkCleared
         }
     }
 
-    /// The walk ends now, over a tree that has moved on since it began: as fuzzy as a snapshot gets.
-    private mutating func finishSnapshot(_ id: ServerID, start: Zxid, walk: SnapshotWalk) {
-        let i = index(id)
-        guard let machine = servers[i].machine, let tree = fuzzyCopy(of: machine.tree, walk: walk, zxid: start) else {
-            return
-        }
-        // It shows effects of what was applied while it was walked, so those entries must be durable before it is
-        // (KeeperAction.takeSnapshot).
-        if bug != .snapshotBeforeLog { servers[i].disk.sync() }
-        servers[i].disk.snapshot = tree
-        servers[i].disk.log.removeAll { $0.zxid <= start }
+    // MARK: Snapshots, by a thread of their own
+
+    mutating func beginSnapshot(of id: ServerID, start: Zxid) {
+        guard let tree = servers[index(id)].machine?.tree else { return }
+        var copy = FuzzyCopy(of: tree)
+        copy.advance(over: tree, limit: Int.random(in: 0...tree.nodeCount, using: &random))
+        servers[index(id)].snapshot = SnapshotUnderWay(start: start, state: .copying(copy))
+        let slow = faultsEnabled && atlas.contains(.slowDisks)
+        let length = Duration.microseconds(Int64.random(in: 500...(slow ? 200_000 : 20_000), using: &random))
+        schedule(.snapshotTurn(id, incarnation: servers[index(id)].incarnation), in: length)
     }
 
-    /// What a loader makes of a walk that began at `zxid` and is completed over `tree`.
-    mutating func fuzzyCopy(of tree: DataTree, walk: SnapshotWalk, zxid: Zxid) -> DataTree? {
-        var walk = walk
-        var loader = DataTreeLoader()
-        do {
-            for session in walk.sessions { try loader.addSession(session.session, timeout: session.timeout) }
-            for (key, list) in walk.accessLists { try loader.addAccessList(key: key, list) }
-            var failure: TreeLoadingError?
-            _ = tree.snapshotNodes(&walk, limit: .max) { path, data, key, stat in
-                guard failure == nil else { return }
-                do throws(TreeLoadingError) {
-                    try loader.addNode(path: path, data: data, aclKey: key, stat: stat)
-                } catch { failure = error }
+    /// The directory is about to be rewritten.
+    mutating func abandonSnapshot(of id: ServerID) {
+        guard let snapshot = servers[index(id)].snapshot.take() else { return }
+        later(.snapshotSaved(snapshot.start), to: id)
+    }
+
+    mutating func advanceSnapshot(of id: ServerID) {
+        let i = index(id)
+        guard let snapshot = servers[i].snapshot, let machine = servers[i].machine else { return }
+        guard !servers[i].isFrozen else {
+            return schedule(.snapshotTurn(id, incarnation: servers[i].incarnation), in: .milliseconds(10))
+        }
+        switch snapshot.state {
+        case .copying(let copy):
+            // The copy ends now, over a tree that has moved on since it began: as fuzzy as a snapshot gets.
+            guard let tree = completed(copy, over: machine.tree, zxid: snapshot.start) else { return }
+            servers[i].snapshot?.state = .complete(tree, shows: machine.tree.lastProcessedZxid)
+            advanceSnapshot(of: id)
+        case .complete(let tree, let shown):
+            // It shows effects of what was applied while it was copied, so those entries must be durable before it has
+            // its name (KeeperAction.takeSnapshot).
+            if servers[i].disk.end < shown, bug != .snapshotBeforeLog {
+                return schedule(.snapshotTurn(id, incarnation: servers[i].incarnation), in: .milliseconds(2))
             }
-            if let failure { throw failure }
-            return try loader.finish(zxid: zxid)
-        } catch {
+            // Where there is no room for it, it is given up.
+            if now >= servers[i].diskFullUntil { servers[i].disk.take(tree, start: snapshot.start, shows: shown) }
+            servers[i].snapshot = nil
+            spring(on: .namesSnapshot, of: id)
+            deliver(.snapshotSaved(snapshot.start), to: id)
+        }
+    }
+
+    /// What a loader makes of a copy that is completed over `tree`.
+    mutating func completed(_ copy: FuzzyCopy, over tree: DataTree, zxid: Zxid) -> DataTree? {
+        var copy = copy
+        copy.advance(over: tree, limit: .max, without: bug == .snapshotLosesNode ? "/q" : nil)
+        do throws(TreeLoadingError) { return try copy.finish(zxid: zxid) } catch {
             checkers.fail(.soundness, "a snapshot at \(zxid) can't be loaded: \(error)")
             return nil
         }

@@ -5,8 +5,8 @@ import KeeperCore
 struct SimLink: Sendable {
     enum Packet: Sendable {
         case packet(QuorumPacket)
-        /// The tree behind a SNAP packet: walked to its end when it is delivered.
-        case tree(SnapshotWalk, at: Zxid)
+        /// The tree behind a SNAP packet: copied to its end when it is delivered.
+        case tree(FuzzyCopy, at: Zxid)
     }
 
     /// Who is told that a connection has broken; the other end finds out by the silence.
@@ -38,16 +38,17 @@ extension World {
     }
 
     private mutating func delay(_ from: ServerID, _ to: ServerID) -> Duration {
-        guard slowPairs.contains(ServerPair(from: from, to: to)) else { return delay() }
+        guard slowPairs.contains(from: from, to: to) else { return delay() }
         return .milliseconds(Int64.random(in: 10...250, using: &random))
     }
 
-    func isCut(_ from: ServerID, _ to: ServerID) -> Bool { cuts.contains(ServerPair(from: from, to: to)) }
+    func isCut(_ from: ServerID, _ to: ServerID) -> Bool { cuts.contains(from: from, to: to) }
 
     /// Election messages: the newest replaces, a cut swallows. The transport repeats the last one when a connection
     /// comes back, which the election's own repetition stands for here.
     mutating func send(_ message: Notification, from sender: ServerID, to receiver: ServerID) {
         guard !isCut(sender, receiver) else { return }
+        if faultsEnabled, atlas.contains(.losses), Int.random(in: 0..<8, using: &random) == 0 { return }
         let message = usesBytes ? Wire.carried(message, &checkers) : message
         schedule(.notification(from: sender, to: receiver, message), in: delay(sender, receiver))
         if faultsEnabled, atlas.contains(.duplicates), Int.random(in: 0..<4, using: &random) == 0 {
@@ -94,11 +95,20 @@ extension World {
 
     mutating func linkEnded(_ number: Int, atLeader: Bool) {
         let link = links[number]
+        // A FIN can't cross a cut: the end behind it finds out by the silence, or when the cut is over.
+        let (here, there) = atLeader ? (link.leader, link.learner) : (link.learner, link.leader)
+        if link.isOpen, isCut(there, here) {
+            return schedule(.linkClosed(link: number, atLeader: atLeader), in: .milliseconds(50))
+        }
+        tellOfEnd(link, atLeader: atLeader)
+    }
+
+    mutating func tellOfEnd(_ link: SimLink, atLeader: Bool) {
         if atLeader {
             guard link.isOpen, servers[index(link.leader)].incarnation == link.leaderIncarnation else { return }
             deliver(.learnerDisconnected(link.id), to: link.leader)
         } else {
-            guard servers[index(link.learner)].leaderLink == number else { return }
+            guard servers[index(link.learner)].leaderLink == link.number else { return }
             servers[index(link.learner)].leaderLink = nil
             deliver(.leaderDisconnected, to: link.learner)
         }
@@ -106,19 +116,32 @@ extension World {
 
     mutating func sendToLeader(_ packet: QuorumPacket, from learner: ServerID) {
         guard let number = servers[index(learner)].leaderLink, !links[number].isBroken else { return }
-        let awaited = servers.filter { $0.id != learner }.compactMap { $0.machine?.status }
-            .filter { $0.role == .leading }.map(\.acceptedEpoch)
-        checkers.quorum.sends(
-            packet, learner, disk: servers[index(learner)].disk, isAwaited: { awaited.contains($0) }, &checkers.verdict)
+        noteAcknowledgement(packet, of: learner, to: links[number].leader)
         links[number].toLeader.append(.packet(usesBytes ? Wire.carried(packet, &checkers) : packet))
         let arrival = max(links[number].toLeaderFree, now + delay(learner, links[number].leader))
         links[number].toLeaderFree = arrival
         queue.schedule(.linkDelivery(link: number, toLeader: true), at: arrival)
     }
 
+    /// Promises and acknowledgements are held against the disk of the one that gives them.
+    private mutating func noteAcknowledgement(_ packet: QuorumPacket, of learner: ServerID, to leader: ServerID) {
+        switch packet {
+        case .ackEpoch, .ack: break
+        default: return
+        }
+        let servers = servers
+        checkers.quorum.sends(
+            packet, learner, to: leader, disk: servers[index(learner)].disk,
+            isAwaited: { candidate, epoch in
+                guard let machine = servers[Int(candidate) - 1].machine, machine.isLeading else { return false }
+                return machine.status.acceptedEpoch == epoch
+            }, &checkers.verdict)
+    }
+
     mutating func sendToLearner(_ id: LearnerID, _ packet: SimLink.Packet) {
         let number = Int(id.rawValue)
-        guard !links[number].isBroken else { return }
+        guard !links[number].isBroken, !isHeldBack(packet, on: number) else { return }
+        defer { releaseHeldBack(on: number) }
         if usesBytes, case .packet(let packet) = packet {
             links[number].toLearner.append(.packet(Wire.carried(packet, &checkers)))
         } else {
@@ -141,12 +164,13 @@ extension World {
         case nil: return
         case .packet(let packet):
             deliver(toLeader ? .learnerPacketReceived(id, packet) : .leaderPacketReceived(packet), to: to)
-        case .tree(let walk, let zxid):
+        case .tree(let copy, let zxid):
             let leader = servers[index(from)]
             guard leader.incarnation == links[number].leaderIncarnation, let machine = leader.machine else { return }
             let received = usesBytes
-                ? Wire.carried(machine.tree, walk, zxid: zxid, &checkers) : fuzzyCopy(of: machine.tree, walk: walk, zxid: zxid)
+                ? Wire.carried(machine.tree, copy.walk, zxid: zxid, &checkers) : completed(copy, over: machine.tree, zxid: zxid)
             guard let received else { return }
+            servers[index(to)].receivedThrough = machine.tree.lastProcessedZxid
             deliver(.snapshotReceived(received), to: to)
         }
     }

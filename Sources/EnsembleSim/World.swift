@@ -14,11 +14,18 @@ package struct World: Sendable {
         case linkOpened(link: Int)
         case linkClosed(link: Int, atLeader: Bool)
         case diskDone(ServerID, incarnation: Int)
+        case snapshotTurn(ServerID, incarnation: Int)
         case restart(ServerID)
         case crash(ServerID)
         case thaw(ServerID)
         case heal
         case fault
+        /// An ambush strikes.
+        case blow(FaultAtlas, ServerID)
+        /// What an isolated leader still hears falls silent, too.
+        case deafened(ServerID)
+        case stutter(ServerID)
+        case lull
         case clientTurn(Int)
         case clientDelivery(Int, connection: UInt64, ToClient)
         case serverDelivery(ServerID, client: Int, connection: UInt64, KeeperEvent)
@@ -39,21 +46,27 @@ package struct World: Sendable {
     /// The network's and the disks'.
     var random: SeededRandom
     var faultRandom: SeededRandom
+    var lullRandom: SeededRandom
     var queue = EventQueue<Event>()
     var servers: [SimServer] = []
     /// Learner connections, by number; never reused.
     var links: [SimLink] = []
     /// Directed pairs of servers between which nothing passes.
-    var cuts: Set<ServerPair> = []
-    var slowPairs: Set<ServerPair> = []
+    var cuts = ServerPairs()
+    var slowPairs = ServerPairs()
     var clients: [SimClient] = []
     var nextConnection: UInt64 = 0
     var faultsEnabled = true
+    /// Those of the atlas, in the order of their bits.
+    let enabledFaults: [FaultAtlas]
     var clientsEnabled = true
     /// Faults are over, and everyone has had time to come back.
     var isPeaceful = false
-    /// For `DeliberateBug.ackReplayed`.
-    var replayable: Set<ServerEpoch> = []
+    /// A fault that waits for its moment.
+    var ambush: Ambush?
+    /// Clients are silent until then.
+    var lullEnd = Instant.origin
+    var sabotage = SabotageMemory()
     package internal(set) var checkers: Checkers
     package internal(set) var stepCount = 0
     package internal(set) var trace = Trace()
@@ -66,9 +79,11 @@ package struct World: Sendable {
 
     package init(_ plan: Plan) {
         self.plan = plan
+        enabledFaults = FaultAtlas.named.map(\.fault).filter(plan.atlas.contains)
         random = SeededRandom(seed: plan.seed)
         faultRandom = SeededRandom(seed: plan.seed ^ 0xfa17)
-        checkers = Checkers(members: plan.servers, outsideOnly: plan.outsideOnly)
+        lullRandom = SeededRandom(seed: plan.seed ^ 0x1011)
+        checkers = Checkers(members: plan.servers, outsideOnly: plan.outsideOnly, only: plan.only)
         let ids = (1...Int64(plan.servers)).map { ServerID($0) }
         for id in ids {
             let configuration = KeeperConfiguration(
@@ -80,6 +95,7 @@ package struct World: Sendable {
         for id in ids { schedule(.restart(id), in: .milliseconds(Int64.random(in: 0...50, using: &random))) }
         for index in clients.indices { schedule(.clientTurn(index), in: .milliseconds(100 + Int64(index))) }
         schedule(.fault, in: .seconds(2))
+        if plan.lulls { schedule(.lull, in: .seconds(1)) }
     }
 
     mutating func schedule(_ event: Event, in delay: Duration) { queue.schedule(event, at: now + delay) }
@@ -119,6 +135,9 @@ package struct World: Sendable {
         case .diskDone(let id, let incarnation):
             guard isRunning(id, incarnation) else { return }
             diskFinished(id)
+        case .snapshotTurn(let id, let incarnation):
+            guard isRunning(id, incarnation) else { return }
+            advanceSnapshot(of: id)
         case .lie(let id, let incarnation, let event):
             guard isRunning(id, incarnation) else { return }
             deliver(event, to: id)
@@ -127,6 +146,10 @@ package struct World: Sendable {
         case .thaw(let id): thaw(id)
         case .heal: heal()
         case .fault: injectFault()
+        case .blow(let fault, let id): if faultsEnabled { strike(fault, id) }
+        case .deafened(let id): deafen(id)
+        case .stutter(let id): stutter(id)
+        case .lull: beginLull()
         case .clientTurn(let client): clientTurn(client)
         case .clientDelivery(let client, let connection, let message): clientReceived(client, connection, message)
         case .serverDelivery(let id, let client, let connection, let event):
@@ -146,9 +169,17 @@ package struct World: Sendable {
     }
 }
 
-struct ServerPair: Hashable, Sendable {
-    var from: ServerID
-    var to: ServerID
+/// Directed pairs of servers: a bit for each, since every message asks.
+struct ServerPairs: Sendable {
+    private var bits: UInt64 = 0
+
+    var isEmpty: Bool { bits == 0 }
+    func contains(from: ServerID, to: ServerID) -> Bool { bits & ServerPairs.bit(from, to) != 0 }
+    mutating func insert(from: ServerID, to: ServerID) { bits |= ServerPairs.bit(from, to) }
+    mutating func removeAll() { bits = 0 }
+
+    /// Ids are 1 to 7.
+    private static func bit(_ from: ServerID, _ to: ServerID) -> UInt64 { 1 << UInt64(from * 8 + to) }
 }
 
 /// The happenings of a run, in words: the last few hundred of them.

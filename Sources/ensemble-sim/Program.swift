@@ -1,5 +1,6 @@
 import ArgumentParser
 import EnsembleSim
+import Glibc
 
 /// The deterministic simulator: real server cores in a world that follows from a seed.
 @main
@@ -15,11 +16,13 @@ struct Run: ParsableCommand {
     @Option(help: "The seed that everything follows from.") var seed: UInt64
     @Option(help: "A deliberate bug: \(DeliberateBug.allCases.map(\.rawValue).joined(separator: ", ")).") var bug: DeliberateBug?
     @Flag(help: "Leave out the rules that look inside of members.") var outsideOnly = false
+    @Flag(help: "With the faults that provoke the bug, as `sensitivity` has them.") var provoked = false
     @Option(help: "How many of the last happenings to print.") var lines = 60
 
     func run() throws {
         var plan = Plan(seed: seed, bug: bug)
         plan.outsideOnly = outsideOnly
+        if provoked { bug?.provoke(&plan) }
         let result = Campaign.run(plan)
         try report(result, lines: lines)
     }
@@ -35,21 +38,27 @@ struct Shrink: ParsableCommand {
     func run() throws {
         let whole = Campaign.run(Plan(seed: seed, bug: bug))
         guard let violation = whole.violation else {
-            print("seed \(seed) is clean")
+            say("seed \(seed) is clean")
             return
         }
-        let small = Shrinking.shrink(whole.plan, breaking: violation.rule) { print("smaller: \($0.plan.summary), \($0.end) ms") }
+        let small = Shrinking.shrink(whole.plan, breaking: violation.rule) { say("smaller: \($0.plan.summary), \($0.end) ms") }
         try report(small, lines: lines)
     }
+}
+
+/// A line that is seen at once, also in a file that somebody follows.
+func say(_ line: String) {
+    print(line)
+    fflush(nil)
 }
 
 /// Prints a run; a violation is the exit status.
 func report(_ result: Campaign.Result, lines: Int) throws {
     for line in result.trace.suffix(lines) { print(line) }
-    print(result.plan.summary)
-    print("\(result.steps) steps, \(result.operations) operations, \(result.end) ms, fingerprint \(String(result.fingerprint, radix: 16))")
+    say(result.plan.summary)
+    say("\(result.steps) steps, \(result.operations) operations, \(result.end) ms, fingerprint \(String(result.fingerprint, radix: 16))")
     if let violation = result.violation {
-        print("violation of \(violation)")
+        say("violation of \(violation)")
         throw ExitCode(1)
     }
 }

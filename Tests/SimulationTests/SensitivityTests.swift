@@ -7,9 +7,16 @@ import Testing
     @Test(arguments: [
         DeliberateBug.ackBeforeSync, .newLeaderAckedEarly, .currentEpochNotWritten, .acceptedEpochNotWritten,
         .commitWithoutQuorum, .ackReplayed, .watchAfterReply, .watchTwice, .noFastForward, .holeInDiff,
-        .proposalsNotResent, .recoveringIgnored, .rolledBackUnmarked, .syncWithoutLeader, .touchesLost,
+        .proposalsNotResent, .recoveringIgnored, .rolledBackUnmarked, .syncWithoutLeader, .touchesIgnored,
+        .epochsNotWritten, .replaySkipsEntry, .damageTakenForTail, .failedSyncIgnored, .proposalAltered, .streamReordered,
+        .snapshotLosesNode, .versionIgnored, .ephemeralAfterClose, .sessionForgotten, .staleRead, .replyLost, .watchLost,
     ])
     func deliberateBugsAreFound(bug: DeliberateBug) {
-        #expect(Sensitivity.find(bug, outsideOnly: false, limit: 20).seed != nil)
+        #expect(Sensitivity.find(bug, limit: 20).seed != nil)
+    }
+
+    @Test func everyRuleIsAimedAtBySomeBug() {
+        let aimedAt = Set(DeliberateBug.allCases.flatMap(\.aims))
+        #expect(Rule.allCases.filter { !aimedAt.contains($0) } == [])
     }
 }

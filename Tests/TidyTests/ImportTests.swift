@@ -39,7 +39,7 @@ import Testing
             "NIOHTTP1", "ArgumentParser", "FoundationEssentials", "Foundation",
         ],
         "ensemble-server": ["EnsembleBase", "KeeperServer", "Logging", "ArgumentParser", "Glibc"],
-        "ensemble-sim": ["EnsembleBase", "EnsembleSim", "ArgumentParser"],
+        "ensemble-sim": ["EnsembleBase", "EnsembleSim", "ArgumentParser", "Glibc"],
         "keeper-load": [
             "EnsembleBase", "KeeperClient", "KeeperCodec", "KeeperCore", "CLinux", "Glibc", "NIOCore", "NIOPosix",
             "ArgumentParser", "FoundationEssentials", "Foundation", "Synchronization",

@@ -20,24 +20,31 @@ struct AgreementChecker: Sendable {
     /// Its process has ended, or its log was replaced.
     mutating func reset(_ member: Int) { members[member] = Member() }
 
-    /// Looks at a member after a step.
+    /// What a directory recovers to is the tree of its zxid, whoever may use it then: a server, or a backup.
+    func recovered(_ id: ServerID, _ tree: DataTree, _ history: CommittedHistory, _ verdict: inout Verdict) {
+        guard let expected = history.digest(at: tree.lastProcessedZxid), expected != tree.digest else { return }
+        verdict.fail(.digest, "the directory of \(id) recovers to another tree at \(tree.lastProcessedZxid)")
+    }
+
+    /// Whether it served after its last step.
+    func isServing(_ member: Int) -> Bool { members[member].applied != nil }
+
+    mutating func stopsServing(_ member: Int) { members[member].applied = nil }
+
+    /// Looks at a member that serves after a step.
     ///
-    /// - Parameter log: what its log holds, durable or not; asked for when it begins to serve.
+    /// - Parameter log: what led to its tree, and then what its log holds, durable or not; needed when it begins to serve.
     mutating func observe(
-        _ member: Int, tree: DataTree, isServing: Bool, isLeading: Bool, log: () -> [LogEntry],
-        history: inout CommittedHistory, _ verdict: inout Verdict
+        _ member: Int, tree: DataTree, isLeading: Bool, log: [LogEntry], history: inout CommittedHistory,
+        _ verdict: inout Verdict
     ) {
-        guard isServing else {
-            members[member].applied = nil
-            return
-        }
         let end = tree.lastProcessedZxid
         if let applied = members[member].applied {
             let known = applied > 0 ? history.entries[applied - 1].zxid : .zero
             guard end != known else { return }
             follow(member, from: applied, to: end, history: &history, &verdict)
         } else {
-            begin(member, at: end, log: log(), isLeading: isLeading, history: &history, &verdict)
+            begin(member, at: end, log: log, isLeading: isLeading, history: &history, &verdict)
         }
         guard let expected = history.digest(at: end), expected != tree.digest else { return }
         verdict.fail(.digest, "\(member + 1) has another tree at \(end)")

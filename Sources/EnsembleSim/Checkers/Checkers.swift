@@ -11,8 +11,8 @@ package struct Checkers: Sendable {
     var clients = ClientChecker()
     var sessions: SessionChecker
 
-    init(members: Int, outsideOnly: Bool) {
-        verdict = Verdict(outsideOnly: outsideOnly)
+    init(members: Int, outsideOnly: Bool, only: Rule?) {
+        verdict = Verdict(outsideOnly: outsideOnly, only: only)
         agreement = AgreementChecker(count: members)
         quorum = QuorumChecker(count: members)
         sessions = SessionChecker(count: members)

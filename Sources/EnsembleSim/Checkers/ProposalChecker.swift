@@ -4,6 +4,8 @@ import KeeperCore
 struct ProposalChecker: Sendable {
     private struct Epoch: Sendable {
         var leader: ServerID
+        /// What the leader's history ends at before its own entries.
+        var predecessor: Zxid
         var entries: [LogEntry] = []
     }
 
@@ -11,17 +13,33 @@ struct ProposalChecker: Sendable {
     /// Sessions whose end a leader has proposed.
     private(set) var closedSessions: Set<SessionID> = []
 
-    mutating func proposed(_ entry: LogEntry, by leader: ServerID, _ verdict: inout Verdict) {
+    /// - Parameter predecessor: the entry before it in the leader's history.
+    mutating func proposed(_ entry: LogEntry, behind predecessor: Zxid, by leader: ServerID, _ verdict: inout Verdict) {
         let zxid = entry.zxid
-        guard epochs[zxid.epoch, default: Epoch(leader: leader)].leader == leader else {
+        var epoch = epochs[zxid.epoch] ?? Epoch(leader: leader, predecessor: predecessor)
+        guard epoch.leader == leader else {
             return verdict.fail(.integrity, "\(leader) proposes \(zxid) in another leader's epoch")
         }
-        let count = epochs[zxid.epoch]?.entries.count ?? 0
-        guard Int(zxid.counter) == count + 1 else {
-            return verdict.fail(.integrity, "\(leader) proposes \(zxid) behind \(count) others of its epoch")
+        guard Int(zxid.counter) == epoch.entries.count + 1 else {
+            return verdict.fail(.integrity, "\(leader) proposes \(zxid) behind \(epoch.entries.count) others of its epoch")
         }
-        epochs[zxid.epoch, default: Epoch(leader: leader)].entries.append(entry)
+        epochs[zxid.epoch] = nil  // So that its entries are not copied.
+        epoch.entries.append(entry)
+        epochs[zxid.epoch] = epoch
         if case .closeSession = entry.transaction { closedSessions.insert(entry.session) }
+    }
+
+    /// The entries behind `last` that lead to `end`: whoever has the tree of `end` has applied these, though its log may
+    /// lack them, since it received the tree as a whole.
+    func path(to end: Zxid, behind last: Zxid) -> [LogEntry] {
+        var parts: [ArraySlice<LogEntry>] = []
+        var end = end
+        while end > last, let epoch = epochs[end.epoch], Int(end.counter) <= epoch.entries.count {
+            let from = last.epoch == end.epoch ? Int(last.counter) : 0
+            parts.append(epoch.entries[from..<Int(end.counter)])
+            end = epoch.predecessor
+        }
+        return parts.reversed().flatMap { $0 }
     }
 
     func logged(_ entry: LogEntry, by member: ServerID, _ verdict: inout Verdict) {

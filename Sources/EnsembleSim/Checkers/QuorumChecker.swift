@@ -11,6 +11,8 @@ struct QuorumChecker: Sendable {
         var hasForgotten = false
         /// The highest epoch that it has counted itself to, even if it forgot.
         var promised: Int64 = 0
+        /// To whom.
+        var promisedTo: ServerID = 0
         /// The last proposal, or beginning of an epoch, that it has acknowledged.
         var acknowledged = Zxid.zero
         var durable = Zxid.zero
@@ -31,6 +33,10 @@ struct QuorumChecker: Sendable {
         members[Int(id) - 1].durable = .zero
     }
 
+    /// It holds a leader's history and epoch durably, and says so by removing the mark. Whether it lives to acknowledge
+    /// NEWLEADER makes no difference to what its disk is worth.
+    mutating func clearsMark(_ id: ServerID) { members[Int(id) - 1].hasForgotten = false }
+
     mutating func isDurable(_ zxid: Zxid, at id: ServerID) {
         members[Int(id) - 1].durable = max(members[Int(id) - 1].durable, zxid)
     }
@@ -42,9 +48,25 @@ struct QuorumChecker: Sendable {
         }
     }
 
-    /// - Parameter isAwaited: whether some candidate still counts on the promise of an epoch.
+    /// It takes part again: S2's second half, lost promises are waited out.
+    ///
+    /// - Parameter isCandidate: whether a server still collects support for an epoch.
+    func comesBack(
+        _ id: ServerID, disk: SimDisk, isCandidate: (ServerID, Int64) -> Bool, _ verdict: inout Verdict
+    ) {
+        let member = members[Int(id) - 1]
+        if disk.acceptedEpoch < member.promised, isCandidate(member.promisedTo, member.promised) {
+            verdict.fail(
+                .amnesia, "S2: \(id) is back without its promise of epoch \(member.promised), on which \(member.promisedTo) counts")
+        }
+    }
+
+    /// - Parameters:
+    ///   - leader: to whom it is sent.
+    ///   - isAwaited: whether a leader still counts on the promise of an epoch.
     mutating func sends(
-        _ packet: QuorumPacket, _ id: ServerID, disk: SimDisk, isAwaited: (Int64) -> Bool, _ verdict: inout Verdict
+        _ packet: QuorumPacket, _ id: ServerID, to leader: ServerID, disk: SimDisk, isAwaited: (ServerID, Int64) -> Bool,
+        _ verdict: inout Verdict
     ) {
         let i = Int(id) - 1
         switch packet {
@@ -58,6 +80,7 @@ struct QuorumChecker: Sendable {
                     .amnesia, "S2: \(id) acknowledges epoch \(disk.acceptedEpoch), and had promised \(members[i].promised)")
             }
             members[i].promised = max(members[i].promised, disk.acceptedEpoch)
+            members[i].promisedTo = leader
         case .ack(let zxid) where zxid.counter == 0:
             acknowledgesNewLeader(zxid, id, disk, isAwaited, &verdict)
         case .ack(let zxid):
@@ -69,7 +92,7 @@ struct QuorumChecker: Sendable {
     }
 
     private mutating func acknowledgesNewLeader(
-        _ zxid: Zxid, _ id: ServerID, _ disk: SimDisk, _ isAwaited: (Int64) -> Bool, _ verdict: inout Verdict
+        _ zxid: Zxid, _ id: ServerID, _ disk: SimDisk, _ isAwaited: (ServerID, Int64) -> Bool, _ verdict: inout Verdict
     ) {
         let i = Int(id) - 1
         if disk.currentEpoch != zxid.epoch || disk.acceptedEpoch < zxid.epoch {
@@ -80,7 +103,7 @@ struct QuorumChecker: Sendable {
         if disk.unsynced.contains(where: { $0.zxid < zxid }) {
             verdict.fail(.quorum, "S1: \(id) acknowledges NEWLEADER of epoch \(zxid.epoch) before its log is durable")
         }
-        if members[i].promised > zxid.epoch, isAwaited(members[i].promised) {
+        if members[i].promised > zxid.epoch, isAwaited(members[i].promisedTo, members[i].promised) {
             verdict.fail(
                 .amnesia, "S2: \(id) follows epoch \(zxid.epoch), and a candidate counts on its promise of \(members[i].promised)")
         }

@@ -68,11 +68,16 @@ package struct Verdict: Sendable {
     package private(set) var violation: Violation?
     /// Rules that look inside are passed over: shows whether clients alone would notice.
     let outsideOnly: Bool
+    /// All other rules are passed over: shows that this one finds something by itself.
+    let only: Rule?
 
-    init(outsideOnly: Bool = false) { self.outsideOnly = outsideOnly }
+    init(outsideOnly: Bool = false, only: Rule? = nil) {
+        self.outsideOnly = outsideOnly
+        self.only = only
+    }
 
     mutating func fail(_ rule: Rule, _ text: @autoclosure () -> String) {
-        guard violation == nil, !(outsideOnly && rule.looksInside) else { return }
+        guard violation == nil, !(outsideOnly && rule.looksInside), only.map({ $0 == rule }) ?? true else { return }
         violation = Violation(rule: rule, text: text())
     }
 }

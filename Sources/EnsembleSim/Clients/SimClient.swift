@@ -46,9 +46,13 @@ struct SimClient: Sendable {
 
     /// The sync that waits for this answer.
     func outstandingSync(xid: Int32) -> Outstanding? {
-        for offset in 0..<outstanding.count where outstanding[offset].xid == xid {
-            if case .sync = outstanding[offset].request { return outstanding[offset] }
-        }
+        guard let sent = outstandingRequest(xid: xid), case .sync = sent.request else { return nil }
+        return sent
+    }
+
+    /// The request that waits for this answer.
+    func outstandingRequest(xid: Int32) -> Outstanding? {
+        for offset in 0..<outstanding.count where outstanding[offset].xid == xid { return outstanding[offset] }
         return nil
     }
 }
@@ -58,6 +62,7 @@ extension World {
         guard clientsEnabled else { return }
         let pause = Int64.random(in: 2...40, using: &clients[c].random)
         schedule(.clientTurn(c), in: .milliseconds(pause))
+        guard now >= lullEnd else { return }
         switch clients[c].state {
         case .disconnected: connectClient(c)
         case .connecting:
@@ -68,7 +73,7 @@ extension World {
                 return checkers.fail(.convergence, "client \(c) has had no answer to \(oldest.xid) since \(oldest.sentAt)")
             }
             // Moves on, sometimes leaving requests and a connection behind that the server still believes in.
-            if Int.random(in: 0..<400, using: &clients[c].random) == 0 {
+            if Int.random(in: 0..<(isPeaceful ? 400 : plan.turnsPerMove), using: &clients[c].random) == 0 {
                 return abandonConnection(c, politely: Bool.random(using: &clients[c].random))
             }
             for request in clients[c].nextRequests() where clients[c].outstanding.count < 40 { send(request, from: c) }
@@ -76,16 +81,17 @@ extension World {
     }
 
     private mutating func connectClient(_ c: Int) {
-        guard let server = servers.randomElement(using: &clients[c].random) else { return }
+        guard let i = servers.indices.randomElement(using: &clients[c].random) else { return }
+        let server = servers[i].id
         nextConnection += 1
         clients[c].state = .connecting
-        clients[c].server = server.id
+        clients[c].server = server
         clients[c].connection = nextConnection
         clients[c].lastHeard = now
         clients[c].outstanding.removeAll()
         clients[c].workload.connectionLost()
-        guard server.machine != nil else { return }
-        servers[index(server.id)].connections[nextConnection] = c
+        guard servers[i].machine != nil else { return }
+        servers[i].connections[nextConnection] = c
         let id = ConnectionID(rawValue: nextConnection)
         sendToServer(c, .clientConnected(id, address: "127.0.0.1"))
         var request = ConnectRequest(
@@ -139,6 +145,15 @@ extension World {
             SimClient.Outstanding(xid: xid, request: request, floor: checkers.clients.acknowledged, sentAt: now))
         let carried = usesBytes ? Wire.carried(request, xid: xid, &checkers) : request
         sendToServer(c, .requested(ConnectionID(rawValue: clients[c].connection), xid: xid, carried))
+    }
+
+    /// For a while nobody asks for anything, or connects.
+    mutating func beginLull() {
+        guard faultsEnabled else { return }
+        let length = Duration.milliseconds(Int64.random(in: 300...3_500, using: &lullRandom))
+        record("the clients are silent")
+        lullEnd = now + length
+        schedule(.lull, in: length + .milliseconds(Int64.random(in: 500...6_000, using: &lullRandom)))
     }
 
     // MARK: What comes back

@@ -9,8 +9,8 @@ import EnsembleBase
 /// ends there while another's directory is lost, nothing is lost, but too few histories may be counted on, and the
 /// ensemble waits (`Campaign.Result.isStalled`).
 ///
-/// Outside of the promise: bytes that lie (TCP's and the disk's checksums are believed), a majority of directories
-/// lost at a time, a directory rolled back that the operator's ledger does not know (rule S2), a monotonic clock that
+/// Outside of the promise: bytes that lie and pass their checksums (TCP's, and those of log and snapshot), a majority of
+/// directories lost at a time, a directory swapped for another member's (its `myid` gives it away), a directory rolled back that the operator's ledger does not know (rule S2), a monotonic clock that
 /// runs backwards, and members that are malicious.
 package struct FaultAtlas: OptionSet, Hashable, Sendable {
     package let rawValue: UInt32
@@ -48,7 +48,20 @@ package struct FaultAtlas: OptionSet, Hashable, Sendable {
     /// Election messages arrive twice, the second time late. (Learner connections are TCP: they do not repeat.)
     package static let duplicates = FaultAtlas(rawValue: 1 << 13)
 
-    package static let all = FaultAtlas(rawValue: 1 << 14 - 1)
+    /// Bytes of a directory change by themselves. Records and snapshots carry checksums, so a server that reads them
+    /// refuses to start, and the directory counts as lost. One member at a time.
+    package static let bitRot = FaultAtlas(rawValue: 1 << 14)
+    /// A disk is full for seconds: a write fails and ends the process, which is started again until there is room. A
+    /// snapshot that fails is given up.
+    package static let fullDisks = FaultAtlas(rawValue: 1 << 15)
+    /// An fsync fails. What it was for is on the disk, or not, or in part; the process ends and never asks again.
+    package static let failedSyncs = FaultAtlas(rawValue: 1 << 16)
+    /// Election messages get lost one by one.
+    package static let losses = FaultAtlas(rawValue: 1 << 17)
+    /// A process gets its processor in pieces, for seconds.
+    package static let slowProcesses = FaultAtlas(rawValue: 1 << 18)
+
+    package static let all = FaultAtlas(rawValue: 1 << 19 - 1)
     package static let none: FaultAtlas = []
 
     /// In the order of their bits.
@@ -56,7 +69,8 @@ package struct FaultAtlas: OptionSet, Hashable, Sendable {
         ("crashes", .crashes), ("massCrashes", .massCrashes), ("partitions", .partitions), ("oneWayCuts", .oneWayCuts),
         ("isolatedLeaders", .isolatedLeaders), ("freezes", .freezes), ("lostDisks", .lostDisks),
         ("rolledBackDisks", .rolledBackDisks), ("resets", .resets), ("halfOpen", .halfOpen), ("clockSteps", .clockSteps),
-        ("slowDisks", .slowDisks), ("slowLinks", .slowLinks), ("duplicates", .duplicates),
+        ("slowDisks", .slowDisks), ("slowLinks", .slowLinks), ("duplicates", .duplicates), ("bitRot", .bitRot),
+        ("fullDisks", .fullDisks), ("failedSyncs", .failedSyncs), ("losses", .losses), ("slowProcesses", .slowProcesses),
     ]
 
     package var names: [String] { FaultAtlas.named.filter { contains($0.fault) }.map(\.name) }

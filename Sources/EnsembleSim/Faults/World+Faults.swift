@@ -5,14 +5,19 @@ import KeeperCore
 extension World {
     mutating func injectFault() {
         guard faultsEnabled else { return }
-        let pause = Int64.random(in: 100...2_000, using: &faultRandom)
+        let pause = Int64.random(in: 100...plan.faultPause, using: &faultRandom)
         schedule(.fault, in: .milliseconds(pause))
-        guard let victim = servers.randomElement(using: &faultRandom)?.id,
-            let (_, fault) = FaultAtlas.named.randomElement(using: &faultRandom)
+        guard let victim = servers.indices.randomElement(using: &faultRandom).map({ servers[$0].id }),
+            let fault = enabledFaults.randomElement(using: &faultRandom)
         else { return }
         // A copy is made now and then, whatever else happens.
         if Int.random(in: 0..<4, using: &faultRandom) == 0 { copyDisk(of: victim) }
-        guard atlas.contains(fault) else { return }
+        guard !lieInWait(with: fault) else { return }
+        strike(fault, victim)
+    }
+
+    /// - Parameter victim: whom it befalls, where that is one server.
+    mutating func strike(_ fault: FaultAtlas, _ victim: ServerID) {
         switch fault {
         case .crashes: crashAndRestart(victim)
         case .massCrashes: crashMany()
@@ -20,10 +25,15 @@ extension World {
         case .oneWayCuts: cutOneWay(from: victim)
         case .isolatedLeaders: isolateLeader()
         case .freezes: freeze(victim)
+        case .slowProcesses: slowProcess(victim)
         case .lostDisks: loseDisk(victim)
         case .rolledBackDisks: rollBackDisk(victim)
-        case .resets: breakSomeLink(telling: .both)
-        case .halfOpen: breakSomeLink(telling: Bool.random(using: &faultRandom) ? .leaderOnly : .learnerOnly)
+        case .bitRot: rot(victim)
+        case .fullDisks: fillDisk(of: victim)
+        case .failedSyncs: servers[index(victim)].failsNextSync = servers[index(victim)].machine != nil
+        case .resets: breakSomeLink(of: victim, telling: .both)
+        case .halfOpen:
+            breakSomeLink(of: nil, telling: Bool.random(using: &faultRandom) ? .leaderOnly : .learnerOnly)
         case .clockSteps:
             servers[index(victim)].clockOffset += Int64.random(in: -3_600_000...3_600_000, using: &faultRandom)
         case .slowLinks: slowDown(from: victim)
@@ -65,6 +75,19 @@ extension World {
         schedule(.thaw(id), in: pause)
     }
 
+    /// For some seconds the process gets its processor in pieces only.
+    private mutating func slowProcess(_ id: ServerID) {
+        record("\(id) is slow")
+        let pieces = Int64.random(in: 5...30, using: &faultRandom)
+        for piece in 0..<pieces { schedule(.stutter(id), in: .milliseconds(piece * 150)) }
+    }
+
+    mutating func stutter(_ id: ServerID) {
+        guard faultsEnabled, servers[index(id)].machine != nil, !servers[index(id)].isFrozen else { return }
+        servers[index(id)].isFrozen = true
+        schedule(.thaw(id), in: .milliseconds(Int64.random(in: 20...140, using: &faultRandom)))
+    }
+
     // MARK: Disks
 
     /// S1's condition: every other member's history is whole and trusted, so a majority of disks stays.
@@ -98,17 +121,31 @@ extension World {
         comeBack(id)
     }
 
-    private mutating func comeBack(_ id: ServerID) {
+    mutating func comeBack(_ id: ServerID) {
         checkers.quorum.forgot(id)
         // S2's second half: lost promises are waited out (operators.md, section 3: three times initLimit).
         let wait = bug == .promisesNotWaitedOut ? .zero : servers[index(id)].configuration.initTimeout * 3
+        servers[index(id)].startsNotBefore = now + wait
         schedule(.restart(id), in: wait + .milliseconds(Int64.random(in: 10...1_000, using: &faultRandom)))
+    }
+
+    /// Nothing shows before the bytes are read again.
+    private mutating func rot(_ id: ServerID) {
+        guard mayLoseDisk(id), servers[index(id)].disk.isWhole else { return }
+        servers[index(id)].disk.rot(using: &faultRandom)
+        record("bytes rot in the directory of \(id)")
+    }
+
+    private mutating func fillDisk(of id: ServerID) {
+        record("the disk of \(id) is full")
+        servers[index(id)].diskFullUntil = now + .milliseconds(Int64.random(in: 100...5_000, using: &faultRandom))
     }
 
     // MARK: The network
 
-    private mutating func breakSomeLink(telling ends: SimLink.Ends) {
-        let open = links.indices.filter { links[$0].isOpen && !links[$0].isBroken }
+    /// - Parameter id: whose; nil for any.
+    private mutating func breakSomeLink(of id: ServerID?, telling ends: SimLink.Ends) {
+        let open = links.indices.filter { links[$0].isOpen && !links[$0].isBroken && id.map(links[$0].involves) ?? true }
         guard let link = open.randomElement(using: &faultRandom) else { return }
         let (learner, leader) = (links[link].learner, links[link].leader)
         record("the link of \(learner) to \(leader) breaks, \(ends) told")
@@ -124,8 +161,34 @@ extension World {
     }
 
     private mutating func isolateLeader() {
-        guard let leader = servers.first(where: { $0.machine?.status.role == .leading })?.id else { return }
-        cut([leader], servers.map(\.id).filter { $0 != leader })
+        guard let leader = servers.first(where: { $0.machine?.isLeading ?? false })?.id else { return }
+        let others = servers.map(\.id).filter { $0 != leader }
+        guard cuts.isEmpty else { return }
+        switch Int.random(in: 0..<3, using: &faultRandom) {
+        case 0: cut([leader], others)
+        case 1:
+            // Its peers learn of it at once, and it doesn't: it believes in its quorum while a newer leader serves.
+            let open = links.indices.filter { links[$0].isOpen && !links[$0].isBroken && links[$0].leader == leader }
+            cut([leader], others)
+            for link in open {
+                breakLink(link, telling: .leaderOnly)
+                tellOfEnd(links[link], atLeader: false)
+            }
+        default:
+            // Its packets are lost first, theirs later.
+            let pause = Duration.milliseconds(Int64.random(in: 1_500...6_000, using: &faultRandom))
+            let deafness = Duration.milliseconds(Int64.random(in: 100...1_000, using: &faultRandom))
+            for other in others { cuts.insert(from: leader, to: other) }
+            record("\(leader) is heard by nobody")
+            schedule(.deafened(leader), in: deafness)
+            schedule(.heal, in: pause)
+        }
+    }
+
+    mutating func deafen(_ leader: ServerID) {
+        guard !cuts.isEmpty else { return }
+        for other in servers.map(\.id) where other != leader { cuts.insert(from: other, to: leader) }
+        record("\(leader) hears nobody")
     }
 
     private mutating func cut(_ side: [ServerID], _ others: [ServerID]) {
@@ -133,8 +196,8 @@ extension World {
         guard cuts.isEmpty else { return }
         for a in side {
             for b in others {
-                cuts.insert(ServerPair(from: a, to: b))
-                cuts.insert(ServerPair(from: b, to: a))
+                cuts.insert(from: a, to: b)
+                cuts.insert(from: b, to: a)
             }
         }
         record("cut around \(side)")
@@ -144,7 +207,7 @@ extension World {
     private mutating func cutOneWay(from: ServerID) {
         let pause = Duration.milliseconds(Int64.random(in: 200...6_000, using: &faultRandom))
         guard cuts.isEmpty, let to = servers.map(\.id).filter({ $0 != from }).randomElement(using: &faultRandom) else { return }
-        cuts.insert(ServerPair(from: from, to: to))
+        cuts.insert(from: from, to: to)
         record("cut from \(from) to \(to)")
         schedule(.heal, in: pause)
     }
@@ -152,7 +215,7 @@ extension World {
     private mutating func slowDown(from: ServerID) {
         let pause = Duration.milliseconds(Int64.random(in: 500...5_000, using: &faultRandom))
         guard let to = servers.map(\.id).filter({ $0 != from }).randomElement(using: &faultRandom) else { return }
-        slowPairs.insert(ServerPair(from: from, to: to))
+        slowPairs.insert(from: from, to: to)
         record("slow from \(from) to \(to)")
         schedule(.heal, in: pause)
     }
@@ -169,7 +232,11 @@ extension World {
         faultsEnabled = false
         record("faults end")
         heal()
+        ambush = nil
+        lullEnd = now
         for server in servers {
+            servers[index(server.id)].diskFullUntil = now
+            servers[index(server.id)].failsNextSync = false
             if server.isFrozen { thaw(server.id) }
             // Those that wait for lost promises come back by themselves within this time.
             schedule(.restart(server.id), in: .seconds(4))

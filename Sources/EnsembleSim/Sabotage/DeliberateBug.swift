@@ -40,6 +40,36 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     case proposalsNotResent
     /// DIFF lacks its last transaction (ZOOKEEPER-4925).
     case holeInDiff
+    /// Neither epoch reaches the disk.
+    case epochsNotWritten
+    /// Recovery forgets the effects of an entry in the midst of the log.
+    case replaySkipsEntry
+    /// A damaged record passes for the torn end of the log.
+    case damageTakenForTail
+    /// An fsync that failed is taken for one that succeeded.
+    case failedSyncIgnored
+    /// What the leader sends to its learners is not what it logs.
+    case proposalAltered
+    /// A learner's stream changes the order of a proposal and the packet behind it.
+    case streamReordered
+    /// Learners that have synced are never told that they may serve.
+    case upToDateLost
+    /// A copy of a tree lacks a node.
+    case snapshotLosesNode
+    /// The leader does not compare versions.
+    case versionIgnored
+    /// An ephemeral is created for a session that has been closed.
+    case ephemeralAfterClose
+    /// The leader does not listen to what followers tell it of sessions.
+    case touchesIgnored
+    /// A follower tells a client that its session is over, which it is not.
+    case sessionForgotten
+    /// Reads are answered with what was read first.
+    case staleRead
+    /// Now and then a reply is lost.
+    case replyLost
+    /// Now and then a watch event is lost.
+    case watchLost
     /// A follower answers `sync` itself.
     case syncWithoutLeader
     /// A member serves clients that have seen more than it has.

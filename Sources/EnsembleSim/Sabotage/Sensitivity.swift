@@ -2,6 +2,8 @@
 package struct Sensitivity: Sendable {
     package struct Finding: Sendable {
         package var bug: DeliberateBug
+        /// The only rule that counted; nil for all.
+        package var only: Rule?
         /// nil if no seed within the bound showed it.
         package var seed: UInt64?
         package var steps: Int
@@ -17,46 +19,97 @@ package struct Sensitivity: Sendable {
     ///
     /// - Parameters:
     ///   - outsideOnly: whether clients and final trees alone must notice.
+    ///   - only: the one rule that counts; nil for all.
     ///   - limit: how many seeds are tried.
-    package static func find(_ bug: DeliberateBug, outsideOnly: Bool, limit: UInt64) -> Finding {
+    package static func find(
+        _ bug: DeliberateBug, outsideOnly: Bool = false, only: Rule? = nil, limit: UInt64
+    ) -> Finding {
         var steps = 0
         for seed in 1...max(limit, 1) {
             var plan = Plan(seed: seed, bug: bug)
             plan.outsideOnly = outsideOnly
+            plan.only = only
             bug.provoke(&plan)
             let result = Campaign.run(plan)
             steps += result.steps
             if let violation = result.violation {
-                return Finding(bug: bug, seed: seed, steps: steps, violation: violation)
+                return Finding(bug: bug, only: only, seed: seed, steps: steps, violation: violation)
             }
         }
-        return Finding(bug: bug, seed: nil, steps: steps, violation: nil)
+        return Finding(bug: bug, only: only, seed: nil, steps: steps, violation: nil)
     }
 }
 
 extension DeliberateBug {
+    /// The rules that must find it, each by itself: together the bugs show of every rule that it finds something.
+    package var aims: [Rule] {
+        switch self {
+        case .ackBeforeSync: [.quorum, .durability]
+        case .recoveringIgnored, .rolledBackUnmarked, .installWithoutMark, .promisesNotWaitedOut, .acceptedEpochNotWritten,
+            .damageTakenForTail:
+            [.amnesia]
+        case .newLeaderAckedEarly, .currentEpochNotWritten, .commitWithoutQuorum, .failedSyncIgnored: [.quorum]
+        case .epochsNotWritten: [.leadership]
+        case .truncateAcrossEpochs, .streamReordered, .proposalsNotResent, .ackReplayed: [.protocolOrder]
+        case .truncateInMemoryOnly, .noFastForward: [.agreement]
+        case .proposalAltered: [.integrity, .agreement, .digest]
+        case .holeInDiff: [.agreement]
+        case .replaySkipsEntry, .snapshotBeforeLog: [.digest]
+        case .upToDateLost: [.convergence]
+        case .snapshotLosesNode: [.soundness]
+        case .versionIgnored: [.linearizableWrites]
+        case .ephemeralAfterClose: [.ephemerals]
+        case .touchesIgnored: [.expiry]
+        case .touchesLost, .sessionForgotten: [.sessions]
+        case .staleRead: [.reads]
+        case .replyLost, .clientZxidIgnored: [.sessionOrder]
+        case .watchAfterReply, .watchTwice, .watchLost: [.watches]
+        case .syncWithoutLeader: [.syncFreshness]
+        }
+    }
+
     /// Switches on the faults without which the bug does nothing, and keeps the run short.
     package func provoke(_ plan: inout Plan) {
         plan.faultTime = 20_000
         plan.usesBytes = false
+        plan.faultPause = 1_000
+        plan.moment = nil
         switch self {
-        case .recoveringIgnored, .promisesNotWaitedOut: plan.atlas.formUnion([.lostDisks, .crashes, .partitions])
+        case .recoveringIgnored: plan.atlas.formUnion([.lostDisks, .crashes, .partitions])
+        case .promisesNotWaitedOut:
+            plan.moment = .promises
+            plan.atlas = [.lostDisks, .isolatedLeaders, .freezes]
         case .rolledBackUnmarked: plan.atlas.formUnion([.rolledBackDisks, .crashes, .partitions])
-        case .installWithoutMark, .truncateAcrossEpochs:
+        case .damageTakenForTail: plan.atlas.formUnion([.bitRot, .crashes])
+        case .failedSyncIgnored: plan.atlas.formUnion([.failedSyncs, .crashes])
+        case .installWithoutMark, .truncateAcrossEpochs, .snapshotLosesNode:
             plan.windowCount = 10
+            if self == .installWithoutMark { plan.moment = .installs }
             plan.atlas.formUnion([.crashes, .freezes, .isolatedLeaders, .resets])
         case .truncateInMemoryOnly:
-            plan.faultTime = 40_000
-            plan.atlas.formUnion([.crashes, .massCrashes, .isolatedLeaders, .freezes, .slowDisks])
+            plan.lulls = true
+            plan.windowCount = 5_000
+            plan.moment = .proposes
+            plan.atlas = [.crashes, .isolatedLeaders, .freezes]
+        case .epochsNotWritten:
+            plan.lulls = true
+            plan.atlas = [.crashes, .massCrashes]
         case .snapshotBeforeLog:
             plan.snapCount = 100
-            plan.atlas.formUnion([.crashes, .massCrashes, .slowDisks])
-        case .ackBeforeSync, .newLeaderAckedEarly, .currentEpochNotWritten, .acceptedEpochNotWritten, .noFastForward:
+            plan.moment = .namesSnapshot
+            plan.atlas = [.crashes, .slowDisks]
+        case .ackBeforeSync, .newLeaderAckedEarly, .currentEpochNotWritten, .acceptedEpochNotWritten, .noFastForward,
+            .replaySkipsEntry, .upToDateLost:
             plan.atlas.formUnion([.crashes, .massCrashes, .slowDisks])
         case .commitWithoutQuorum: plan.atlas.formUnion([.isolatedLeaders, .crashes])
         case .holeInDiff, .proposalsNotResent, .ackReplayed: plan.atlas.formUnion([.crashes, .resets])
-        case .clientZxidIgnored: plan.atlas.formUnion([.slowLinks, .oneWayCuts, .resets])
-        case .syncWithoutLeader, .touchesLost, .watchAfterReply, .watchTwice: break
+        case .clientZxidIgnored:
+            plan.turnsPerMove = 60
+            plan.atlas = [.isolatedLeaders, .resets]
+        case .sessionForgotten: plan.turnsPerMove = 60
+        case .syncWithoutLeader, .touchesLost, .touchesIgnored, .watchAfterReply, .watchTwice, .watchLost, .replyLost,
+            .staleRead, .versionIgnored, .ephemeralAfterClose, .proposalAltered, .streamReordered:
+            break
         }
     }
 }

@@ -12,6 +12,28 @@ extension World {
         bug == .ackBeforeSync || (bug == .newLeaderAckedEarly && !servers[index(id)].machine!.status.serving)
     }
 
+    /// Changes what a server hears.
+    func sabotaged(_ event: KeeperEvent, of id: ServerID) -> KeeperEvent {
+        switch (bug, event) {
+        case (.touchesIgnored, .learnerPacketReceived(let learner, .ping(let zxid, _))):
+            .learnerPacketReceived(learner, .ping(zxid: zxid, sessions: []))
+        case (.sessionForgotten, .leaderPacketReceived(.revalidated(let session, true))):
+            .leaderPacketReceived(.revalidated(session: session, valid: false))
+        case (.versionIgnored, .requested(let connection, let xid, .setData(let path, let data, _))):
+            .requested(connection, xid: xid, .setData(path: path, data: data, version: -1))
+        default: event
+        }
+    }
+
+    /// Which entries of a log recovery replays, by their position.
+    func isReplayed(logCount: Int) -> (Int) -> Bool {
+        switch bug {
+        case .noFastForward: { $0 < logCount - 2 }
+        case .replaySkipsEntry: { $0 != logCount - 3 }
+        default: { _ in true }
+        }
+    }
+
     /// Changes what a server says in one step.
     mutating func sabotage(_ actions: inout [KeeperAction], of id: ServerID) {
         switch bug {
@@ -30,18 +52,69 @@ extension World {
         case .ackReplayed:
             for case .sendToLearner(let learner, .newLeader(let epoch, _)) in actions {
                 let zxid = Zxid(epoch: epoch, counter: 0)
-                let hasAcknowledged = replayable.contains(ServerEpoch(server: links[Int(learner.rawValue)].learner, epoch: epoch))
+                let hasAcknowledged = sabotage.replayable.contains(ServerEpoch(server: links[Int(learner.rawValue)].learner, epoch: epoch))
                 if hasAcknowledged { later(.learnerPacketReceived(learner, .ack(zxid)), to: id) }
             }
             for case .sendToLeader(.ack(let zxid)) in actions where zxid.counter == 0 {
-                replayable.insert(ServerEpoch(server: id, epoch: zxid.epoch))
+                sabotage.replayable.insert(ServerEpoch(server: id, epoch: zxid.epoch))
             }
+        case .upToDateLost:
+            actions = actions.filter { if case .sendToLearner(_, .upToDate) = $0 { false } else { true } }
+        case .replyLost:
+            actions = actions.filter { if case .reply(_, let reply) = $0 { reply.xid % 50 != 49 } else { true } }
+        case .watchLost:
+            actions = actions.filter { if case .watchEvent(_, let event) = $0 { event.zxid.counter % 20 != 0 } else { true } }
+        case .staleRead: actions = actions.map { stale($0, of: id) }
+        case .ephemeralAfterClose: actions = actions.map(outlivingItsSession)
+        case .proposalAltered: actions = actions.flatMap(toldDifferently)
         case .touchesLost:
             actions = actions.map { action in
                 if case .sendToLeader(.ping(let zxid, _)) = action { .sendToLeader(.ping(zxid: zxid, sessions: [])) } else { action }
             }
         default: break
         }
+    }
+
+    /// The first answer to a read of each node, again and again.
+    private mutating func stale(_ action: KeeperAction, of id: ServerID) -> KeeperAction {
+        guard case .reply(let connection, var reply) = action, case .data = reply.body,
+            let client = servers[index(id)].connections[connection.rawValue],
+            case .getData(let path, _)? = clients[client].outstandingRequest(xid: reply.xid)?.request
+        else { return action }
+        if let first = sabotage.firstAnswers[path] { reply.body = first } else { sabotage.firstAnswers[path] = reply.body }
+        return .reply(connection, reply)
+    }
+
+    private func outlivingItsSession(_ action: KeeperAction) -> KeeperAction {
+        guard case .propose(var entry, let learners) = action,
+            case .create(_, _, _, _, ephemeral: true, _, _) = entry.transaction,
+            let closed = checkers.proposals.closedSessions.max()
+        else { return action }
+        entry.session = closed
+        return .propose(entry, to: learners)
+    }
+
+    private func toldDifferently(_ action: KeeperAction) -> [KeeperAction] {
+        guard case .propose(let entry, let learners) = action,
+            case .setData(let path, let data, let version) = entry.transaction
+        else { return [action] }
+        var other = entry
+        other.transaction = .setData(path: path, data: (data ?? []) + [0], version: version)
+        return [.propose(entry, to: [])] + learners.map { .sendToLearner($0, .proposal(other)) }
+    }
+
+    /// For `streamReordered`: whether the packet waits for the next one.
+    mutating func isHeldBack(_ packet: SimLink.Packet, on link: Int) -> Bool {
+        guard bug == .streamReordered, case .packet(.proposal) = packet, sabotage.heldBack[link] == nil else { return false }
+        sabotage.heldBack[link] = packet
+        return true
+    }
+
+    mutating func releaseHeldBack(on link: Int) {
+        guard let packet = sabotage.heldBack[link] else { return }
+        sabotage.heldBack[link] = nil
+        links[link].toLearner.append(packet)
+        queue.schedule(.linkDelivery(link: link, toLeader: false), at: links[link].toLearnerFree)
     }
 
     /// Drops proposals between the sync and NEWLEADER whose commits are not with them.
@@ -79,6 +152,16 @@ extension World {
         return [.sendToLearner(learner, .trunc(to: before.zxid))]
             + rest.flatMap { [.sendToLearner(learner, .proposal($0)), .sendToLearner(learner, .commit($0.zxid))] }
     }
+}
+
+/// What deliberate bugs remember.
+struct SabotageMemory: Sendable {
+    /// For `ackReplayed`.
+    var replayable: Set<ServerEpoch> = []
+    /// For `staleRead`.
+    var firstAnswers: [NodePath: ResponseBody] = [:]
+    /// For `streamReordered`, by link.
+    var heldBack: [Int: SimLink.Packet] = [:]
 }
 
 struct ServerEpoch: Hashable, Sendable {
