@@ -45,8 +45,9 @@ package enum DataTrust: Sendable, Hashable {
             }
             switch entry.standing {
             case .bootstrapping: return .bootstrap
-            // S2: an empty directory of a member that has voted is an amnesiac's.
-            case .voter: return .untrusted(reason)
+            // S2: an empty directory of a member that may have voted is an amnesiac's, unless nothing is anywhere: then
+            // the first start came to nothing.
+            case .voter: return isFirstStart(ledger, everyDirectoryIsBlank, archive) ? .bootstrap : .untrusted(reason)
             case .recovering: return .recovering
             }
         case .holding(let contents):
@@ -54,10 +55,20 @@ package enum DataTrust: Sendable, Hashable {
         }
     }
 
+    private static func isFirstStart(
+        _ ledger: Ledger, _ everyDirectoryIsBlank: Bool, _ archive: BackupObservation
+    ) -> Bool {
+        everyDirectoryIsBlank && ledger.highestEpoch == 0 && archive.isListed && archive.count == 0
+    }
+
     private static func judge(_ contents: DataDirectoryContents, entry: LedgerEntry?) -> DataTrust {
         guard let entry else { return .adopted(contents) }
         switch entry.standing {
         case .recovering:
+            // S2: what has no mark is the seed after it has synced, or something else that would vote.
+            guard contents.recovering || (contents.identity != nil && contents.identity == entry.identity) else {
+                return .untrusted(.otherIdentity(expected: entry.identity ?? "none", found: contents.identity))
+            }
             return .recovering
         case .bootstrapping:
             return .trusted

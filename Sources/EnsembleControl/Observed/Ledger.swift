@@ -59,9 +59,9 @@ package struct ReseedRecord: Sendable, Hashable, Codable {
 /// The ledger's word on one member.
 package struct LedgerEntry: Sendable, Hashable, Codable {
     package enum Standing: String, Sendable, Hashable, Codable {
-        /// Made with an `initialize` file and not yet seen participating: it has acknowledged nothing. → `voter`
+        /// To be made with an `initialize` file, and never launched: it has acknowledged nothing. → `voter`
         case bootstrapping
-        /// It participates, or did: its data directory must hold at least what this entry says. → `recovering`
+        /// It was launched, and may have voted at once: its data directory must hold at least what this entry says. → `recovering`
         case voter
         /// Being reseeded: its directory may know less than the ledger, and it is started only in ways that abstain.
         /// → `voter`, once it was seen participating

@@ -68,6 +68,8 @@ extension ReconcilerStateMachine {
         guard let operation = intents.operation else { return nil }
         switch (policy.backupMode, operation.kind) {
         case (.live, .rolling), (.live, .stopMember): return nil
+        // It may wait for a reseed, and the reseed for a backup.
+        case (.live, .coldBackup(let cold)) where cold.phase == .choosing: return nil
         case (.live, .coldBackup), (.live, .restore), (.cold, _): return operation.title
         }
     }

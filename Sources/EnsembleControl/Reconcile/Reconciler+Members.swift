@@ -31,6 +31,8 @@ extension ReconcilerStateMachine {
         if let reseed = intents.reseed, reseed.member == id, reseed.phase == .fencing, supervisor.state.mayHaveProcess {
             guard case .askedFor = reseed.reason else { return }
         }
+        // The members are stopped in order, the leader last (`stopInOrder`).
+        if case .restore(let restore) = intents.operation?.kind, restore.phase == .stopping { return }
         let wanted = !isKeptDown(id)
         if wanted != supervisor.isWanted { signal(id, wanted ? .wanted : .unwanted, at: now, into: &actions) }
     }
@@ -65,25 +67,12 @@ extension ReconcilerStateMachine {
             updateRun(id) { $0.participatesSince = now }
             actions.append(
                 .note(Note(.information, .memberParticipates, member: id, "participates as \(answer.role.rawValue)")))
-            promote(id, answer, into: &actions)
             return
         }
         if !run.isProved, now - since >= policy.restart.soak {
             updateRun(id) { $0.isProved = true }
             signal(id, .proved, at: now, into: &actions)
         }
-    }
-
-    /// A bootstrapped member that participates has begun to vote: from now on its data must not go back (S2).
-    private mutating func promote(
-        _ id: MemberID, _ answer: MemberAnswer, into actions: inout ActionBuffer<ReconcilerAction>
-    ) {
-        guard var entry = ledger[id], entry.standing == .bootstrapping else { return }
-        entry.standing = .voter
-        entry.zxid = answer.zxid
-        entry.acceptedEpoch = answer.zxid >> 32
-        ledger.set(entry)
-        saveLedger(into: &actions)
     }
 
     private mutating func nameHold(of id: MemberID) {

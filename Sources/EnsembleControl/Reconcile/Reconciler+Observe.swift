@@ -17,6 +17,8 @@ extension ReconcilerStateMachine {
         case .launched(let id, let pid):
             launched(id, pid: pid, at: now, into: &actions)
         case .launchFailed(let id, let why):
+            // There was no process, so it has not voted yet.
+            if running.contains(where: { $0.id == id && $0.isFirst }) { setStanding(of: id, .bootstrapping, into: &actions) }
             signal(id, .launchFailed(why), at: now, into: &actions)
         case .exited(let id, let cause):
             exited(id, cause, at: now, into: &actions)
@@ -137,6 +139,8 @@ extension ReconcilerStateMachine {
     private mutating func exited(
         _ id: MemberID, _ cause: ExitCause, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
+        // Before `launched` there was no process, so it has not voted yet.
+        if running.contains(where: { $0.id == id && $0.isFirst }) { setStanding(of: id, .bootstrapping, into: &actions) }
         observed[id]?.process = .exited(cause)
         observed[id]?.answer = nil
         observed[id]?.silentSince = nil
@@ -199,9 +203,9 @@ extension ReconcilerStateMachine {
         updateRun(id) { $0.condition = condition }
         // Whether the cluster is new is known only when every directory has been looked at; until then nobody is
         // judged, and after that whoever waits is.
-        let unseen = running.contains { $0.condition == nil && supervisor($0.id)?.state.mayHaveProcess != true }
-        guard ledger.isBootstrapped || !unseen else { return }
-        let judged = ledger.isBootstrapped ? running.filter { $0.id == id } : running
+        let isNew = ledger.highestEpoch == 0
+        guard !isNew || !running.contains(where: { $0.condition == nil && isToBeLookedAt($0.id) }) else { return }
+        let judged = isNew ? running : running.filter { $0.id == id }
         let blank = everyDirectoryIsBlank
         for run in judged {
             guard let condition = run.condition, supervisor(run.id)?.state == .inspecting else { continue }
@@ -220,6 +224,15 @@ extension ReconcilerStateMachine {
                 continue
             }
             act(on: trust, run.id, at: now, into: &actions)
+        }
+    }
+
+    private func isToBeLookedAt(_ id: MemberID) -> Bool {
+        guard let supervisor = supervisor(id) else { return false }
+        switch supervisor.state {
+        case .stopped: return supervisor.isWanted || !ledger.isBootstrapped
+        case .inspecting, .backingOff, .doubtful: return true
+        case .launching, .running, .stopping, .killing, .untrusted, .gaveUp: return false
         }
     }
 
@@ -256,6 +269,7 @@ extension ReconcilerStateMachine {
                 }
                 saveLedger(into: &actions)
             }
+            setStanding(of: id, .bootstrapping, into: &actions)
             signal(id, .dataTrusted, at: now, into: &actions)
         case .untrusted(let reason):
             signal(id, .dataUntrusted(reason), at: now, into: &actions)

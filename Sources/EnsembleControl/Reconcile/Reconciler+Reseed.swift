@@ -83,10 +83,14 @@ extension ReconcilerStateMachine {
         guard observed.backups.isListed else { return .archiveUnknown }
         // S7: only a verified backup. Also where the seed will be empty: while a member is brought back, one more
         // loss would leave the archive as the only copy.
-        guard observed.backups.newestVerified != nil else { return .noVerifiedBackup }
+        guard observed.backups.newestVerified != nil || hasNeverServed(id) else { return .noVerifiedBackup }
         if case .askedFor = candidate.reason {} else if let spent = spentBudget(id, at: now) { return spent }
         return objectionOfLock(at: now, into: &actions)
     }
+
+    /// Of a new cluster, and nobody saw it serve: it has lost nothing that the others would need, nor can there be a
+    /// backup yet.
+    private func hasNeverServed(_ id: MemberID) -> Bool { observed.backups.count == 0 && ledger[id]?.zxid == 0 }
 
     /// The voters without data of their own, when those that have some are fewer than a quorum.
     private var lostMajority: [MemberID]? {
@@ -203,6 +207,8 @@ extension ReconcilerStateMachine {
             guard next.attempt <= 3 else {
                 return hold(title(reseed), member: id, .needsPerson("three seeds were refused: \(reason.description)"))
             }
+            // S2: a daemon that died had entered it as a voter, and it was lost again before the intent was gone.
+            setStanding(of: id, .recovering, into: &actions)
             return enter(next, at: now, into: &actions)
         }
         guard observed.participates(id, at: now), let answer = observed.freshAnswer(of: id, at: now) else {
@@ -250,16 +256,17 @@ extension ReconcilerStateMachine {
         clock.reseedEffect = nil
         guard var reseed = intents.reseed else { return }
         switch (reseed.phase, outcome) {
-        case (_, .failed(let why)):
-            seedFromNewer(&reseed, at: now, into: &actions)
+        case (let phase, .failed(let why)):
             clock.failure = why
             clock.reseedRetryAt = now + policy.retry
+            if phase == .seeding { seedOtherwise(&reseed, why, into: &actions) }
         case (.quarantining, _):
             clock.failure = nil
             reseed.phase = .seeding
             enter(reseed, at: now, into: &actions)
         case (.seeding, .seeded(let contents)):
             clock.failure = nil
+            clock.seedFailures = 0
             if var entry = ledger[reseed.member] {
                 entry.identity = contents.identity
                 ledger.set(entry)
@@ -272,14 +279,22 @@ extension ReconcilerStateMachine {
         }
     }
 
-    /// A backup that can't be used (its object is damaged, the archive has lost it) is no reason to try it for ever.
-    private mutating func seedFromNewer(
-        _ reseed: inout Reseed, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    /// A backup that can't be used (its object is damaged, the archive has lost it or is gone for long) is no reason to
+    /// try it for ever: a newer one may do. After three failures none is needed: an empty directory abstains as a
+    /// seeded one does (S2), and the leader sends it everything.
+    private mutating func seedOtherwise(
+        _ reseed: inout Reseed, _ why: String, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
-        guard reseed.phase == .seeding, reseed.backup != nil, let newest = observed.backups.newestVerified?.id,
-            newest != reseed.backup
-        else { return }
-        reseed.backup = newest
+        guard let backup = reseed.backup else { return }
+        clock.seedFailures += 1
+        if clock.seedFailures >= 3 {
+            reseed.backup = nil
+            let text = "it starts empty, because backup \(backup) can't be used: \(why)"
+            actions.append(.note(Note(.warning, .reseedPhase, member: reseed.member, text)))
+        } else if let newest = observed.backups.newestVerified?.id {
+            reseed.backup = newest
+        }
+        guard reseed.backup != backup else { return }
         intents.reseed = reseed
         saveIntents(into: &actions)
     }

@@ -66,6 +66,8 @@ package struct ReconcilerStateMachine: Sendable {
         var fingerprint: Fingerprint?
         var participatesSince: Instant?
         var isProved = false
+        /// Its launch, that is under way, is the member's first.
+        var isFirst = false
         /// Found since its last server died; nil: not looked at since.
         var condition: DataDirectoryCondition?
         /// A restore waits for `condition`.
@@ -201,11 +203,24 @@ package struct ReconcilerStateMachine: Sendable {
     private mutating func launch(_ id: MemberID, into actions: inout ActionBuffer<ReconcilerAction>) {
         let mode: LaunchMode
         switch ledger[id]?.standing {
-        case .bootstrapping: mode = .bootstrap
+        case .bootstrapping:
+            mode = .bootstrap
+            // S2: from its first moment on it may vote, so that an empty directory is a loss.
+            setStanding(of: id, .voter, into: &actions)
         case .recovering: mode = .recovering
         case .voter, nil: mode = .existing
         }
+        updateRun(id) { $0.isFirst = mode == .bootstrap }
         actions.append(.launch(id, mode, identity: ledger[id]?.identity))
+    }
+
+    mutating func setStanding(
+        of id: MemberID, _ standing: LedgerEntry.Standing, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        guard var entry = ledger[id], entry.standing != standing else { return }
+        entry.standing = standing
+        ledger.set(entry)
+        saveLedger(into: &actions)
     }
 }
 
@@ -224,4 +239,6 @@ struct OperationClock: Sendable {
     var retryAt: Instant?
     var reseedRetryAt: Instant?
     var failure: String?
+    /// How often the reseed's seed has failed in a row.
+    var seedFailures = 0
 }

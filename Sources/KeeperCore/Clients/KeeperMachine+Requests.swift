@@ -53,7 +53,7 @@ extension KeeperMachine {
     ) {
         switch request {
         case .ping:
-            actions.append(.reply(id, Reply(xid: xid, zxid: tree.lastProcessedZxid)))
+            actions.append(.reply(id, Reply(xid: xid, zxid: servedZxid)))
         case .unknown:
             actions.append(.reply(id, Reply(xid: xid, zxid: .none, error: .unimplemented)))
             close(id, into: &actions)
@@ -63,7 +63,7 @@ extension KeeperMachine {
             ).answer(request, tree: tree, watches: &watches)
             for event in read.events { actions.append(.watchEvent(id, event)) }
             actions.append(
-                .reply(id, Reply(xid: xid, zxid: tree.lastProcessedZxid, error: read.error, body: read.body)))
+                .reply(id, Reply(xid: xid, zxid: servedZxid, error: read.error, body: read.body)))
         }
     }
 
@@ -326,7 +326,7 @@ extension KeeperMachine {
             return
         }
         _ = clients[id]!.pending.popFirst()
-        actions.append(.reply(id, Reply(xid: next.xid, zxid: tree.lastProcessedZxid, body: .path(path))))
+        actions.append(.reply(id, Reply(xid: next.xid, zxid: servedZxid, body: .path(path))))
         drainPending(of: id, into: &actions)
     }
 }

@@ -44,6 +44,9 @@ extension KeeperMachine {
 
     /// What this member may claim to have shown: at the start of an epoch its first history is complete everywhere
     /// that serves (operators.md, E6).
+    ///
+    /// S8: it admits clients and stamps what is read by them, the one because of the other: after a restore a client
+    /// is admitted that has seen later zxids of earlier epochs, and must not be shown the tree's own.
     var servedZxid: Zxid {
         let epoch = leader?.epoch ?? follower?.epoch ?? 0
         return configuration.standalone

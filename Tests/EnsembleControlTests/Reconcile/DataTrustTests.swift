@@ -29,6 +29,23 @@ import Testing
         #expect(judge(.missing, entry: voter, blank: true) == .untrusted(.missing))
     }
 
+    /// S2: while a member is reseeded only a marked directory, or the seed itself once it has synced, is started.
+    @Test func aReseededMembersDirectoryIsItsSeed() {
+        let entry = LedgerEntry(id: 1, standing: .recovering, zxid: 5 << 32 | 7, acceptedEpoch: 5, identity: "seed")
+        #expect(judge(holding(5 << 32 | 9, identity: "seed"), entry: entry) == .recovering)
+        #expect(
+            judge(holding(5 << 32 | 9, identity: "a"), entry: entry) == .untrusted(.otherIdentity(expected: "seed", found: "a")))
+        #expect(judge(.missing, entry: entry) == .recovering)
+    }
+
+    /// S2: a member may vote from its first start on. Only where nothing is anywhere has that start come to nothing.
+    @Test func aFirstStartThatLeftNothingIsMadeAgain() {
+        let entry = LedgerEntry(id: 1, standing: .voter, zxid: 0, acceptedEpoch: 0, identity: "a")
+        #expect(judge(.missing, entry: entry, blank: true) == .bootstrap)
+        #expect(judge(.missing, entry: entry, blank: false) == .untrusted(.missing))
+        #expect(judge(.missing, entry: entry, blank: true, backups: 1) == .untrusted(.missing))
+    }
+
     @Test func anEpochBelowTheLedgersIsALostPromise() {
         var entry = voter
         entry.acceptedEpoch = 6

@@ -56,7 +56,8 @@ extension ReconcilerWorld {
         }
         // S9: the next daemon knows how this member was started, and what it promised.
         switch (mode, savedLedger[id]?.standing) {
-        case (.bootstrap, .bootstrapping), (.recovering, .recovering), (.existing, .voter): break
+        // S2: it may vote from its first moment on, and an empty directory is then a loss.
+        case (.bootstrap, .voter), (.recovering, .recovering), (.existing, .voter): break
         case (_, let standing): violate("member \(id) launched as \(mode), the disk says \(standing.map(\.rawValue) ?? "nothing") (S9)")
         }
         // S10
@@ -150,7 +151,9 @@ extension ReconcilerWorld {
     private mutating func judgeBeginning(of intents: Intents) {
         guard let reseed = intents.reseed, savedIntents.reseed == nil else { return }
         if !toldOfArchive.isListed { violate("a reseed of member \(reseed.member) began, and the archive is unknown (S10)") }
-        guard let backup = archive.first(where: { $0.id == reseed.backup }), backup.isVerified else {
+        // A member of a new cluster that nobody saw serve has nothing to lose, and there is no backup yet.
+        let hasNeverServed = savedLedger[reseed.member]?.zxid == 0 && archive.isEmpty && reseed.backup == nil
+        guard hasNeverServed || archive.contains(where: { $0.id == reseed.backup && $0.isVerified }) else {
             return violate("a reseed of member \(reseed.member) began without a verified backup (S7)")
         }
         if !lockIsHeld { violate("a reseed of member \(reseed.member) began without the lock (S5)") }
