@@ -71,7 +71,8 @@ let package = Package(
 
         // A deterministic world that drives the real cores.
         .target(
-            name: "EnsembleSim", dependencies: ["KeeperCodec", "KeeperCore", "EnsembleBase", nioCore],
+            name: "EnsembleSim",
+            dependencies: ["EnsembleControl", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore],
             swiftSettings: settings),
 
         // The programs: composition only.

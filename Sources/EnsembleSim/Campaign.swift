@@ -22,12 +22,16 @@ package struct Campaign: Sendable {
     /// `convergence`: this long after the last fault everyone serves, and every client is answered. Lost promises are
     /// waited out for 4 s; then the longest backoff of the election, and the time to connect and sync, twice.
     private static let convergenceBound = Duration.seconds(20)
+    /// The same where an operator repairs: each of several members may need a reseed, and an operation its turn.
+    private static let operatorsBound = Duration.seconds(150)
     private static let sessionTimeout = Duration.seconds(4)
 
     package static func run(_ plan: Plan) -> Result {
         var world = World(plan)
         world.run(until: .origin + .milliseconds(plan.faultTime))
-        if world.checkers.verdict.violation == nil { makePeace(&world) }
+        if world.checkers.verdict.violation == nil {
+            if plan.isOperated { leaveItToTheOperator(&world) } else { makePeace(&world) }
+        }
         return Result(
             plan: plan, violation: world.checkers.verdict.violation, end: world.now.nanoseconds / 1_000_000,
             steps: world.stepCount, operations: world.checkers.clients.operations, fingerprint: world.fingerprint,
@@ -41,6 +45,25 @@ package struct Campaign: Sendable {
             world.run(until: world.now + .milliseconds(500))
         }
         world.checkConvergence()
+        conclude(&world)
+    }
+
+    /// S9: the operator finishes or undoes what it was at, and brings everyone back.
+    private static func leaveItToTheOperator(_ world: inout World) {
+        world.stopFaults()
+        let end = world.now + operatorsBound
+        while world.checkers.verdict.violation == nil, !world.isWholeAgain, !world.isStalled {
+            guard world.now < end else {
+                let missing = world.whatIsMissing
+                return world.checkers.fail(.convergence, "\(operatorsBound) after the last fault: \(missing)")
+            }
+            world.startWhatPeopleStopped()
+            world.run(until: world.now + .seconds(1))
+        }
+        conclude(&world)
+    }
+
+    private static func conclude(_ world: inout World) {
         world.isPeaceful = true
         world.run(until: world.now + .seconds(5))
         world.stopClients()

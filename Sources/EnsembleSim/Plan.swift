@@ -13,6 +13,11 @@ package struct Plan: Hashable, Sendable {
     package var snapCount: Int
     package var windowCount: Int
     package var bug: DeliberateBug?
+    /// Whether a real operator drives the processes, and meets `operatorFaults`; else the world does.
+    package var isOperated = false
+    package var operatorFaults: OperatorFaults = .none
+    /// Milliseconds that a client waits between its turns.
+    package var clientPause: ClosedRange<Int64> = 2...40
     /// Whether the rules that look inside of members are left out.
     package var outsideOnly = false
     /// The only rule that counts; nil for all.
@@ -42,13 +47,36 @@ package struct Plan: Hashable, Sendable {
         turnsPerMove = [60, 400, 400][Int.random(in: 0..<3, using: &random)]
         if Int.random(in: 0..<3, using: &random) == 0 { moment = Ambush.Moment.allCases.randomElement(using: &random) }
     }
+
+    /// The run of the same seed with an operator: what it does takes seconds, so that there is more time and less haste.
+    package static func operated(seed: UInt64, bug: DeliberateBug? = nil) -> Plan {
+        var plan = Plan(seed: seed, bug: bug)
+        var random = SeededRandom(seed: seed ^ 0x0bea)
+        plan.isOperated = true
+        plan.operatorFaults = OperatorFaults.drawn(using: &random)
+        // A server that ends itself by its disk is the operator's to judge by its words, which `damagedDirectories` is.
+        plan.atlas.subtract([.bitRot, .fullDisks, .failedSyncs])
+        plan.moment = nil
+        plan.lulls = false
+        plan.faultTime = [20_000, 40_000, 80_000][Int.random(in: 0..<3, using: &random)]
+        plan.clients = min(plan.clients, 4)
+        plan.clientPause = 10...150
+        plan.snapCount = [50, 200, 800][Int.random(in: 0..<3, using: &random)]
+        return plan
+    }
+
+    /// A swarm's run of a seed: every third has an operator.
+    package static func drawn(seed: UInt64, bug: DeliberateBug? = nil) -> Plan {
+        seed % 3 == 0 ? operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)
+    }
 }
 
 extension Plan {
     /// One line for a person.
     package var summary: String {
-        let faults = atlas.names.isEmpty ? "no faults" : atlas.names.joined(separator: ", ")
+        let names = atlas.names + (isOperated ? operatorFaults.names : [])
+        let faults = names.isEmpty ? "no faults" : names.joined(separator: ", ")
         return
-            "seed \(seed), \(servers) servers, \(clients) clients, \(faultTime) ms of \(faults), one in \(faultPause) ms\(usesBytes ? ", as bytes" : "")\(lulls ? ", lulls" : "")\(moment.map { ", ambushes for one that \($0)" } ?? ""), moves 1/\(turnsPerMove), snapshots every \(snapCount), window \(windowCount)\(bug.map { ", bug \($0.rawValue)" } ?? "")"
+            "seed \(seed)\(isOperated ? " operated" : ""), \(servers) servers, \(clients) clients, \(faultTime) ms of \(faults), one in \(faultPause) ms\(usesBytes ? ", as bytes" : "")\(lulls ? ", lulls" : "")\(moment.map { ", ambushes for one that \($0)" } ?? ""), moves 1/\(turnsPerMove), snapshots every \(snapCount), window \(windowCount)\(bug.map { ", bug \($0.rawValue)" } ?? "")"
     }
 }

@@ -24,12 +24,19 @@ struct SimDisk: Sendable {
     /// Bytes of this entry, or of the snapshot where it is that old, are not what was written. Nobody knows before they
     /// are read.
     var damage: Zxid?
+    /// Written by an operator that made the directory.
+    var identity: String?
+    /// Some file in it does not parse.
+    var isDamaged = false
 
     /// The last durable transaction.
     var end: Zxid { max(log.last?.zxid ?? .zero, snapshot?.lastProcessedZxid ?? .zero) }
 
     /// Whether it holds a history that may be counted on.
     var isWhole: Bool { !marked && damage == nil && (snapshot != nil || !log.isEmpty) }
+
+    /// Whether it holds no files of a server.
+    var isBlank: Bool { snapshot == nil && log.isEmpty && unsynced.isEmpty }
 
     /// A crash keeps what was synced, and of the rest a prefix that chance decides: a torn record fails its checksum,
     /// and the log ends before it.
@@ -83,6 +90,7 @@ struct SimDisk: Sendable {
         snapshot = tree
         previous = nil
         damage = nil
+        isDamaged = false
         self.exactFrom = exactFrom
         isReceived = true
     }

@@ -1,4 +1,5 @@
 import EnsembleBase
+import EnsembleControl
 import KeeperCore
 
 /// One server: its process (a machine, while it runs) and its disk.
@@ -6,6 +7,10 @@ struct SimServer: Sendable {
     let id: ServerID
     let configuration: KeeperConfiguration
     var disk = SimDisk()
+    /// What stands in the directory's place while the process still has the old one open.
+    var replacement: SimDisk?
+    /// Its directory can't be looked at.
+    var isUnreadable = false
     /// An older copy of the directory, that a fault may put in its place.
     var copy: SimDisk?
     var machine: KeeperMachine?
@@ -33,6 +38,9 @@ struct SimServer: Sendable {
     var diskFullUntil = Instant.origin
     var failsNextSync = false
     var snapshot: SnapshotUnderWay?
+
+    /// What whoever looks finds in the directory's place.
+    var directory: SimDisk { replacement ?? disk }
 
     init(id: ServerID, configuration: KeeperConfiguration) {
         self.id = id
@@ -100,10 +108,11 @@ extension World {
     }
 
     /// The process dies: its connections break, and what it had not synced is lost in part.
-    mutating func crash(_ id: ServerID) {
+    mutating func crash(_ id: ServerID, _ cause: ExitCause = .signalled(9)) {
         let i = index(id)
         guard servers[i].machine != nil else { return }
-        record("\(id) crashes")
+        record(cause == .clean ? "\(id) stops" : "\(id) crashes")
+        let couldVote = !checkers.quorum.hasForgotten(id)
         servers[i].machine = nil
         servers[i].isFrozen = false
         servers[i].frozenEvents = []
@@ -117,6 +126,7 @@ extension World {
         for link in links.indices where links[link].involves(id) { breakLink(link) }
         for connection in servers[i].connections.keys.sorted() { dropClient(of: id, connection) }
         servers[i].connections = [:]
+        if isOperated { died(id, cause, couldVote: couldVote) }
     }
 
     mutating func thaw(_ id: ServerID) {
@@ -161,9 +171,13 @@ extension World {
     }
 
     /// What the checkers want to see after each step.
-    private mutating func observe(_ id: ServerID) {
+    ///
+    /// - Parameter isServing: nil: as the member itself says.
+    mutating func observe(_ id: ServerID, isServing: Bool? = nil) {
         let i = index(id)
-        guard servers[i].machine!.isServing else { return checkers.agreement.stopsServing(i) }
+        let isServing = isServing ?? servers[i].machine!.isServing
+        if isOperated { checkers.oversight.observe(i, isServing: isServing, at: now) }
+        guard isServing else { return checkers.agreement.stopsServing(i) }
         var log: [LogEntry] = []
         if !checkers.agreement.isServing(i) {
             let end = servers[i].machine!.tree.lastProcessedZxid

@@ -84,6 +84,9 @@ extension World {
         checkers.noted(note, by: id)
         let i = index(id)
         switch note {
+        case .roleEnded(reason: "handed off on request"):
+            // What it committed in this step nobody else may know yet.
+            observe(id, isServing: true)
         case .leading(let epoch):
             checkers.quorum.establishes(epoch, id, disk: servers[i].disk, at: now, &checkers.verdict)
             checkers.sessions.leads(id, sessions: servers[i].machine?.tree.sessions ?? [], at: now)

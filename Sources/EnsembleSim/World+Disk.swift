@@ -1,4 +1,5 @@
 import EnsembleBase
+import EnsembleControl
 import KeeperCore
 
 /// What the disk thread has been asked to do; done in order.
@@ -8,6 +9,8 @@ enum DiskWork: Sendable {
     case truncate(Zxid)
     case install(DataTree)
     case clearMark
+
+    var isSync: Bool { if case .sync = self { true } else { false } }
 }
 
 /// A snapshot that is being written beside the log.
@@ -56,6 +59,8 @@ extension World {
         let i = index(id)
         guard let work = servers[i].diskQueue.popFirst() else { return }
         servers[i].diskBusy = false
+        // A log that is open is written on; whatever needs the directory's name does not find it.
+        if servers[i].replacement != nil, !work.isSync { return end(id, .storage("no such file or directory")) }
         guard !failsToDo(work, on: id) else { return }
         let answer = carryOut(work, on: id)
         beginDiskWork(id)

@@ -30,6 +30,7 @@ package struct World: Sendable {
         case clientDelivery(Int, connection: UInt64, ToClient)
         case serverDelivery(ServerID, client: Int, connection: UInt64, KeeperEvent)
         case clockTick(ServerID, incarnation: Int)
+        case operated(SimOperator.Event)
         /// A deliberate bug's.
         case lie(ServerID, incarnation: Int, KeeperEvent)
     }
@@ -55,6 +56,8 @@ package struct World: Sendable {
     var cuts = ServerPairs()
     var slowPairs = ServerPairs()
     var clients: [SimClient] = []
+    /// The operator that drives the servers' processes; nil: the world itself does.
+    var daemon: SimOperator?
     var nextConnection: UInt64 = 0
     var faultsEnabled = true
     /// Those of the atlas, in the order of their bits.
@@ -92,9 +95,19 @@ package struct World: Sendable {
             servers.append(SimServer(id: id, configuration: configuration))
         }
         for index in 0..<plan.clients { clients.append(SimClient(index: index, seed: plan.seed)) }
-        for id in ids { schedule(.restart(id), in: .milliseconds(Int64.random(in: 0...50, using: &random))) }
+        if plan.isOperated {
+            clients.append(SimClient(index: plan.clients, seed: plan.seed))
+            daemon = SimOperator(servers: plan.servers, seed: plan.seed, bug: plan.bug)
+            for index in servers.indices { servers[index].disk.lose() }
+            schedule(.starts, in: .milliseconds(10))
+            schedule(.backupDue, in: .seconds(3))
+            schedule(SimOperator.Event.fault, in: .seconds(2))
+            schedule(.personAsks, in: .seconds(4))
+        } else {
+            for id in ids { schedule(.restart(id), in: .milliseconds(Int64.random(in: 0...50, using: &random))) }
+        }
         for index in clients.indices { schedule(.clientTurn(index), in: .milliseconds(100 + Int64(index))) }
-        schedule(.fault, in: .seconds(2))
+        schedule(Event.fault, in: .seconds(2))
         if plan.lulls { schedule(.lull, in: .seconds(1)) }
     }
 
@@ -150,14 +163,16 @@ package struct World: Sendable {
         case .deafened(let id): deafen(id)
         case .stutter(let id): stutter(id)
         case .lull: beginLull()
-        case .clientTurn(let client): clientTurn(client)
+        case .clientTurn(let client):
+            if isOperated, client == linkClient { linkTurn(client) } else { clientTurn(client) }
         case .clientDelivery(let client, let connection, let message): clientReceived(client, connection, message)
         case .serverDelivery(let id, let client, let connection, let event):
             serverReceived(id, client, connection, event)
+        case .operated(let event): handle(event)
         }
     }
 
-    private func isRunning(_ id: ServerID, _ incarnation: Int) -> Bool {
+    func isRunning(_ id: ServerID, _ incarnation: Int) -> Bool {
         servers[index(id)].incarnation == incarnation && servers[index(id)].machine != nil
     }
 

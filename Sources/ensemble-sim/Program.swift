@@ -17,10 +17,11 @@ struct Run: ParsableCommand {
     @Option(help: "A deliberate bug: \(DeliberateBug.allCases.map(\.rawValue).joined(separator: ", ")).") var bug: DeliberateBug?
     @Flag(help: "Leave out the rules that look inside of members.") var outsideOnly = false
     @Flag(help: "With the faults that provoke the bug, as `sensitivity` has them.") var provoked = false
+    @Flag(help: "With a real operator that drives the processes.") var operated = false
     @Option(help: "How many of the last happenings to print.") var lines = 60
 
     func run() throws {
-        var plan = Plan(seed: seed, bug: bug)
+        var plan = operated ? Plan.operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)
         plan.outsideOnly = outsideOnly
         if provoked { bug?.provoke(&plan) }
         let result = Campaign.run(plan)
@@ -33,10 +34,11 @@ struct Shrink: ParsableCommand {
 
     @Option(help: "The failing seed.") var seed: UInt64
     @Option(help: "A deliberate bug.") var bug: DeliberateBug?
+    @Flag(help: "With a real operator that drives the processes.") var operated = false
     @Option(help: "How many of the last happenings to print.") var lines = 60
 
     func run() throws {
-        let whole = Campaign.run(Plan(seed: seed, bug: bug))
+        let whole = Campaign.run(operated ? .operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug))
         guard let violation = whole.violation else {
             say("seed \(seed) is clean")
             return

@@ -10,6 +10,7 @@ struct Swarm: AsyncParsableCommand {
     @Option(help: "Stop after so many minutes.") var minutes: Double?
     @Option(help: "How many seeds run at once.") var jobs = 2
     @Option(help: "A deliberate bug, to see that it is found.") var bug: DeliberateBug?
+    @Flag(help: "Every seed with an operator; without this, every third.") var operated = false
     @Flag(help: "Leave out the rules that look inside of members.") var outsideOnly = false
 
     func validate() throws {
@@ -29,7 +30,7 @@ struct Swarm: AsyncParsableCommand {
         await withTaskGroup(of: Campaign.Result.self) { group in
             func launch() {
                 guard tally.failure == nil, next <= range.last, deadline.map({ clock.now < $0 }) ?? true else { return }
-                var plan = Plan(seed: next, bug: bug)
+                var plan = operated ? Plan.operated(seed: next, bug: bug) : Plan.drawn(seed: next, bug: bug)
                 plan.outsideOnly = outsideOnly
                 next += 1
                 group.addTask { [plan] in Campaign.run(plan) }
@@ -43,7 +44,7 @@ struct Swarm: AsyncParsableCommand {
         }
         say(tally.line(elapsed: clock.now - start))
         if let failure = tally.failure, let violation = failure.violation {
-            let options = "--seed \(failure.plan.seed)\(bug.map { " --bug \($0.rawValue)" } ?? "")"
+            let options = "--seed \(failure.plan.seed)\(failure.plan.isOperated ? " --operated" : "")\(bug.map { " --bug \($0.rawValue)" } ?? "")"
             say("seed \(failure.plan.seed): violation of \(violation)")
             say("again: ensemble-sim run \(options)\nsmaller: ensemble-sim shrink \(options)")
             throw ExitCode(1)

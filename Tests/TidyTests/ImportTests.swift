@@ -28,7 +28,7 @@ import Testing
             "Foundation", "Synchronization",
         ],
         // A deterministic world: drives the cores, touches nothing real.
-        "EnsembleSim": ["EnsembleBase", "KeeperCore", "KeeperCodec", "NIOCore"],
+        "EnsembleSim": ["EnsembleBase", "EnsembleControl", "KeeperCore", "KeeperCodec", "NIOCore"],
         // Programs: composition.
         "ensembled": [
             "EnsembleBase", "EnsembleControl", "EnsembleHost", "Logging", "ArgumentParser", "Glibc", "FoundationEssentials",

@@ -10,12 +10,14 @@ package struct Checkers: Sendable {
     var quorum: QuorumChecker
     var clients = ClientChecker()
     var sessions: SessionChecker
+    var oversight: OperatorChecker
 
     init(members: Int, outsideOnly: Bool, only: Rule?) {
         verdict = Verdict(outsideOnly: outsideOnly, only: only)
         agreement = AgreementChecker(count: members)
         quorum = QuorumChecker(count: members)
         sessions = SessionChecker(count: members)
+        oversight = OperatorChecker(count: members)
     }
 
     mutating func fail(_ rule: Rule, _ text: @autoclosure () -> String) { verdict.fail(rule, text()) }

@@ -24,6 +24,13 @@ struct ClientChecker: Sendable {
     private(set) var acknowledged = Zxid.zero
     private(set) var operations = 0
 
+    /// A restore has gone back to `end`: what was acknowledged behind it is void, but no zxid is given again.
+    mutating func goBack(to end: Zxid) {
+        expectations = expectations.filter { $0.value.zxid <= end }
+        swapped = []
+        sequential = []
+    }
+
     /// Nobody may rely on a path any more.
     mutating func asks(_ request: Request) {
         switch request {
@@ -81,6 +88,8 @@ struct ClientChecker: Sendable {
     private mutating func expect(_ path: NodePath, _ zxid: Zxid, exists: Bool) {
         // Within one multi the later part counts.
         if let known = expectations[path], known.zxid > zxid { return }
+        // It lives as long as its session.
+        if path == OperatorLink.lock { return }
         expectations[path] = Expectation(zxid: zxid, exists: exists)
     }
 

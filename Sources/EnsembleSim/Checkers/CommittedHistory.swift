@@ -30,9 +30,11 @@ struct CommittedHistory: Sendable {
         path.bytes.count > 1 && [UInt8(ascii: "k"), UInt8(ascii: "r"), UInt8(ascii: "q")].contains(path.bytes[1])
     }
 
-    /// The number of entries up to and including `zxid`; nil if it is none of them (0 for zero).
+    /// The number of entries up to and including `zxid`, which is one of theirs or an epoch's beginning; else nil.
     func position(of zxid: Zxid) -> Int? {
         if zxid == .zero { return 0 }
+        // The beginning of an epoch, before its first transaction.
+        if zxid.counter == 0 { return entries.count - entries.reversed().prefix { $0.zxid > zxid }.count }
         guard zxid.counter > 0, let start = starts[zxid.epoch] else { return nil }
         let position = start + Int(zxid.counter)
         guard position <= entries.count, entries[position - 1].zxid == zxid else { return nil }
@@ -67,6 +69,14 @@ struct CommittedHistory: Sendable {
         entries.append(entry)
         self.changes.append(changes)
         digests.append(tree.digest)
+    }
+
+    /// A restore has gone back to `end`.
+    mutating func goBack(to end: Zxid) {
+        var kept = CommittedHistory()
+        var verdict = Verdict()
+        for entry in entries where entry.zxid <= end { kept.extend(entry, &verdict) }
+        self = kept
     }
 
     /// An ephemeral is created within its session's life, and goes by its own delete or its session's end.

@@ -26,6 +26,11 @@ struct QuorumChecker: Sendable {
 
     init(count: Int) { members = Array(repeating: Member(), count: count) }
 
+    var highestEstablished: Int64 { established }
+
+    /// A restore has given it the history that everyone has.
+    mutating func remembers(_ id: ServerID) { members[Int(id) - 1].hasForgotten = false }
+
     func hasForgotten(_ id: ServerID) -> Bool { members[Int(id) - 1].hasForgotten }
 
     mutating func forgot(_ id: ServerID) {

@@ -39,6 +39,18 @@ package enum Rule: String, CaseIterable, Sendable {
     case watches
     /// A session ends when its client asked for it or was silent, and then it does end.
     case sessions
+    /// S3: no two servers of one directory, and none of what lies in it is touched while its server may live.
+    case fence
+    /// S4, S5: one voluntary step at a time, under the lock, and none that takes away the last quorum.
+    case disruption
+    /// S6: what is replaced is in quarantine, and no backup is removed that is needed.
+    case quarantine
+    /// S7: only what was verified is used, and it is what was committed.
+    case verifiedBackups
+    /// S8: a restore goes above every epoch that was established.
+    case epochs
+    /// S10: what is not known is not acted on.
+    case doubt
     /// Once faults stop, within a bound everyone serves the same tree and every client is answered.
     case convergence
     /// No member ends itself, and no received tree is damaged.
@@ -49,6 +61,7 @@ package enum Rule: String, CaseIterable, Sendable {
     package var looksInside: Bool {
         switch self {
         case .agreement, .integrity, .leadership, .quorum, .amnesia, .protocolOrder, .digest, .ephemerals, .expiry: true
+        case .fence, .disruption, .quarantine, .verifiedBackups, .epochs, .doubt: true
         case .durability, .sessionOrder, .linearizableWrites, .reads, .syncFreshness, .watches, .sessions, .convergence,
             .soundness:
             false

@@ -21,6 +21,9 @@ struct SessionChecker: Sendable {
         heard[Int(leader) - 1][session] = now
     }
 
+    /// A restore has gone back to before it began.
+    mutating func isGone(_ session: SessionID) { expired.insert(session) }
+
     mutating func asksToClose(_ session: SessionID) { closesAsked.insert(session) }
 
     mutating func expires(

@@ -60,7 +60,7 @@ struct SimClient: Sendable {
 extension World {
     mutating func clientTurn(_ c: Int) {
         guard clientsEnabled else { return }
-        let pause = Int64.random(in: 2...40, using: &clients[c].random)
+        let pause = Int64.random(in: plan.clientPause, using: &clients[c].random)
         schedule(.clientTurn(c), in: .milliseconds(pause))
         guard now >= lullEnd else { return }
         switch clients[c].state {
@@ -80,7 +80,7 @@ extension World {
         }
     }
 
-    private mutating func connectClient(_ c: Int) {
+    mutating func connectClient(_ c: Int) {
         guard let i = servers.indices.randomElement(using: &clients[c].random) else { return }
         let server = servers[i].id
         nextConnection += 1
@@ -103,7 +103,7 @@ extension World {
     }
 
     /// - Parameter politely: whether the server learns of it.
-    private mutating func abandonConnection(_ c: Int, politely: Bool) {
+    mutating func abandonConnection(_ c: Int, politely: Bool) {
         let connection = clients[c].connection
         clients[c].state = .disconnected
         if politely, servers[index(clients[c].server)].connections[connection] != nil {
@@ -208,6 +208,7 @@ extension World {
         let reply = usesBytes ? Wire.carried(reply, to: sent.request, &checkers) : reply
         if reply.zxid.rawValue > 0 { sees(reply.zxid, c) }
         clients[c].workload.answered(sent.request, reply)
+        if isOperated, c == linkClient { linkAnswered(sent.request, reply) }
         if case .setWatches(let set, _) = sent.request {
             return clients[c].watches.restoredWatches(set, at: reply.zxid, checkers.history, who: c, &checkers.verdict)
         }

@@ -6,7 +6,7 @@ extension World {
     mutating func injectFault() {
         guard faultsEnabled else { return }
         let pause = Int64.random(in: 100...plan.faultPause, using: &faultRandom)
-        schedule(.fault, in: .milliseconds(pause))
+        schedule(Event.fault, in: .milliseconds(pause))
         guard let victim = servers.indices.randomElement(using: &faultRandom).map({ servers[$0].id }),
             let fault = enabledFaults.randomElement(using: &faultRandom)
         else { return }
@@ -47,7 +47,7 @@ extension World {
         let pause = Duration.milliseconds(Int64.random(in: 10...4_000, using: &faultRandom))
         guard servers[index(id)].machine != nil else { return }
         crash(id)
-        schedule(.restart(id), in: pause)
+        if !isOperated { schedule(.restart(id), in: pause) }
     }
 
     private mutating func crashMany() {
@@ -72,6 +72,7 @@ extension World {
         guard servers[index(id)].machine != nil, !servers[index(id)].isFrozen else { return }
         record("\(id) stands still")
         servers[index(id)].isFrozen = true
+        checkers.oversight.stoodStill(index(id), at: now)
         schedule(.thaw(id), in: pause)
     }
 
@@ -97,6 +98,7 @@ extension World {
     }
 
     private mutating func loseDisk(_ id: ServerID) {
+        if isOperated { return loseDirectory(of: id) }
         guard mayLoseDisk(id) else { return }
         crash(id)
         record("\(id) loses its directory")
@@ -106,12 +108,15 @@ extension World {
     }
 
     private mutating func copyDisk(of id: ServerID) {
-        guard servers[index(id)].disk.isWhole, !checkers.quorum.hasForgotten(id) else { return }
+        guard servers[index(id)].disk.isWhole, !checkers.quorum.hasForgotten(id), servers[index(id)].replacement == nil,
+            !servers[index(id)].disk.isDamaged
+        else { return }
         servers[index(id)].copy = servers[index(id)].disk
         servers[index(id)].copy!.unsynced = []
     }
 
     private mutating func rollBackDisk(_ id: ServerID) {
+        if isOperated { return rollBackDirectory(of: id) }
         guard mayLoseDisk(id), let copy = servers[index(id)].copy else { return }
         crash(id)
         record("\(id) gets back a copy that ends at \(copy.end)")
@@ -239,7 +244,8 @@ extension World {
             servers[index(server.id)].failsNextSync = false
             if server.isFrozen { thaw(server.id) }
             // Those that wait for lost promises come back by themselves within this time.
-            schedule(.restart(server.id), in: .seconds(4))
+            if !isOperated { schedule(.restart(server.id), in: .seconds(4)) }
         }
+        if isOperated { stopOperatorFaults() }
     }
 }

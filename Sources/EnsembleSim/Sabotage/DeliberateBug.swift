@@ -76,4 +76,48 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     case clientZxidIgnored
     /// Followers do not tell the leader which sessions are alive.
     case touchesLost
+
+    // MARK: The operator's
+
+    /// A kill is reported as a death before the process has ended (rule S3).
+    case fenceSkipped
+    /// The next daemon does not find the servers that live (rule S3).
+    case adoptionMissed
+    /// A seed from a backup has no mark (rule S2).
+    case seedUnmarked
+    /// Lost promises are not waited out by the operator (rule S2).
+    case promiseWaitSkipped
+    /// Members that do not participate are taken for followers (rule S4).
+    case probesFlatter
+    /// The lock is said to be held, and nobody asked the ensemble (rule S5).
+    case lockNotTaken
+    /// With one member another is stopped (rule S5).
+    case twoDisruptions
+    /// What a reseed or restore replaces is removed (rule S6).
+    case quarantineDeletes
+    /// Retention removes an object that a kept backup needs (rule S6).
+    case retentionDropsBase
+    /// A backup counts as verified without having been read back (rule S7).
+    case unverifiedBackupUsed
+    /// A restore leaves the epoch as the backup has it (rule S8).
+    case restoreWithoutEpoch
+    /// Intents do not survive the daemon (rule S9).
+    case intentsNotSaved
+    /// The ledger does not survive the daemon (rule S2).
+    case ledgerNotSaved
+    /// A directory that can't be read passes for an empty one (rule S10).
+    case doubtTakenForLoss
+}
+
+extension DeliberateBug {
+    /// Whether it is one of the operator's, which needs a run with one.
+    package var isOperators: Bool {
+        switch self {
+        case .fenceSkipped, .adoptionMissed, .seedUnmarked, .promiseWaitSkipped, .probesFlatter, .lockNotTaken,
+            .twoDisruptions, .quarantineDeletes, .retentionDropsBase, .unverifiedBackupUsed, .restoreWithoutEpoch,
+            .intentsNotSaved, .ledgerNotSaved, .doubtTakenForLoss:
+            true
+        default: false
+        }
+    }
 }

@@ -26,7 +26,7 @@ package struct Sensitivity: Sendable {
     ) -> Finding {
         var steps = 0
         for seed in 1...max(limit, 1) {
-            var plan = Plan(seed: seed, bug: bug)
+            var plan = bug.isOperators ? Plan.operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)
             plan.outsideOnly = outsideOnly
             plan.only = only
             bug.provoke(&plan)
@@ -65,13 +65,14 @@ extension DeliberateBug {
         case .replyLost, .clientZxidIgnored: [.sessionOrder]
         case .watchAfterReply, .watchTwice, .watchLost: [.watches]
         case .syncWithoutLeader: [.syncFreshness]
+        default: []
         }
     }
 
     /// Switches on the faults without which the bug does nothing, and keeps the run short.
     package func provoke(_ plan: inout Plan) {
-        plan.faultTime = 20_000
         plan.usesBytes = false
+        if isOperators { return provokeOperator(&plan) }
         plan.faultPause = 1_000
         plan.moment = nil
         switch self {
@@ -107,9 +108,26 @@ extension DeliberateBug {
             plan.turnsPerMove = 60
             plan.atlas = [.isolatedLeaders, .resets]
         case .sessionForgotten: plan.turnsPerMove = 60
-        case .syncWithoutLeader, .touchesLost, .touchesIgnored, .watchAfterReply, .watchTwice, .watchLost, .replyLost,
-            .staleRead, .versionIgnored, .ephemeralAfterClose, .proposalAltered, .streamReordered:
-            break
+        default: break
+        }
+    }
+
+    private func provokeOperator(_ plan: inout Plan) {
+        plan.faultTime = 40_000
+        plan.operatorFaults.insert(.people)
+        switch self {
+        case .fenceSkipped: plan.operatorFaults.insert(.stoppedServers)
+        case .adoptionMissed, .intentsNotSaved: plan.operatorFaults.insert(.crashes)
+        case .ledgerNotSaved:
+            plan.operatorFaults.insert(.crashes)
+            plan.atlas.formUnion([.rolledBackDisks, .lostDisks])
+        case .seedUnmarked, .promiseWaitSkipped: plan.atlas.formUnion([.lostDisks, .crashes, .partitions])
+        case .probesFlatter: plan.atlas.formUnion([.partitions, .freezes])
+        case .unverifiedBackupUsed:
+            plan.operatorFaults.insert(.damagedBackups)
+            plan.atlas.insert(.lostDisks)
+        case .doubtTakenForLoss: plan.operatorFaults.insert(.unreadableDirectories)
+        default: plan.atlas.insert(.lostDisks)
         }
     }
 }

@@ -1,0 +1,137 @@
+import EnsembleBase
+import EnsembleControl
+import KeeperCore
+
+/// S2 to S10 from outside of the operator: what it does, judged at that moment by what is true in the world.
+struct OperatorChecker: Sendable {
+    private struct Member: Sendable {
+        /// When its process was last seen serving, standing still, or ending with a history of its own.
+        var servedAt: Instant?
+        var frozenAt: Instant?
+        var couldVoteUntil: Instant?
+        /// What was found when its directory was last looked at: nothing, because it could not be read.
+        var isDoubtful = false
+        /// Taken out of service by the operator, and not yet back.
+        var isDisrupted = false
+        /// It was asked to stop.
+        var isStopping = false
+    }
+
+    private var members: [Member]
+
+    init(count: Int) { members = Array(repeating: Member(), count: count) }
+
+    // MARK: Processes
+
+    mutating func observe(_ member: Int, isServing: Bool, at now: Instant) {
+        guard isServing else { return }
+        members[member].servedAt = now
+        if !members[member].isStopping { members[member].isDisrupted = false }
+    }
+
+    mutating func stoodStill(_ member: Int, at now: Instant) { members[member].frozenAt = now }
+
+    /// - Parameter couldVote: whether its directory was one that promises and votes count from.
+    mutating func ended(_ member: Int, couldVote: Bool, at now: Instant) {
+        members[member].isStopping = false
+        if couldVote { members[member].couldVoteUntil = now }
+    }
+
+    mutating func inspected(_ member: Int, unreadable: Bool) { members[member].isDoubtful = unreadable }
+
+    /// S3, S10.
+    func launches(_ member: Int, isAlive: Bool, _ verdict: inout Verdict) {
+        if isAlive { verdict.fail(.fence, "S3: a second server of \(member + 1) is launched") }
+        if members[member].isDoubtful { verdict.fail(.doubt, "S10: \(member + 1) is launched from a directory that can't be read") }
+    }
+
+    /// S2: a server whose directory has forgotten something abstains, and comes after the promises that it forgot.
+    func starts(
+        _ member: Int, disk: SimDisk, hasForgotten: Bool, promises: Duration, at now: Instant, _ verdict: inout Verdict
+    ) {
+        guard hasForgotten else { return }
+        if !disk.marked, !disk.isBlank || disk.initialize {
+            verdict.fail(.amnesia, "S2: \(member + 1) has lost its history and is launched as a voter")
+        }
+        if let end = members[member].couldVoteUntil, now - end < promises {
+            verdict.fail(.amnesia, "S2: \(member + 1) is launched \((now - end).inMilliseconds) ms after it could last promise an epoch")
+        }
+    }
+
+    /// A process that works is not killed for being silent.
+    ///
+    /// - Parameter isWell: it serves, from a directory that is there, and does not stand still.
+    func kills(_ member: Int, isWell: Bool, at now: Instant, _ verdict: inout Verdict) {
+        let stoodStill = members[member].frozenAt.map { now - $0 < .seconds(6) } ?? false
+        if isWell, !stoodStill, !members[member].isStopping {
+            verdict.fail(.disruption, "S4: \(member + 1) is killed, and serves")
+        }
+    }
+
+    mutating func asksToStop(_ member: Int) { members[member].isStopping = true }
+
+    // MARK: Disruptions
+
+    /// S4, S5: a step that nobody needs.
+    ///
+    /// - Parameter patience: how old the operator's knowledge may be by design.
+    mutating func disrupts(_ member: Int, holdsLock: Bool, patience: Duration, at now: Instant, _ verdict: inout Verdict) {
+        if !holdsLock { verdict.fail(.disruption, "S5: \(member + 1) is taken out of service without the ensemble's lock") }
+        if let other = members.indices.first(where: { $0 != member && members[$0].isDisrupted }) {
+            verdict.fail(.disruption, "S5: \(member + 1) is taken out of service while \(other + 1) is")
+        }
+        let staying = members.indices.count { other in
+            other != member && (members[other].servedAt.map { now - $0 <= patience } ?? false)
+        }
+        if staying * 2 <= members.count {
+            verdict.fail(.disruption, "S4: \(member + 1) is taken out of service, and only \(staying) others have served of late")
+        }
+        members[member].isDisrupted = true
+    }
+
+    /// A fault, a person or the end of everything took its place.
+    mutating func isNoLongerDisrupted(_ member: Int) { members[member].isDisrupted = false }
+
+    // MARK: Directories
+
+    /// S3, S10.
+    func touches(_ member: Int, _ what: String, isAlive: Bool, isAsked: Bool, _ verdict: inout Verdict) {
+        if isAlive { verdict.fail(.fence, "S3: the directory of \(member + 1) is \(what) under its server") }
+        if members[member].isDoubtful, !isAsked { verdict.fail(.doubt, "S10: the directory of \(member + 1) is \(what), and can't be read") }
+    }
+
+    /// S6.
+    func quarantined(_ member: Int, _ old: SimDisk, in quarantine: [SimDisk], _ verdict: inout Verdict) {
+        let isKept = quarantine.last.map { $0.end == old.end && $0.identity == old.identity && $0.log.count == old.log.count }
+        if isKept != true { verdict.fail(.quarantine, "S6: what \(member + 1) had is gone, and not in quarantine") }
+    }
+
+    /// S6.
+    func fills(_ member: Int, _ old: SimDisk, _ verdict: inout Verdict) {
+        if !old.isBlank { verdict.fail(.quarantine, "S6: the directory of \(member + 1) is overwritten") }
+    }
+
+    // MARK: Backups
+
+    /// S7: it holds what was committed up to its end, and nothing else.
+    func uses(_ backup: SimBackup, tree: DataTree?, _ history: CommittedHistory, _ verdict: inout Verdict) {
+        let id = backup.reference.id
+        guard let tree else { return verdict.fail(.verifiedBackups, "S7: backup \(id) is used, and is damaged") }
+        guard let digest = history.digest(at: backup.end) else {
+            return verdict.fail(.verifiedBackups, "S7: backup \(id) ends at \(backup.end), which was never committed")
+        }
+        if tree.digest != digest {
+            verdict.fail(.verifiedBackups, "S7: backup \(id) has another tree at \(backup.end) than was committed")
+        }
+    }
+
+    /// S6.
+    func pruned(from before: SimArchive, to after: SimArchive, _ verdict: inout Verdict) {
+        if let newest = before.newestVerified, after.backup(newest.reference.id) == nil {
+            verdict.fail(.quarantine, "S6: pruning removed \(newest.reference.id), the newest verified backup")
+        }
+        for backup in after.backups where after.objects[backup.base] == nil && before.objects[backup.base] != nil {
+            verdict.fail(.quarantine, "S6: pruning removed an object that \(backup.reference.id) needs")
+        }
+    }
+}

@@ -1,0 +1,163 @@
+import EnsembleBase
+import EnsembleControl
+import KeeperCore
+
+/// Faults by chance, within `OperatorFaults`, and what `FaultAtlas`'s lost disks come to where an operator must notice.
+extension World {
+    mutating func injectOperatorFault() {
+        guard faultsEnabled, daemon != nil else { return }
+        schedule(SimOperator.Event.fault, in: .milliseconds(Int64.random(in: 200...4_000, using: &daemon!.faultRandom)))
+        guard let victim = servers.randomElement(using: &daemon!.faultRandom)?.id,
+            let (_, fault) = OperatorFaults.named.randomElement(using: &daemon!.faultRandom),
+            plan.operatorFaults.contains(fault)
+        else { return }
+        switch fault {
+        case .crashes: crashDaemon()
+        case .freezes: freezeDaemon()
+        case .damagedDirectories: damageDirectory(of: victim)
+        case .unreadableDirectories: hideDirectory(of: victim)
+        case .rottenBackups: rotBackup()
+        case .archiveOutages: cutArchive()
+        case .stoppedServers: stop(victim)
+        default: break  // Effects draw their own chances, people have their own turns.
+        }
+    }
+
+    private mutating func freezeDaemon() {
+        guard daemon!.machine != nil, !daemon!.isFrozen else { return }
+        record("the daemon stands still")
+        daemon!.isFrozen = true
+        schedule(.goesOn, in: .milliseconds(Int64.random(in: 100...10_000, using: &daemon!.faultRandom)))
+    }
+
+    private mutating func stop(_ id: ServerID) {
+        guard servers[index(id)].machine != nil, !servers[index(id)].isFrozen else { return }
+        record("\(id) is stopped")
+        servers[index(id)].isFrozen = true
+        checkers.oversight.stoodStill(index(id), at: now)
+    }
+
+    // MARK: Directories
+
+    /// S1's condition: every other member's history is whole and trusted, and none is about to be taken away.
+    func mayLoseDirectory(_ id: ServerID) -> Bool {
+        guard let daemon, daemon.ledger[Int(id)] != nil else { return false }
+        if case .restore = daemon.intents.operation?.kind { return false }
+        if case .restore = daemon.machine?.intents.operation?.kind { return false }
+        let reseeded = daemon.machine?.intents.reseed?.member ?? daemon.intents.reseed?.member ?? Int(id)
+        return reseeded == Int(id) && servers.allSatisfy { $0.id == id || isWhole($0) }
+    }
+
+    func isWhole(_ server: SimServer) -> Bool {
+        server.disk.isWhole && server.replacement == nil && !server.disk.isDamaged && !server.isUnreadable
+            && !checkers.quorum.hasForgotten(server.id)
+    }
+
+    /// S1: what the operator takes away by itself, a majority of the directories has.
+    mutating func judgeWholeness(after what: String) {
+        if case .restore = daemon!.intents.operation?.kind { return }
+        let whole = servers.count { isWhole($0) }
+        if whole * 2 <= servers.count { checkers.fail(.quorum, "S1: after \(what) \(whole) of \(servers.count) histories are whole") }
+    }
+
+    /// The directory is lost: with its process, or under it.
+    mutating func loseDirectory(of id: ServerID) {
+        guard mayLoseDirectory(id), !servers[index(id)].directory.isBlank else { return }
+        var empty = SimDisk()
+        empty.lose()
+        servers[index(id)].copy = nil
+        replaceDirectory(of: id, by: empty, "loses its directory")
+    }
+
+    /// An older copy takes its place: one that the ledger can tell.
+    mutating func rollBackDirectory(of id: ServerID) {
+        guard mayLoseDirectory(id), let copy = servers[index(id)].copy, let entry = daemon!.ledger[Int(id)],
+            copy.end.rawValue < entry.zxid, copy.end < servers[index(id)].disk.end
+        else { return }
+        replaceDirectory(of: id, by: copy, "gets back a copy that ends at \(copy.end)")
+    }
+
+    private mutating func replaceDirectory(of id: ServerID, by disk: SimDisk, _ what: String) {
+        let i = index(id)
+        if servers[i].machine != nil, Bool.random(using: &daemon!.faultRandom) {
+            record("\(id) \(what), and runs on")
+            servers[i].replacement = disk
+            return
+        }
+        crash(id)
+        record("\(id) \(what)")
+        servers[i].disk = disk
+        checkers.quorum.forgot(id)
+    }
+
+    private mutating func damageDirectory(of id: ServerID) {
+        guard mayLoseDirectory(id), !servers[index(id)].disk.isBlank else { return }
+        crash(id)
+        record("the files of \(id) are damaged")
+        servers[index(id)].disk.isDamaged = true
+        checkers.quorum.forgot(id)
+    }
+
+    private mutating func hideDirectory(of id: ServerID) {
+        guard !servers[index(id)].isUnreadable else { return }
+        crash(id)
+        record("the directory of \(id) can't be read")
+        servers[index(id)].isUnreadable = true
+        schedule(.directoryReadable(id), in: .milliseconds(Int64.random(in: 200...6_000, using: &daemon!.faultRandom)))
+    }
+
+    // MARK: The archive
+
+    /// One that nobody works with by a person's word: a person would have to choose another.
+    private mutating func rotBackup() {
+        guard let backup = daemon!.archive.backups.randomElement(using: &daemon!.faultRandom) else { return }
+        for intents in [daemon!.intents, daemon!.machine?.intents ?? Intents()] {
+            if case .restore(let restore) = intents.operation?.kind, restore.backup.id == backup.reference.id { return }
+        }
+        record("backup \(backup.reference.id) rots")
+        daemon!.archive.change(backup.reference.id) { $0.isDamaged = true }
+    }
+
+    private mutating func cutArchive() {
+        guard daemon!.archive.isReachable else { return }
+        record("the archive is out of reach")
+        daemon!.archive.isReachable = false
+        schedule(.archiveReturns, in: .milliseconds(Int64.random(in: 200...15_000, using: &daemon!.faultRandom)))
+    }
+
+    // MARK: Peace
+
+    /// Ends all faults: what stands still goes on, what is out of reach is back. The rest is the operator's.
+    mutating func stopOperatorFaults() {
+        thawDaemon()
+        for server in servers { servers[index(server.id)].isUnreadable = false }
+        daemon!.archive.isReachable = true
+    }
+
+    /// People take back what they asked for: stopped members are started.
+    mutating func startWhatPeopleStopped() {
+        for id in daemon?.machine?.ledger.stoppedByPerson ?? [] { ask(.start(id)) }
+    }
+
+    /// Whole, without help: everyone serves with a trusted history, and the operator has nothing left to do.
+    var isWholeAgain: Bool {
+        guard let daemon, let machine = daemon.machine, !daemon.isFrozen else { return false }
+        let isQuiet = machine.intents == Intents() && daemon.intents == Intents() && machine.holds.isEmpty
+        return isQuiet && daemon.ledger.stoppedByPerson.isEmpty
+            && daemon.ledger.entries.allSatisfy { $0.standing == .voter }
+            && servers.allSatisfy { $0.machine?.status.serving == true && isWhole($0) }
+            && clients.indices.allSatisfy { $0 == linkClient || clients[$0].state == .connected }
+    }
+
+    /// What is missing for that, in words.
+    var whatIsMissing: String {
+        guard let machine = daemon?.machine else { return "there is no daemon" }
+        let holds = machine.holds.map { "\($0.what): \($0.reason.description)" }
+        let work = machine.works.map { "\($0.title): \($0.step)" }
+        let members = servers.map { server in
+            "\(server.id) \(server.machine.map { $0.status.role.rawValue + ($0.status.serving ? "" : ", not serving") } ?? "down")\(isWhole(server) ? "" : ", not whole")"
+        }
+        let away = clients.filter { $0.index != linkClient && $0.state != .connected }.map { "client \($0.index)" }
+        return (holds + work + members + away).joined(separator: "; ")
+    }
+}

@@ -1,0 +1,136 @@
+import EnsembleBase
+import EnsembleControl
+import KeeperCore
+
+/// The daemon's session with the ensemble: the lock for disruptions (S5) and barriers, by a client like the others, of
+/// which it is the last. Opened when first needed; given up when something fails, so that the lock goes with its session.
+struct OperatorLink: Sendable {
+    enum Kind: Sendable { case lock, barrier }
+
+    struct Errand: Sendable {
+        var kind: Kind
+        var token: EffectToken
+        var deadline: Instant
+        var isSent = false
+    }
+
+    static let root: NodePath = "/ensembled"
+    static let barrier: NodePath = "/ensembled/barrier"
+    static let lock: NodePath = "/ensembled/lock"
+    private static let patience = Duration.seconds(5)
+
+    /// In the order of asking; the first is at work.
+    var errands: [Errand] = []
+    /// The nodes are there, and so is the session.
+    var isPrepared = false
+    var holdsLock = false
+    /// Whether a connection is wanted at all.
+    var isWanted = false
+    var lastPing = Instant.origin
+
+    mutating func ask(_ kind: Kind, _ token: EffectToken, at now: Instant) {
+        isWanted = true
+        errands.append(Errand(kind: kind, token: token, deadline: now + OperatorLink.patience))
+    }
+}
+
+extension World {
+    /// The daemon's place among the clients.
+    var linkClient: Int { clients.count - 1 }
+
+    /// Its turn, as a client: nothing is drawn, and nothing moves while the process stands still.
+    mutating func linkTurn(_ c: Int) {
+        guard clientsEnabled else { return }
+        schedule(.clientTurn(c), in: .milliseconds(15))
+        guard let daemon, daemon.machine != nil, !daemon.isFrozen, daemon.link.isWanted else { return }
+        let link = daemon.link
+        if let first = link.errands.first, now >= first.deadline { return failErrands("not answered in time") }
+        switch clients[c].state {
+        case .disconnected:
+            if link.isPrepared || link.holdsLock { return failErrands("the connection was lost") }
+            if !link.errands.isEmpty { connectClient(c) }
+        case .connecting:
+            if now - clients[c].lastHeard > .seconds(2) { abandonConnection(c, politely: true) }
+        case .connected:
+            guard clients[c].outstanding.isEmpty else { return }
+            if !link.isPrepared { return prepareLink(c) }
+            if let first = link.errands.first { return sendErrand(first.kind, c) }
+            guard now - link.lastPing > .milliseconds(500) else { return }
+            self.daemon!.link.lastPing = now
+            send(.ping, from: c)
+        }
+    }
+
+    private mutating func prepareLink(_ c: Int) {
+        for path in [OperatorLink.root, OperatorLink.barrier] {
+            send(.create(CreateRequest(path: path, data: [], acl: AccessRight.openToAll)), from: c)
+        }
+        daemon!.link.isPrepared = true
+    }
+
+    private mutating func sendErrand(_ kind: OperatorLink.Kind, _ c: Int) {
+        switch kind {
+        case .barrier: send(.setData(path: OperatorLink.barrier, data: [], version: -1), from: c)
+        // S5: what is held is proved by a write that a quorum must accept.
+        case .lock where daemon!.link.holdsLock: send(.setData(path: OperatorLink.lock, data: [], version: -1), from: c)
+        case .lock:
+            send(.create(CreateRequest(path: OperatorLink.lock, data: [], acl: AccessRight.openToAll, flags: 1)), from: c)
+        }
+    }
+
+    /// A reply to the daemon's session.
+    mutating func linkAnswered(_ request: Request, _ reply: Reply) {
+        guard let errand = daemon?.link.errands.first, daemon?.machine != nil else { return }
+        switch (request, errand.kind) {
+        case (.setData(path: OperatorLink.barrier, _, _), .barrier):
+            guard case .stat(let stat) = reply.body else { return failErrands("the barrier was refused") }
+            daemon!.link.errands.removeFirst()
+            tell(.effectFinished(errand.token, .barrier(zxid: stat.mzxid.rawValue)))
+        case (.create(let create), .lock) where create.path == OperatorLink.lock:
+            guard reply.error == nil else {
+                daemon!.link.errands.removeFirst()
+                return tell(.effectFinished(errand.token, .failed("the lock is held by another")))
+            }
+            daemon!.link.holdsLock = true
+            daemon!.lockSession = clients[linkClient].session
+            daemon!.link.errands.removeFirst()
+            tell(.effectFinished(errand.token, .done))
+        case (.setData(path: OperatorLink.lock, _, _), .lock):
+            guard reply.error == nil else { return failErrands("the lock was lost") }
+            daemon!.link.errands.removeFirst()
+            tell(.effectFinished(errand.token, .done))
+        default: break
+        }
+    }
+
+    private mutating func failErrands(_ why: String) {
+        let errands = daemon!.link.errands
+        dropLink()
+        for errand in errands { tell(.effectFinished(errand.token, .failed(why))) }
+    }
+
+    /// Frees the lock and ends the session, if the ensemble still hears it.
+    mutating func releaseLink() {
+        let c = linkClient
+        if clients[c].state == .connected {
+            if daemon!.link.holdsLock { send(.delete(path: OperatorLink.lock, version: -1), from: c) }
+        }
+        dropLink()
+    }
+
+    /// The session is given up: the servers end it when its time is over.
+    mutating func dropLink() {
+        let c = linkClient
+        if clients[c].state != .disconnected { abandonConnection(c, politely: true) }
+        clients[c].session = 0
+        clients[c].watches = WatchChecker()
+        daemon!.link = OperatorLink()
+    }
+
+    /// S5, by what is committed: whether a session of this daemon has the lock. One that it has given up has it until
+    /// it expires, and a proof is not good for that long.
+    var daemonHoldsLock: Bool {
+        guard let stat = checkers.history.tree.storedStat(OperatorLink.lock) else { return false }
+        return stat.ephemeralOwner == daemon!.lockSession
+    }
+}

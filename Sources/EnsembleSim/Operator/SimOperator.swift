@@ -1,0 +1,231 @@
+import EnsembleBase
+import EnsembleControl
+import KeeperCore
+
+/// The one host's daemon and what it keeps: the real `ReconcilerStateMachine` while its process lives, the state
+/// directory and the archive always.
+///
+/// The world plays its hands, and keeps their contract (`ReconcilerAction`): actions in order, the two files durable
+/// before the next action, long effects beside it and answered once. A crash may come before any action; what was
+/// under way in the background is then done wholly or not at all, and nobody is told.
+struct SimOperator: Sendable {
+    /// What happens to the daemon, or has been done for it.
+    enum Event: Sendable {
+        case starts
+        case goesOn
+        /// An event of the process `life`; later ones do not hear it.
+        case told(life: Int, ReconcilerEvent)
+        case tick(life: Int)
+        case probe(life: Int, ServerID)
+        case probeAnswers(life: Int, ServerID, incarnation: Int, askedAt: Instant)
+        case backupDue
+        case effectDue(life: Int, number: Int)
+        /// A signalled server ends.
+        case serverEnds(ServerID, incarnation: Int, ExitCause)
+        case fault
+        case directoryReadable(ServerID)
+        case archiveReturns
+        case personAsks
+    }
+
+    /// Work on files that is under way.
+    struct Effect: Sendable {
+        var number: Int
+        var action: ReconcilerAction
+    }
+
+    let policy: ReconcilePolicy
+    let fingerprints: [MemberFingerprint]
+    /// Its hands' and its processes' chances; faults and people draw from streams of their own.
+    var random: SeededRandom
+    var faultRandom: SeededRandom
+    var personRandom: SeededRandom
+
+    /// The state directory.
+    var ledger: Ledger
+    var intents = Intents()
+    var archive = SimArchive()
+    /// By member: what was moved there, oldest first.
+    var quarantine: [[SimDisk]]
+
+    /// The process; nil while there is none.
+    var machine: ReconcilerStateMachine?
+    /// Processes so far.
+    var life = 0
+    var isFrozen = false
+    /// What waits for a frozen process.
+    var waiting: [ReconcilerEvent] = []
+    var effects: [Effect] = []
+    var effectCount = 0
+    /// Answers since a member's directory was last looked at.
+    var looks: [Int]
+    /// Servers that an earlier process started: the kernel does not tell this one how they end.
+    var adopted: Set<ServerID> = []
+    var link = OperatorLink()
+    /// The session that this process acquired the lock with last.
+    var lockSession: SessionID = 0
+    var requestCount = 0
+    /// The restore for which the world has taken note that history goes back.
+    var restoreNoted: String?
+
+    /// - Parameter bug: one that lives in its policy.
+    init(servers: Int, seed: UInt64, bug: DeliberateBug?) {
+        let members = (1...servers).map {
+            MemberDeclaration(
+                id: $0, host: "127.0.0.1", clientPort: 100 + $0, quorumPort: 200 + $0, electionPort: 300 + $0)
+        }
+        var manifest = Manifest(cluster: "simulated", members: members)
+        manifest.settings.tickTime = .milliseconds(200)
+        manifest.settings.initLimit = 5
+        manifest.settings.syncLimit = 4
+        manifest.restart.initialDelay = .milliseconds(100)
+        manifest.restart.maximumDelay = .seconds(2)
+        manifest.restart.giveUpAfter = 1000
+        manifest.restart.soak = .seconds(1)
+        manifest.reseed.perMemberPerHour = 60
+        manifest.reseed.perDay = 1000
+        manifest.limits.stopTimeout = .seconds(2)
+        var policy = ReconcilePolicy(manifest)
+        if bug == .promiseWaitSkipped { policy.promiseLifetime = .zero }
+        self.policy = policy
+        fingerprints = members.map { MemberFingerprint(member: $0.id, fingerprint: Fingerprint()) }
+        ledger = Ledger(cluster: "simulated")
+        random = SeededRandom(seed: seed ^ 0x0bead)
+        faultRandom = SeededRandom(seed: seed ^ 0x0bead_fa17)
+        personRandom = SeededRandom(seed: seed ^ 0x0bead_9e50)
+        quarantine = Array(repeating: [], count: servers)
+        looks = Array(repeating: 0, count: servers)
+    }
+}
+
+extension World {
+    /// Whether a real operator drives the processes.
+    var isOperated: Bool { daemon != nil }
+
+    mutating func schedule(_ event: SimOperator.Event, in delay: Duration) { schedule(.operated(event), in: delay) }
+
+    mutating func handle(_ event: SimOperator.Event) {
+        guard let daemon else { return }
+        switch event {
+        case .starts: startDaemon()
+        case .goesOn: thawDaemon()
+        case .told(let life, let event):
+            guard life == daemon.life else { return }
+            hear(event)
+        case .tick(let life):
+            guard life == daemon.life, daemon.machine != nil else { return }
+            schedule(.tick(life: life), in: .milliseconds(200))
+            if !daemon.isFrozen { hear(.timePassed) }
+        case .probe(let life, let id): probe(id, life: life)
+        case .probeAnswers(let life, let id, let incarnation, let askedAt):
+            answerProbe(of: id, incarnation: incarnation, askedAt: askedAt, life: life)
+        case .backupDue:
+            guard clientsEnabled else { return }
+            schedule(.backupDue, in: .milliseconds(Int64.random(in: 4_000...9_000, using: &self.daemon!.random)))
+            hear(.backupDue)
+        case .effectDue(let life, let number): effectDue(number, life: life)
+        case .serverEnds(let id, let incarnation, let cause):
+            guard isRunning(id, incarnation) else { return }
+            end(id, cause)
+        case .fault: injectOperatorFault()
+        case .directoryReadable(let id): servers[index(id)].isUnreadable = false
+        case .archiveReturns:
+            guard !daemon.archive.isReachable else { return }
+            record("the archive is back")
+            self.daemon!.archive.isReachable = true
+        case .personAsks: askSomething()
+        }
+    }
+
+    // MARK: The daemon's process
+
+    private mutating func startDaemon() {
+        guard var daemon, daemon.machine == nil else { return }
+        daemon.life += 1
+        record("daemon \(daemon.life) starts")
+        daemon.isFrozen = false
+        daemon.waiting = []
+        daemon.lockSession = 0
+        daemon.looks = daemon.looks.map { _ in 0 }
+        daemon.machine = ReconcilerStateMachine(
+            policy: daemon.policy, fingerprints: daemon.fingerprints, ledger: daemon.ledger, intents: daemon.intents,
+            seed: daemon.random.next(), origin: WallTime(milliseconds: 1_700_000_000_000))
+        daemon.adopted = Set(servers.filter { $0.machine != nil }.map(\.id))
+        self.daemon = daemon
+        let life = daemon.life
+        // S9: what lives is adopted before anything is decided.
+        for server in servers where server.machine != nil {
+            hear(.adopted(Int(server.id), pid: Int32(server.id), fingerprint: Fingerprint()))
+        }
+        guard self.daemon?.life == life, self.daemon?.machine != nil else { return }
+        listBackups()
+        tell(.timePassed)
+        schedule(.tick(life: life), in: .milliseconds(200))
+        for server in servers { schedule(.probe(life: life, server.id), in: .milliseconds(10)) }
+    }
+
+    /// kill -9: what was not written down is forgotten, servers live on.
+    mutating func crashDaemon() {
+        guard daemon?.machine != nil else { return }
+        record("the daemon crashes")
+        endDaemon()
+        let longest: Int64 = Int.random(in: 0..<8, using: &daemon!.faultRandom) == 0 ? 10_000 : 2_000
+        schedule(.starts, in: .milliseconds(Int64.random(in: 50...longest, using: &daemon!.faultRandom)))
+    }
+
+    /// The process is gone. Each effect under way is done wholly or not at all.
+    mutating func endDaemon() {
+        let effects = daemon!.effects
+        daemon!.effects = []
+        for effect in effects where Bool.random(using: &daemon!.random) { _ = carryOut(effect.action) }
+        daemon!.machine = nil
+        daemon!.isFrozen = false
+        daemon!.life += 1
+        dropLink()
+    }
+
+    mutating func thawDaemon() {
+        guard daemon?.machine != nil, daemon?.isFrozen == true else { return }
+        record("the daemon goes on")
+        daemon!.isFrozen = false
+        let waiting = daemon!.waiting
+        daemon!.waiting = []
+        let life = daemon!.life
+        for event in waiting where daemon!.life == life { hear(event) }
+    }
+
+    /// Puts an event into the daemon's queue: it is heard in this instant, behind what was put there before.
+    mutating func tell(_ event: ReconcilerEvent, in delay: Duration = .zero) {
+        guard let daemon, daemon.machine != nil else { return }
+        schedule(.told(life: daemon.life, event), in: delay)
+    }
+
+    /// One step of the core, and its actions.
+    mutating func hear(_ event: ReconcilerEvent) {
+        guard daemon?.machine != nil, checkers.verdict.violation == nil else { return }
+        guard let event = bug == nil ? event : sabotaged(event) else { return }
+        if daemon!.isFrozen { return daemon!.waiting.append(event) }
+        let life = daemon!.life
+        var buffer = ActionBuffer<ReconcilerAction>()
+        daemon!.machine!.step(event, at: now, into: &buffer)
+        var actions = buffer.drain()
+        if bug != nil { sabotage(&actions) }
+        for action in actions {
+            guard daemon!.life == life, daemon!.machine != nil else { return }
+            if crashesBefore(action) { return crashDaemon() }
+            perform(action)
+        }
+    }
+
+    /// S9 is asked at every boundary between two actions.
+    private mutating func crashesBefore(_ action: ReconcilerAction) -> Bool {
+        guard faultsEnabled, plan.operatorFaults.contains(.crashes) else { return false }
+        let odds =
+            switch action {
+            case .note, .answer: 0
+            case .saveLedger: 100
+            default: 30
+            }
+        return odds > 0 && Int.random(in: 0..<odds, using: &daemon!.faultRandom) == 0
+    }
+}

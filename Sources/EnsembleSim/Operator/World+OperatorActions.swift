@@ -1,0 +1,170 @@
+import EnsembleBase
+import EnsembleControl
+import KeeperCore
+
+/// The operator's simulated hands: what each of its actions does to the world.
+extension World {
+    mutating func perform(_ action: ReconcilerAction) {
+        switch action {
+        case .inspectData(let id, let depth): inspect(ServerID(id), depth)
+        case .launch(let id, let mode, let identity): launch(ServerID(id), mode, identity: identity)
+        case .terminate(let id): terminate(ServerID(id))
+        case .kill(let id): kill(ServerID(id))
+        case .saveLedger(let ledger):
+            if bug != .ledgerNotSaved { daemon!.ledger = ledger }
+        case .saveIntents(let intents):
+            if bug != .intentsNotSaved { daemon!.intents = intents }
+        case .quarantine, .seed, .capture, .verify, .prune: begin(action)
+        case .acquireLock(let token): daemon!.link.ask(.lock, token, at: now)
+        case .writeBarrier(let token): daemon!.link.ask(.barrier, token, at: now)
+        case .releaseLock: releaseLink()
+        case .answer(let request, .refused(let error)): record("request \(request) is refused: \(error.message)")
+        case .answer: break
+        case .note(let note): record("daemon: \(note.member.map { "member \($0): " } ?? "")\(note.message)")
+        case .finish:
+            record("the daemon ends")
+            endDaemon()
+            schedule(.starts, in: .milliseconds(Int64.random(in: 50...1_000, using: &daemon!.random)))
+        }
+    }
+
+    // MARK: Processes
+
+    private mutating func inspect(_ id: ServerID, _ depth: InspectionDepth) {
+        let disk = servers[index(id)].directory
+        let found: DataDirectoryCondition
+        if servers[index(id)].isUnreadable {
+            found = .unreadable("input/output error")
+        } else if disk.isDamaged, depth == .replay || Bool.random(using: &daemon!.random) {
+            found = .damaged("version-2/log.1: offset 77")
+        } else if disk.isBlank {
+            found = disk.identity == nil ? .missing : .empty
+        } else {
+            found = .holding(
+                DataDirectoryContents(
+                    identity: disk.identity, zxid: disk.end.rawValue, acceptedEpoch: disk.acceptedEpoch,
+                    currentEpoch: disk.currentEpoch, recovering: disk.marked))
+        }
+        checkers.oversight.inspected(index(id), unreadable: servers[index(id)].isUnreadable)
+        tell(
+            .dataInspected(Int(id), found),
+            in: .milliseconds(Int64.random(in: depth == .replay ? 10...200 : 1...20, using: &daemon!.random)))
+    }
+
+    private mutating func launch(_ id: ServerID, _ mode: LaunchMode, identity: String?) {
+        let i = index(id)
+        checkers.oversight.launches(i, isAlive: servers[i].machine != nil, &checkers.verdict)
+        if Int.random(in: 0..<40, using: &daemon!.random) == 0, faultsEnabled, plan.operatorFaults.contains(.effectFailures) {
+            return tell(.launchFailed(Int(id), .passing("resource temporarily unavailable")))
+        }
+        if servers[i].disk.identity == nil { servers[i].disk.identity = identity }
+        // S2: only the first start of a new cluster may begin empty and vote.
+        servers[i].disk.initialize = mode == .bootstrap && servers[i].disk.isBlank
+        tell(.launched(Int(id), pid: Int32(id)))
+        daemon!.adopted.remove(id)
+        record("the daemon launches \(id), \(mode.rawValue)")
+        if servers[i].disk.isDamaged {
+            // The server reads all of it before it takes part in anything.
+            return tell(.exited(Int(id), .damagedData("version-2/log.1: offset 77")), in: .milliseconds(30))
+        }
+        checkers.oversight.starts(
+            i, disk: servers[i].disk, hasForgotten: checkers.quorum.hasForgotten(id),
+            promises: servers[i].configuration.initTimeout * 3, at: now, &checkers.verdict)
+        start(id)
+    }
+
+    private mutating func terminate(_ id: ServerID) {
+        record("the daemon stops \(id)")
+        judgeDisruption(of: id)
+        guard servers[index(id)].machine != nil else { return }
+        checkers.oversight.asksToStop(index(id))
+        // A stopped process takes SIGTERM only when it goes on.
+        thaw(id)
+        guard servers[index(id)].machine != nil else { return }
+        // A leader hands over; then the process ends.
+        step(id, .handOffRequested)
+        let slow = Int.random(in: 0..<12, using: &daemon!.random) == 0
+        let pause = Int64.random(in: slow ? 1_000...3_000 : 10...600, using: &daemon!.random)
+        schedule(.serverEnds(id, incarnation: servers[index(id)].incarnation, .clean), in: .milliseconds(pause))
+    }
+
+    private mutating func kill(_ id: ServerID) {
+        record("the daemon kills \(id)")
+        guard servers[index(id)].machine != nil else { return }
+        let server = servers[index(id)]
+        let isWell = server.machine?.status.serving == true && !server.isFrozen && server.replacement == nil
+        checkers.oversight.kills(index(id), isWell: isWell, at: now, &checkers.verdict)
+        schedule(
+            .serverEnds(id, incarnation: servers[index(id)].incarnation, .signalled(9)),
+            in: .milliseconds(Int64.random(in: 1...20, using: &daemon!.random)))
+    }
+
+    /// A server's process ends, by a signal or by itself.
+    mutating func end(_ id: ServerID, _ cause: ExitCause) {
+        let i = index(id)
+        if cause == .clean, servers[i].replacement == nil { servers[i].disk.sync() }
+        crash(id, cause)
+    }
+
+    /// `crash` tells of each death here: by its pidfd, at once.
+    mutating func died(_ id: ServerID, _ cause: ExitCause, couldVote: Bool) {
+        let i = index(id)
+        checkers.oversight.ended(i, couldVote: couldVote, at: now)
+        if let replacement = servers[i].replacement {
+            // What the process had open is gone with it.
+            servers[i].replacement = nil
+            servers[i].disk = replacement
+            checkers.quorum.forgot(id)
+        }
+        guard let daemon, daemon.machine != nil else { return }
+        let told = daemon.adopted.contains(id) ? ExitCause.untold : cause
+        tell(.exited(Int(id), told), in: .milliseconds(Int64.random(in: 0...3, using: &self.daemon!.random)))
+    }
+
+    // MARK: Probes
+
+    mutating func probe(_ id: ServerID, life: Int) {
+        guard let daemon, life == daemon.life, daemon.machine != nil else { return }
+        schedule(.probe(life: life, id), in: .milliseconds(300))
+        let server = servers[index(id)]
+        guard !daemon.isFrozen, server.machine != nil else { return }
+        // The kernel says of a stopped process that it is.
+        if server.isFrozen { return hear(.unanswered(Int(id), stopped: true)) }
+        let slow = Int.random(in: 0..<30, using: &self.daemon!.random) == 0
+        schedule(
+            .probeAnswers(life: life, id, incarnation: server.incarnation, askedAt: now),
+            in: .milliseconds(Int64.random(in: slow ? 20...400 : 1...10, using: &self.daemon!.random)))
+    }
+
+    /// The server answers, or two seconds later it is known that it did not.
+    mutating func answerProbe(of id: ServerID, incarnation: Int, askedAt: Instant, life: Int) {
+        guard let daemon, life == daemon.life else { return }
+        let server = servers[index(id)]
+        guard server.incarnation == incarnation, let status = server.machine?.status else { return }
+        guard !server.isFrozen else { return tell(.unanswered(Int(id), stopped: false), in: .seconds(2)) }
+        guard status.serving else {
+            return hear(.answered(Int(id), MemberAnswer(at: askedAt, role: .looking, zxid: 0)))
+        }
+        let isLeading = status.role == .leading
+        hear(
+            .answered(
+                Int(id),
+                MemberAnswer(
+                    at: askedAt, role: isLeading ? .leading : .following, zxid: status.lastProcessed.rawValue,
+                    syncedFollowers: isLeading ? status.syncedFollowers : nil)))
+        lookAtDirectory(of: id)
+    }
+
+    private mutating func lookAtDirectory(of id: ServerID) {
+        guard daemon?.machine != nil, servers[index(id)].machine != nil else { return }
+        daemon!.looks[index(id)] += 1
+        guard daemon!.looks[index(id)].isMultiple(of: 4), !servers[index(id)].isUnreadable else { return }
+        let disk = servers[index(id)].directory
+        let expected = daemon!.machine!.ledger[Int(id)]?.identity
+        if disk.isBlank {
+            tell(.dataVanished(Int(id), .missing))
+        } else if let expected, disk.identity != expected {
+            tell(.dataVanished(Int(id), .otherIdentity(expected: expected, found: disk.identity)))
+        }
+    }
+}

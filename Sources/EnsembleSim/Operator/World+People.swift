@@ -1,0 +1,67 @@
+import EnsembleBase
+import EnsembleControl
+import KeeperCore
+
+/// What people ask of the daemon, and where their word excuses what it does.
+extension World {
+    mutating func ask(_ request: OperatorRequest) {
+        guard daemon?.machine != nil else { return }
+        daemon!.requestCount += 1
+        record("a person asks: \(request)")
+        tell(.requested(id: "r\(daemon!.requestCount)", request))
+    }
+
+    mutating func askSomething() {
+        guard faultsEnabled, plan.operatorFaults.contains(.people) else { return }
+        schedule(.personAsks, in: .milliseconds(Int64.random(in: 1_000...8_000, using: &daemon!.personRandom)))
+        let member = Int.random(in: 1...servers.count, using: &daemon!.personRandom)
+        let choice = Int.random(in: 0..<26, using: &daemon!.personRandom)
+        switch choice {
+        case 0..<6: ask(.restartRolling(reason: "a person asks", acceptOutage: false))
+        case 6..<9: ask(.restart(member, acceptOutage: false))
+        case 9..<11: ask(.stop(member, acceptOutage: false))
+        case 11..<15: startWhatPeopleStopped()
+        case 15..<17: ask(.backup(.cold, member: nil))
+        case 17: ask(.backup(.cold, member: member))
+        case 18: ask(.backup(.live, member: member))
+        case 19..<22: ask(.reseed(member))
+        case 22: askForRestore()
+        case 23: askForVerification()
+        case 24: endPolitely(leavingMembers: true)
+        default: endPolitely(leavingMembers: Int.random(in: 0..<3, using: &daemon!.personRandom) != 0)
+        }
+    }
+
+    private mutating func askForRestore() {
+        let verified = daemon!.archive.backups.filter { $0.isVerified && !$0.isDamaged }
+        // S1's word holds for people too: they wait until nothing else is lost.
+        guard let backup = verified.randomElement(using: &daemon!.personRandom), servers.allSatisfy({ isWhole($0) }) else { return }
+        ask(.restore(backup.reference))
+    }
+
+    private mutating func askForVerification() {
+        guard let backup = daemon!.archive.backups.randomElement(using: &daemon!.personRandom) else { return }
+        ask(.verify(backup: backup.reference.id))
+    }
+
+    /// `systemctl restart` and `stop`; it is started again in either case.
+    private mutating func endPolitely(leavingMembers: Bool) {
+        guard daemon!.machine != nil else { return }
+        record("a person ends the daemon\(leavingMembers ? "" : " and its members")")
+        tell(.terminationRequested(leaveMembers: leavingMembers))
+    }
+
+    // MARK: Judging a stop
+
+    /// S4 and S5 hold for every stop but those that a person has ordered for the whole cluster.
+    mutating func judgeDisruption(of id: ServerID) {
+        guard let machine = daemon?.machine, machine.termination == nil, servers[index(id)].machine != nil else { return }
+        let isStoppedByPerson = machine.ledger.stoppedByPerson.contains(Int(id))
+        if case .restore = machine.intents.operation?.kind { return }
+        checkers.oversight.disrupts(
+            index(id), holdsLock: daemonHoldsLock, patience: machine.policy.freshness + .milliseconds(600), at: now,
+            &checkers.verdict)
+        // It stays away because a person wants that; the step is over.
+        if isStoppedByPerson { checkers.oversight.isNoLongerDisrupted(index(id)) }
+    }
+}

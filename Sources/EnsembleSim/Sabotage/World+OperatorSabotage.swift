@@ -1,0 +1,36 @@
+import EnsembleBase
+import EnsembleControl
+import KeeperCore
+
+/// How the operator's deliberate bugs change what its hands do and see.
+extension World {
+    /// Changes what the operator does in one step.
+    mutating func sabotage(_ actions: inout [ReconcilerAction]) {
+        switch bug {
+        case .fenceSkipped:
+            for case .kill(let id) in actions { tell(.exited(id, .signalled(9))) }
+        case .lockNotTaken:
+            for case .acquireLock(let token) in actions { tell(.effectFinished(token, .done)) }
+            actions.removeAll { if case .acquireLock = $0 { true } else { false } }
+        case .twoDisruptions:
+            actions = actions.flatMap { action -> [ReconcilerAction] in
+                guard case .terminate(let id) = action else { return [action] }
+                return [action, .terminate(id % servers.count + 1)]
+            }
+        default: break
+        }
+    }
+
+    /// Changes what the operator is told.
+    func sabotaged(_ event: ReconcilerEvent) -> ReconcilerEvent? {
+        switch (bug, event) {
+        case (.adoptionMissed, .adopted): nil
+        case (.probesFlatter, .answered(let id, let answer)) where answer.role == .looking:
+            .answered(id, MemberAnswer(at: answer.at, role: .following, zxid: checkers.history.last.rawValue))
+        case (.probesFlatter, .answered(let id, let answer)) where answer.role == .leading:
+            .answered(id, MemberAnswer(at: answer.at, role: .leading, zxid: answer.zxid, syncedFollowers: servers.count - 1))
+        case (.doubtTakenForLoss, .dataInspected(let id, .unreadable)): .dataInspected(id, .missing)
+        default: event
+        }
+    }
+}
