@@ -68,7 +68,7 @@ extension World {
         record("\(id) starts at \(state.tree.lastProcessedZxid)\(state.recovering ? ", recovering" : "")")
         let servers = servers
         checkers.quorum.comesBack(
-            id, disk: servers[i].disk,
+            id, disk: servers[i].disk, at: now, patience: servers[i].configuration.initTimeout,
             isCandidate: { candidate, epoch in
                 let server = servers[Int(candidate) - 1]
                 guard !server.isFrozen, let machine = server.machine, machine.isLeading, !machine.isServing else { return false }

@@ -131,7 +131,7 @@ extension World {
         }
         let servers = servers
         checkers.quorum.sends(
-            packet, learner, to: leader, disk: servers[index(learner)].disk,
+            packet, learner, to: leader, disk: servers[index(learner)].disk, at: now,
             isAwaited: { candidate, epoch in
                 guard let machine = servers[Int(candidate) - 1].machine, machine.isLeading else { return false }
                 return machine.status.acceptedEpoch == epoch

@@ -13,6 +13,7 @@ struct QuorumChecker: Sendable {
         var promised: Int64 = 0
         /// To whom.
         var promisedTo: ServerID = 0
+        var promisedAt = Instant.origin
         /// The last proposal, or beginning of an epoch, that it has acknowledged.
         var acknowledged = Zxid.zero
         var durable = Zxid.zero
@@ -55,11 +56,15 @@ struct QuorumChecker: Sendable {
 
     /// It takes part again: S2's second half, lost promises are waited out.
     ///
-    /// - Parameter isCandidate: whether a server still collects support for an epoch.
+    /// - Parameters:
+    ///   - patience: how long a candidate counts on a promise.
+    ///   - isCandidate: whether a server may still collect support for an epoch.
     func comesBack(
-        _ id: ServerID, disk: SimDisk, isCandidate: (ServerID, Int64) -> Bool, _ verdict: inout Verdict
+        _ id: ServerID, disk: SimDisk, at now: Instant, patience: Duration, isCandidate: (ServerID, Int64) -> Bool,
+        _ verdict: inout Verdict
     ) {
         let member = members[Int(id) - 1]
+        guard leaderOfEpoch[member.promised] == nil, now - member.promisedAt < patience else { return }
         if disk.acceptedEpoch < member.promised, isCandidate(member.promisedTo, member.promised) {
             verdict.fail(
                 .amnesia, "S2: \(id) is back without its promise of epoch \(member.promised), on which \(member.promisedTo) counts")
@@ -70,8 +75,8 @@ struct QuorumChecker: Sendable {
     ///   - leader: to whom it is sent.
     ///   - isAwaited: whether a leader still counts on the promise of an epoch.
     mutating func sends(
-        _ packet: QuorumPacket, _ id: ServerID, to leader: ServerID, disk: SimDisk, isAwaited: (ServerID, Int64) -> Bool,
-        _ verdict: inout Verdict
+        _ packet: QuorumPacket, _ id: ServerID, to leader: ServerID, disk: SimDisk, at now: Instant,
+        isAwaited: (ServerID, Int64) -> Bool, _ verdict: inout Verdict
     ) {
         let i = Int(id) - 1
         switch packet {
@@ -86,6 +91,7 @@ struct QuorumChecker: Sendable {
             }
             members[i].promised = max(members[i].promised, disk.acceptedEpoch)
             members[i].promisedTo = leader
+            members[i].promisedAt = now
         case .ack(let zxid) where zxid.counter == 0:
             acknowledgesNewLeader(zxid, id, disk, isAwaited, &verdict)
         case .ack(let zxid):
