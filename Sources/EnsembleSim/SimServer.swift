@@ -60,11 +60,10 @@ extension World {
         servers[i].isFrozen = false
         servers[i].machine = KeeperMachine(configuration: servers[i].configuration, seed: random.next())
         let state = readDirectory(of: id)
-        // An empty database that may be one becomes durable before it votes.
-        if servers[i].disk.initialize {
-            servers[i].disk.initialize = false
-            if servers[i].disk.snapshot == nil { servers[i].disk.snapshot = DataTree() }
-        }
+        // An empty database becomes durable before it votes, and the mark before one that must not.
+        if state.recovering { servers[i].disk.marked = true }
+        servers[i].disk.initialize = false
+        if servers[i].disk.isBlank { servers[i].disk.snapshot = DataTree() }
         record("\(id) starts at \(state.tree.lastProcessedZxid)\(state.recovering ? ", recovering" : "")")
         let servers = servers
         checkers.quorum.comesBack(

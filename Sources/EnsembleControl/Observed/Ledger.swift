@@ -35,13 +35,18 @@ package struct Ledger: Sendable, Hashable, Codable {
         }
     }
 
-    /// Takes note of what a member that is a voter in good standing said. Returns whether anything rose.
-    package mutating func raise(_ id: MemberID, zxid: Int64) -> Bool {
-        guard var entry = self[id], entry.standing == .voter, zxid > entry.zxid else { return false }
-        entry.zxid = zxid
-        entry.acceptedEpoch = max(entry.acceptedEpoch, zxid >> 32)
+    /// Takes note of what a voter in good standing holds durably. Returns whether anything rose.
+    ///
+    /// - Parameters:
+    ///   - epoch: one that it serves in, so it has promised it.
+    ///   - zxid: a transaction that its log has; nil: none is known to be there.
+    package mutating func raise(_ id: MemberID, epoch: Int64, zxid: Int64?) -> Bool {
+        guard var entry = self[id], entry.standing == .voter else { return false }
+        let before = entry
+        entry.zxid = max(entry.zxid, zxid ?? 0)
+        entry.acceptedEpoch = max(entry.acceptedEpoch, epoch)
         set(entry)
-        return true
+        return entry != before
     }
 }
 

@@ -130,6 +130,7 @@ extension ReconcilerStateMachine {
             $0 = MemberRun(id: id)
             $0.launchedAt = now
         }
+        if intents.reseed?.member == id { clock.joinsFirst = false }
         let fingerprint = fingerprints.first { $0.member == id }?.fingerprint
         updateRun(id) { $0.fingerprint = fingerprint }
         signal(id, .launched, at: now, into: &actions)
@@ -166,10 +167,12 @@ extension ReconcilerStateMachine {
             $0.isTurningAway = false
         }
         guard answer.role.serves else { return }
+        if intents.reseed?.member == id { clock.joinerServed = true }
         ledger.highestEpoch = max(ledger.highestEpoch, answer.zxid >> 32)
         // A member applies what a quorum has logged, and may die before its own disk has it. What it had applied when it
         // was asked the time before is logged by now.
-        guard let before, before.role.serves, ledger.raise(id, zxid: before.zxid) else { return }
+        let logged = before.flatMap { $0.role.serves ? $0.zxid : nil }
+        guard ledger.raise(id, epoch: answer.zxid >> 32, zxid: logged) else { return }
         // A lower bound a second old detects every rollback but one within that second; a write per probe would
         // cost an fsync each.
         if savedLedgerAt.map({ now - $0 >= .seconds(1) }) ?? true {
@@ -249,6 +252,8 @@ extension ReconcilerStateMachine {
         on trust: DataTrust, _ id: MemberID, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         switch trust {
+        case .recovering where isLostAgain(id):
+            signal(id, .dataUntrusted(.emptyButWasNot), at: now, into: &actions)
         case .trusted, .recovering:
             signal(id, .dataTrusted, at: now, into: &actions)
         case .adopted(let contents):

@@ -90,7 +90,10 @@ extension ReconcilerStateMachine {
 
     /// Of a new cluster, and nobody saw it serve: it has lost nothing that the others would need, nor can there be a
     /// backup yet.
-    private func hasNeverServed(_ id: MemberID) -> Bool { observed.backups.count == 0 && ledger[id]?.zxid == 0 }
+    private func hasNeverServed(_ id: MemberID) -> Bool {
+        guard observed.backups.count == 0, let entry = ledger[id] else { return false }
+        return entry.zxid == 0 && entry.acceptedEpoch == 0
+    }
 
     /// The voters without data of their own, when those that have some are fewer than a quorum.
     private var lostMajority: [MemberID]? {
@@ -124,6 +127,8 @@ extension ReconcilerStateMachine {
         clock.reseedBarrier = nil
         clock.reseedBarrierEffect = nil
         clock.reseedRetryAt = nil
+        clock.joinsFirst = reseed.phase == .joining
+        clock.joinerServed = false
         saveIntents(into: &actions)
         actions.append(.note(Note(.information, .reseedPhase, member: reseed.member, reseed.phase.description)))
         advanceReseed(at: now, into: &actions)
@@ -191,6 +196,19 @@ extension ReconcilerStateMachine {
         intents.reseed = next
         signal(reseed.member, .reseeded, at: now, into: &actions)
         enter(next, at: now, into: &actions)
+    }
+
+    /// S2: a member that was launched to join may have synced, and promised, before anyone saw it: with its directory
+    /// empty again those promises are forgotten like the earlier ones, and are waited out by another round. A launch of
+    /// the bundled server leaves files at once; Apache's leaves none until it has synced.
+    func isLostAgain(_ id: MemberID) -> Bool {
+        guard let reseed = intents.reseed, reseed.member == id, reseed.phase == .joining, !clock.joinsFirst else {
+            return false
+        }
+        switch running.first(where: { $0.id == id })?.condition {
+        case .missing, .empty: return policy.engine == .bundled || clock.joinerServed
+        case .holding, .damaged, .unreadable, nil: return false
+        }
     }
 
     private mutating func awaitJoining(

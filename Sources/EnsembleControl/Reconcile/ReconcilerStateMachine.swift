@@ -239,6 +239,10 @@ struct OperationClock: Sendable {
     var retryAt: Instant?
     var reseedRetryAt: Instant?
     var failure: String?
+    /// The reseeded member has waited out its promises under this daemon and was not launched since.
+    var joinsFirst = false
+    /// It was seen serving since it joined.
+    var joinerServed = false
     /// How often the reseed's seed has failed in a row.
     var seedFailures = 0
 }

@@ -86,6 +86,7 @@ extension World {
     mutating func stutter(_ id: ServerID) {
         guard faultsEnabled, servers[index(id)].machine != nil, !servers[index(id)].isFrozen else { return }
         servers[index(id)].isFrozen = true
+        checkers.oversight.stoodStill(index(id), at: now)
         schedule(.thaw(id), in: .milliseconds(Int64.random(in: 20...140, using: &faultRandom)))
     }
 

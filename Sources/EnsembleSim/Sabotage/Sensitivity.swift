@@ -65,7 +65,15 @@ extension DeliberateBug {
         case .replyLost, .clientZxidIgnored: [.sessionOrder]
         case .watchAfterReply, .watchTwice, .watchLost: [.watches]
         case .syncWithoutLeader: [.syncFreshness]
-        default: []
+        case .adoptionMissed, .fenceSkipped: [.fence]
+        case .seedUnmarked, .promiseWaitSkipped: [.amnesia]
+        case .lockNotTaken, .twoDisruptions: [.disruption]
+        case .quarantineDeletes, .retentionDropsBase: [.quarantine]
+        case .unverifiedBackupUsed: [.verifiedBackups]
+        case .doubtTakenForLoss: [.doubt]
+        case .intentsNotSaved, .probesFlatter: [.convergence]
+        // What they were made to break (S8; S2 of a forgotten ledger) no seed has shown yet.
+        case .restoreWithoutEpoch, .ledgerNotSaved: []
         }
     }
 

@@ -29,6 +29,22 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// S2: it may have promised another epoch between its two losses, seen by nobody.
+    @Test(arguments: 1...10) func aDirectoryLostAgainWhileItsMemberJoinsIsWaitedForAgain(seed: Int) {
+        var world = ReconcilerWorld.started(UInt64(seed))
+        world.loseData(2)
+        for _ in 0..<2000 where world.savedIntents.reseed?.phase != .joining || !world.server(2).isAlive {
+            world.run(for: .milliseconds(20))
+        }
+        world.loseData(2)
+        let lostAt = world.now
+        for _ in 0..<2000 where !world.server(2).isAlive { world.run(for: .milliseconds(20)) }
+        #expect(world.now - lostAt >= world.policy.promiseLifetime)
+        world.run(for: .seconds(20))
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
     @Test func twoLostDirectoriesOfThreeAreLeftToAPerson() {
         var world = ReconcilerWorld.started(4)
         world.loseData(1)
