@@ -82,7 +82,7 @@ extension World {
     /// directory was lost a moment before: then a majority of directories is not whole at one time, which is outside of
     /// the atlas's promise.
     var isStalled: Bool {
-        servers.count { $0.machine?.status.recovering ?? $0.disk.marked } * 2 >= servers.count
+        servers.count { isOperated ? !isWhole($0) : $0.machine?.status.recovering ?? $0.disk.marked } * 2 >= servers.count
     }
 
     var hasConverged: Bool {

@@ -172,7 +172,9 @@ extension ReconcilerStateMachine {
         // A member applies what a quorum has logged, and may die before its own disk has it. What it had applied when it
         // was asked the time before is logged by now.
         let logged = before.flatMap { $0.role.serves ? $0.zxid : nil }
-        guard ledger.raise(id, epoch: answer.zxid >> 32, zxid: logged) else { return }
+        // A follower of a new ensemble that has applied nothing yet says 0x0, and has promised the first epoch.
+        let epoch = max(answer.zxid >> 32, policy.voters.count > 1 ? 1 : 0)
+        guard ledger.raise(id, epoch: epoch, zxid: logged) else { return }
         // A lower bound a second old detects every rollback but one within that second; a write per probe would
         // cost an fsync each.
         if savedLedgerAt.map({ now - $0 >= .seconds(1) }) ?? true {
