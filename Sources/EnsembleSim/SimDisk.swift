@@ -84,9 +84,9 @@ struct SimDisk: Sendable {
         exactFrom = .zero
     }
 
-    /// The received tree replaces everything; the mark stays until NEWLEADER is acknowledged.
-    mutating func install(_ tree: DataTree, exactFrom: Zxid) {
-        log.removeAll()
+    /// The received tree and what follows it replace everything, at one moment.
+    mutating func install(_ tree: DataTree, exactFrom: Zxid, entries: [LogEntry]) {
+        log = entries
         snapshot = tree
         previous = nil
         damage = nil

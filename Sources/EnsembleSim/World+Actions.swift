@@ -51,12 +51,10 @@ extension World {
             record("\(id) truncates to \(zxid)")
             abandonSnapshot(of: id)
             enqueue(.truncate(zxid), on: id)
-        case .installSnapshot(let tree):
-            // The mark comes first: a crash from here on finds a directory that is no voter's (rule S2).
-            if bug != .installWithoutMark { servers[index(id)].disk.marked = true }
-            checkers.quorum.forgot(id)
+        case .installSnapshot(let tree, let entries, let accepted, let current):
+            for entry in entries { checkers.proposals.logged(entry, by: id, &checkers.verdict) }
             abandonSnapshot(of: id)
-            enqueue(.install(tree), on: id)
+            enqueue(.install(tree, entries: entries, accepted: accepted, current: current), on: id)
         case .takeSnapshot(let start): beginSnapshot(of: id, start: start)
         case .clearRecoveringMark: enqueue(.clearMark, on: id)
         case .note(let note): noted(note, by: id)

@@ -7,7 +7,7 @@ enum DiskWork: Sendable {
     case sync(Zxid)
     case saveEpochs(accepted: Int64, current: Int64)
     case truncate(Zxid)
-    case install(DataTree)
+    case install(DataTree, entries: [LogEntry], accepted: Int64, current: Int64)
     case clearMark
 
     var isSync: Bool { if case .sync = self { true } else { false } }
@@ -101,7 +101,11 @@ extension World {
     mutating func crashDisk(_ id: ServerID) {
         let i = index(id)
         if let work = servers[i].diskQueue.popFirst(), servers[i].diskBusy, Bool.random(using: &random) {
-            _ = carryOut(work, on: id)
+            if bug == .installEpochFirst, case .install(_, _, let accepted, let current) = work {
+                (servers[i].disk.acceptedEpoch, servers[i].disk.currentEpoch) = (accepted, current)
+            } else {
+                _ = carryOut(work, on: id)
+            }
         }
         servers[i].disk.crash(using: &random)
         servers[i].diskQueue = FIFO()
@@ -130,11 +134,13 @@ extension World {
             if bug != .truncateInMemoryOnly { servers[i].disk = cut }
             checkers.agreement.reset(i)
             return .recovered(cut.recover(windowCount: servers[i].configuration.windowCount))
-        case .install(let tree):
-            servers[i].disk.install(tree, exactFrom: servers[i].receivedThrough)
+        case .install(let tree, let entries, let accepted, let current):
+            servers[i].disk.install(tree, exactFrom: servers[i].receivedThrough, entries: entries)
+            (servers[i].disk.acceptedEpoch, servers[i].disk.currentEpoch) = (accepted, current)
             checkers.agreement.reset(i)
+            for entry in entries { checkers.agreement.appended(entry, at: i) }
             checkers.quorum.isDurable(servers[i].disk.end, at: id)
-            return .snapshotInstalled(tree.lastProcessedZxid)
+            return .snapshotInstalled(accepted: accepted, current: current)
         case .clearMark:
             servers[i].disk.marked = false
             checkers.quorum.clearsMark(id)

@@ -35,10 +35,10 @@ package enum KeeperAction: Sendable {
     case saveEpochs(accepted: Int64, current: Int64)
     /// Cut the log behind this zxid and read the directory again; answered by `recovered`.
     case truncateLog(to: Zxid)
-    /// Replace this member's data by the received tree: durably set the `recovering` mark (rule S2), set the logs and
-    /// snapshots aside, write the tree as a snapshot (without a digest trailer: it is fuzzy), sync; answered by
-    /// `snapshotInstalled`. A crash at any point leaves a marked directory.
-    case installSnapshot(DataTree)
+    /// Replace this member's data: the received tree becomes a snapshot (without a digest trailer: it is fuzzy), the
+    /// entries the log behind it, and these the epochs; snapshots and logs of before are set aside. All of it at one
+    /// moment: a crash leaves the directory as it was, or as it is to be. Answered by `snapshotInstalled`.
+    case installSnapshot(DataTree, entries: [LogEntry], accepted: Int64, current: Int64)
     /// Write the tree in the background; answered by `snapshotSaved`. `start` names the file. The walk shows effects of
     /// transactions that are applied meanwhile, so the file gets its name only after the log is durable up to the
     /// tree's last processed zxid at the walk's end: replay must be able to complete them.

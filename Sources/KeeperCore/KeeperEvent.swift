@@ -72,7 +72,7 @@ package enum KeeperEvent: Sendable {
     /// Every entry appended up to and including this one is durable.
     case logSynced(Zxid)
     case epochsSaved(accepted: Int64, current: Int64)
-    case snapshotInstalled(Zxid)
+    case snapshotInstalled(accepted: Int64, current: Int64)
     case snapshotSaved(Zxid)
     case recoveringMarkCleared
     /// An operator asks a leader to step down in favour of the most advanced follower.

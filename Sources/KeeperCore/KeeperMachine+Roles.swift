@@ -30,6 +30,8 @@ extension KeeperMachine {
         touched = TouchedSessions()
         unansweredSyncs.removeAll()
         if role == .leading { actions.append(.closeLearnerPort) } else { actions.append(.disconnectFromLeader) }
+        // What is not on its way to the disk yet never was this member's.
+        if follower?.phase != .installing { received = nil }
         leader = nil
         follower = nil
         role = .settling

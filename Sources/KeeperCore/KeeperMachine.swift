@@ -33,8 +33,8 @@ package struct KeeperMachine: Sendable {
     var recovering = false
     /// Disk operations asked for and not yet answered, the log's own syncs apart.
     var diskOperations = 0
-    /// The tree that `installSnapshot` is writing.
-    var installing: DataTree?
+    /// What a leader's SNAP has brought. This member's own history stands until it is on the disk.
+    var received: ReceivedHistory?
 
     var election: Election
     var leader: Leader?
@@ -111,15 +111,15 @@ package struct KeeperMachine: Sendable {
         case .leaderConnected(let server):
             leaderConnected(server, at: now, into: &actions)
         case .snapshotReceived(let received):
-            snapshotReceived(received, into: &actions)
+            snapshotReceived(received, at: now, into: &actions)
         case .leaderBytesReceived:
             follower?.heard(at: now)
         case .leaderDisconnected:
             if role == .following { endRole("the connection to the leader ended", at: now, into: &actions) }
         case .epochsSaved(let accepted, let current):
             epochsSaved(accepted: accepted, current: current, at: now, into: &actions)
-        case .snapshotInstalled(let zxid):
-            snapshotInstalled(zxid, at: now, into: &actions)
+        case .snapshotInstalled(let accepted, let current):
+            snapshotInstalled(accepted: accepted, current: current, at: now, into: &actions)
         case .snapshotSaved:
             snapshotInProgress = false
         case .recoveringMarkCleared:

@@ -185,13 +185,14 @@ import Testing
     @Test func anInstalledTreeReplacesTheHistory() throws {
         try prepare(SampleHistory(20))
         var other = SampleHistory(3)
+        let tree = other.tree
         other.add(.setData(path: "/n1", data: [8], version: 1), epoch: 2)
-        try scratch.recovery().install(other.tree)
+        try scratch.recovery().install(tree, entries: Array(other.entries[3...]), .init(accepted: 2, current: 2))
         let state = try scratch.recovery().recover()
         #expect(state.tree.digest == other.tree.digest)
-        #expect(state.recent.isEmpty)
-        // S2: not yet synced with the leader that sent it.
-        #expect(state.recovering)
+        #expect(state.recent.map(\.zxid) == other.entries[3...].map(\.zxid))
+        #expect(state.acceptedEpoch == 2 && state.currentEpoch == 2)
+        #expect(!state.recovering)
     }
 
     /// A leader's tree goes on changing while it is sent: what follows in the log is already in the snapshot.
@@ -209,7 +210,7 @@ import Testing
         #expect(received.digest == history.tree.digest)
         history.create("/later")
         _ = try scratch.recovery().recover()
-        try scratch.recovery().install(received)
+        try scratch.recovery().install(received, entries: [], .init(accepted: 0, current: 0))
         try SampleHistory.write(Array(history.entries[20...]), in: layout.logDirectory)
         #expect(try scratch.recovery().recover().tree.digest == history.tree.digest)
     }
@@ -219,7 +220,7 @@ import Testing
         let history = SampleHistory(5)
         _ = try scratch.recovery().recover()
         let own = try SnapshotFile.write(history.tree, in: layout.snapshotDirectory)
-        try scratch.recovery().install(history.tree)
+        try scratch.recovery().install(history.tree, entries: [], .init(accepted: 0, current: 0))
         #expect(Directory.exists(layout.snapshotDirectory + "/set-aside/" + own.name))
         #expect(try scratch.recovery().recover().tree.digest == history.tree.digest)
     }

@@ -9,8 +9,8 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     case recoveringIgnored
     /// A directory that was rolled back has no mark (rule S2).
     case rolledBackUnmarked
-    /// A received tree replaces the old data without the mark (rule S2).
-    case installWithoutMark
+    /// The epoch of a leader whose tree is being installed is on the disk before the tree is.
+    case installEpochFirst
     /// A member that lost its directory comes back at once (rule S2).
     case promisesNotWaitedOut
     /// Epochs, and the synced log, are reported before they are durable, so NEWLEADER is acknowledged early

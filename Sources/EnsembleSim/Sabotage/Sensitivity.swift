@@ -45,10 +45,9 @@ extension DeliberateBug {
     package var aims: [Rule] {
         switch self {
         case .ackBeforeSync: [.quorum, .durability]
-        case .recoveringIgnored, .rolledBackUnmarked, .installWithoutMark, .promisesNotWaitedOut, .acceptedEpochNotWritten,
-            .damageTakenForTail:
+        case .recoveringIgnored, .rolledBackUnmarked, .promisesNotWaitedOut, .acceptedEpochNotWritten, .damageTakenForTail:
             [.amnesia]
-        case .newLeaderAckedEarly, .currentEpochNotWritten, .commitWithoutQuorum, .failedSyncIgnored: [.quorum]
+        case .installEpochFirst, .newLeaderAckedEarly, .currentEpochNotWritten, .commitWithoutQuorum, .failedSyncIgnored: [.quorum]
         case .epochsNotWritten: [.leadership]
         case .truncateAcrossEpochs, .streamReordered, .proposalsNotResent, .ackReplayed: [.protocolOrder]
         case .truncateInMemoryOnly, .noFastForward: [.agreement]
@@ -91,9 +90,9 @@ extension DeliberateBug {
         case .rolledBackUnmarked: plan.atlas.formUnion([.rolledBackDisks, .crashes, .partitions])
         case .damageTakenForTail: plan.atlas.formUnion([.bitRot, .crashes])
         case .failedSyncIgnored: plan.atlas.formUnion([.failedSyncs, .crashes])
-        case .installWithoutMark, .truncateAcrossEpochs, .snapshotLosesNode:
+        case .installEpochFirst, .truncateAcrossEpochs, .snapshotLosesNode:
             plan.windowCount = 10
-            if self == .installWithoutMark { plan.moment = .installs }
+            if self == .installEpochFirst { plan.moment = .installs }
             plan.atlas.formUnion([.crashes, .freezes, .isolatedLeaders, .resets])
         case .truncateInMemoryOnly:
             plan.lulls = true

@@ -13,11 +13,14 @@ struct Follower: Sendable {
         case agreeing
         /// The new acceptedEpoch is on its way to the disk. → synchronizing once it is there.
         case promising(currentEpoch: Int32)
-        /// Sent ACKEPOCH. → truncating, installing, or establishing on NEWLEADER.
+        /// Sent ACKEPOCH. → truncating, receiving; on NEWLEADER establishing, or installing what SNAP brought.
         case synchronizing
         /// → synchronizing when the log is cut and read again.
         case truncating(to: Zxid)
-        /// SNAP announced or being written. → synchronizing when it is durable.
+        /// SNAP announced. → synchronizing when the tree is here.
+        case receiving
+        /// NEWLEADER received: tree, entries and epoch replace this member's data. → establishing(clearingMark) if
+        /// recovering, else awaitingUpToDate.
         case installing
         /// NEWLEADER received: first the log, then the epoch, then (if recovering) the mark. → awaitingUpToDate.
         case establishing(EstablishStep)
@@ -58,7 +61,7 @@ struct Follower: Sendable {
     /// Whether packets must wait for the disk.
     var isBlocked: Bool {
         switch phase {
-        case .promising, .truncating, .installing: true
+        case .promising, .truncating, .receiving, .installing: true
         case .connecting, .agreeing, .synchronizing, .establishing, .awaitingUpToDate, .broadcasting: false
         }
     }
@@ -85,7 +88,8 @@ struct Follower: Sendable {
     mutating func acknowledge(upTo synced: Zxid, into actions: inout ActionBuffer<KeeperAction>) {
         switch phase {
         case .awaitingUpToDate, .broadcasting: break
-        case .connecting, .agreeing, .promising, .synchronizing, .truncating, .installing, .establishing: return
+        case .connecting, .agreeing, .promising, .synchronizing, .truncating, .receiving, .installing, .establishing:
+            return
         }
         while let zxid = unacknowledged.first, zxid <= synced {
             _ = unacknowledged.popFirst()

@@ -31,6 +31,9 @@ struct History: Sendable {
         return zxid.epoch > lastAppended.epoch && zxid.counter <= 1
     }
 
+    /// Oldest first.
+    var appendedAndNotCommitted: [LogEntry] { (0..<outstanding.count).map { outstanding[$0] } }
+
     mutating func append(_ entry: LogEntry) {
         outstanding.append(entry)
         lastAppended = entry.zxid

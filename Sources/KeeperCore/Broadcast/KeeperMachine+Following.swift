@@ -43,17 +43,20 @@ extension KeeperMachine {
         case .leaderInfo(let epoch, _): promise(epoch, at: now, into: &actions)
         case .diff: break
         case .trunc(let zxid):
-            guard follower!.phase == .synchronizing else { return unexpected(packet, at: now, into: &actions) }
+            guard follower!.phase == .synchronizing, received == nil else { return unexpected(packet, at: now, into: &actions) }
             follower!.enter(.truncating(to: zxid))
             diskOperations += 1
             actions.append(.truncateLog(to: zxid))
         case .snap:
-            guard follower!.phase == .synchronizing else { return unexpected(packet, at: now, into: &actions) }
-            follower!.enter(.installing)
+            guard follower!.phase == .synchronizing, received == nil else {
+                return unexpected(packet, at: now, into: &actions)
+            }
+            follower!.enter(.receiving)
         case .newLeader(let epoch, _):
             guard follower!.phase == .synchronizing, epoch == follower!.epoch else {
                 return unexpected(packet, at: now, into: &actions)
             }
+            if received != nil { return install(into: &actions) }
             follower!.enter(.establishing(.syncingLog))
             establish(at: now, into: &actions)
         case .upToDate: startServing(at: now, into: &actions)
@@ -102,17 +105,19 @@ extension KeeperMachine {
             drainInbox(at: now, into: &actions)
         case .establishing(.savingEpoch):
             guard currentEpoch == follower!.epoch else { return }
-            if recovering {
-                follower!.enter(.establishing(.clearingMark))
-                diskOperations += 1
-                actions.append(.clearRecoveringMark)
-            } else {
-                acknowledgeNewLeader(into: &actions)
-            }
-        case .connecting, .agreeing, .synchronizing, .truncating, .installing, .establishing, .awaitingUpToDate,
-            .broadcasting:
+            isEstablished(into: &actions)
+        case .connecting, .agreeing, .synchronizing, .truncating, .receiving, .installing, .establishing,
+            .awaitingUpToDate, .broadcasting:
             break
         }
+    }
+
+    /// The leader's history and epoch are on the disk.
+    private mutating func isEstablished(into actions: inout ActionBuffer<KeeperAction>) {
+        guard recovering else { return acknowledgeNewLeader(into: &actions) }
+        follower!.enter(.establishing(.clearingMark))
+        diskOperations += 1
+        actions.append(.clearRecoveringMark)
     }
 
     // MARK: Synchronisation
@@ -129,27 +134,44 @@ extension KeeperMachine {
         drainInbox(at: now, into: &actions)
     }
 
-    mutating func snapshotReceived(_ received: DataTree, into actions: inout ActionBuffer<KeeperAction>) {
-        guard role == .following, follower?.phase == .installing, installing == nil else { return }
-        installing = received
-        diskOperations += 1
-        // S2: from the first byte that replaces the old history until NEWLEADER is acknowledged, this directory is no
-        // voter's: the hands set the mark, and a crash in between finds it.
-        recovering = true
-        actions.append(.installSnapshot(received))
+    /// S1, S2: a tree alone, without the proposals that come before NEWLEADER, may be less than what this member has
+    /// acknowledged, and its epoch is not the leader's yet. So the member's data stays as it is, in memory and on the
+    /// disk, until NEWLEADER says that the leader's history is complete.
+    mutating func snapshotReceived(
+        _ tree: DataTree, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        guard role == .following, follower?.phase == .receiving else { return }
+        received = ReceivedHistory(tree, windowCount: configuration.windowCount)
+        follower!.enter(.synchronizing)
+        drainInbox(at: now, into: &actions)
     }
 
-    mutating func snapshotInstalled(_ zxid: Zxid, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+    private mutating func install(into actions: inout ActionBuffer<KeeperAction>) {
+        guard let received else { return }
+        follower!.enter(.installing)
+        diskOperations += 1
+        actions.append(
+            .installSnapshot(
+                received.tree, entries: received.history.appendedAndNotCommitted,
+                accepted: max(acceptedEpoch, follower!.epoch), current: follower!.epoch))
+    }
+
+    mutating func snapshotInstalled(
+        accepted: Int64, current: Int64, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
         diskOperations -= 1
-        guard let installed = installing.take() else { return }
-        tree = installed
+        guard let installed = received.take() else { return }
+        tree = installed.tree
         tree.setConfiguration(configuration.configurationText)
-        history = History(recent: [], last: zxid, capacity: configuration.windowCount)
+        history = installed.history
+        history.synced(history.lastAppended)
+        acceptedEpoch = accepted
+        currentEpoch = current
         guard role == .following, follower?.phase == .installing else {
             return settle(at: now, into: &actions)
         }
         follower!.treeIsFuzzy()
-        follower!.enter(.synchronizing)
+        isEstablished(into: &actions)
         drainInbox(at: now, into: &actions)
     }
 
@@ -158,23 +180,28 @@ extension KeeperMachine {
     ) {
         switch follower!.phase {
         case .synchronizing, .establishing, .awaitingUpToDate, .broadcasting: break
-        case .connecting, .agreeing, .promising, .truncating, .installing:
+        case .connecting, .agreeing, .promising, .truncating, .receiving, .installing:
             return endRole("PROPOSAL out of turn", at: now, into: &actions)
         }
         // ZOOKEEPER-4925: a hole must not enter the log.
-        guard history.mayFollow(entry.zxid) else {
-            return endRole(
-                "proposal \(entry.zxid) does not follow \(history.lastAppended)", at: now, into: &actions)
+        guard received?.history.mayFollow(entry.zxid) ?? history.mayFollow(entry.zxid) else {
+            let last = received?.history.lastAppended ?? history.lastAppended
+            return endRole("proposal \(entry.zxid) does not follow \(last)", at: now, into: &actions)
         }
-        history.append(entry)
         follower!.appended(entry.zxid)
-        actions.append(.append(entry))
+        if received != nil {
+            received!.history.append(entry)
+        } else {
+            history.append(entry)
+            actions.append(.append(entry))
+        }
     }
 
     private mutating func commit(_ zxid: Zxid, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
-        guard zxid <= history.lastAppended else {
+        guard zxid <= received?.history.lastAppended ?? history.lastAppended else {
             return endRole("commit of \(zxid), which was never proposed", at: now, into: &actions)
         }
+        if received != nil { return received!.commit(upTo: zxid) }
         while let entry = history.commitNext(upTo: zxid) {
             if isServing {
                 applyCommitted(entry, at: now, into: &actions)

@@ -150,11 +150,13 @@ final class Disk {
         rewrite { () throws(StorageError) in try recovery.truncateLog(to: zxid) } then: { [self] in resume(with: $0) }
     }
 
-    func install(_ tree: DataTree) {
+    func install(_ tree: DataTree, entries: [LogEntry], accepted: Int64, current: Int64) {
+        let epochs = EpochFiles.Epochs(accepted: accepted, current: current)
         let recovery = Recovery(layout: layout, isStandalone: configuration.standalone)
-        let zxid = tree.lastProcessedZxid
-        rewrite { () throws(StorageError) in try recovery.install(tree) } then: { [self] in
-            if startWriter(after: zxid) { turn.raise(.snapshotInstalled(zxid)) }
+        let last = entries.last?.zxid ?? tree.lastProcessedZxid
+        rewrite { () throws(StorageError) in try recovery.install(tree, entries: entries, epochs) } then: { [self] in
+            guard startWriter(after: last) else { return }
+            turn.raise(.snapshotInstalled(accepted: accepted, current: current))
         }
     }
 

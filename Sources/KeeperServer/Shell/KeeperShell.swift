@@ -144,7 +144,8 @@ final class KeeperShell {
         case .append(let entry): disk.append(entry)
         case .saveEpochs(let accepted, let current): disk.saveEpochs(accepted: accepted, current: current)
         case .truncateLog(let zxid): disk.truncateLog(to: zxid)
-        case .installSnapshot(let tree): disk.install(tree)
+        case .installSnapshot(let tree, let entries, let accepted, let current):
+            disk.install(tree, entries: entries, accepted: accepted, current: current)
         case .takeSnapshot: disk.takeSnapshot { [unowned self] in machine.tree }
         case .clearRecoveringMark: disk.clearRecoveringMark()
 

@@ -31,13 +31,23 @@ package struct DataLayout: Hashable, Sendable {
 
     /// The snapshots, newest first. A directory that isn't there has none.
     package func snapshots() throws(StorageError) -> [NumberedFile] {
-        try NumberedFile.list(snapshotDirectory, prefix: "snapshot.").reversed()
+        if let pending = try Installation(self).pendingSnapshot() { return [pending] }
+        return try placedSnapshots().reversed()
     }
 
     /// The logs, oldest first.
     package func logs() throws(StorageError) -> [NumberedFile] {
-        try NumberedFile.list(logDirectory, prefix: "log.")
+        let installation = Installation(self)
+        let placed = try installation.pendingSnapshot() == nil ? placedLogs() : []
+        return try placed + installation.pendingLogs()
     }
+
+    /// Those that no unfinished installation has replaced, or in part: oldest first.
+    func placedSnapshots() throws(StorageError) -> [NumberedFile] {
+        try NumberedFile.list(snapshotDirectory, prefix: "snapshot.")
+    }
+
+    func placedLogs() throws(StorageError) -> [NumberedFile] { try NumberedFile.list(logDirectory, prefix: "log.") }
 }
 
 /// A snapshot or log, by the zxid in its name.

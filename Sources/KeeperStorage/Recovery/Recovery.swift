@@ -28,6 +28,7 @@ package struct Recovery: Sendable {
     ///   for files in the wrong directory. The files are then as they were.
     package func recover() throws(StorageError) -> RecoveredState {
         try layout.create()
+        try Installation(layout).complete()
         try removeUnfinishedSnapshots()
         try checkPlaces()
         let snapshots = try layout.snapshots()
@@ -54,38 +55,23 @@ package struct Recovery: Sendable {
         // Snapshots first: those that may hold effects behind `zxid`. Without the logs that complete them they are no
         // state at all, whereas an older one and the uncut logs are the state before. The order makes a crash safe.
         let newer = snapshots.filter { $0.zxid > remaining.snapshot.zxid }
-        try setAside(newer, in: layout.snapshotDirectory)
-        try setAside(logs.filter { $0.zxid > zxid }, in: layout.logDirectory)
+        try SetAside.move(newer, of: layout.snapshotDirectory)
+        try SetAside.move(logs.filter { $0.zxid > zxid }, of: layout.logDirectory)
         if let last = remaining.logs.last { try cut(last, behind: zxid) }
         return try recover()
     }
 
-    /// Makes a tree that a leader sent the state on disk: sets the `recovering` mark, writes the tree as a snapshot,
-    /// then sets aside the logs, which are no history of it, and the snapshots that are newer. Durable on return
-    /// (ZOOKEEPER-3642).
+    /// Makes what a leader sent this member's data: the tree as a snapshot, `entries` the log behind it, and the epochs
+    /// (ZOOKEEPER-3642). Durable on return; a crash before leaves the data as it was or as it is to be (`Installation`).
     ///
     /// The leader's tree went on changing while it was sent, so the snapshot states no digest: effects of the
     /// transactions that follow may be in it, and replay must not compare before it is past them.
-    package func install(_ tree: DataTree) throws(StorageError) {
-        // S2: first, so that a crash between old history and new finds a directory that is no voter's. Cleared when the
-        // leader's epoch is durable, too.
-        if !mark.isSet {
-            try mark.set(
-                reason: """
-                    A leader is replacing this member's data by a snapshot of its own, \(tree.lastProcessedZxid). Until \
-                    the member has synced with a leader it does not vote.
-
-                    """)
-        }
-        let zxid = tree.lastProcessedZxid
-        let logs = try layout.logs()
-        let snapshots = try layout.snapshots()
-        // S6: the new one takes the name.
-        try setAside(snapshots.filter { $0.zxid == zxid }, in: layout.snapshotDirectory)
-        // A crash behind the write leaves a mixture that recovers to the state before, or to the new one.
-        try SnapshotFile.write(tree, in: layout.snapshotDirectory, isFuzzy: true)
-        try setAside(snapshots.filter { $0.zxid > zxid }, in: layout.snapshotDirectory)
-        try setAside(logs, in: layout.logDirectory)
+    package func install(
+        _ tree: DataTree, entries: [LogEntry], _ epochs: EpochFiles.Epochs
+    ) throws(StorageError) {
+        let installation = Installation(layout)
+        try installation.prepare(tree, entries, epochs)
+        try installation.complete()
     }
 
     // MARK: The empty directory
@@ -117,7 +103,7 @@ package struct Recovery: Sendable {
 
                     """)
         }
-        try setAside(logs, in: layout.logDirectory)
+        try SetAside.move(logs, of: layout.logDirectory)
         let tree = DataTree()
         try SnapshotFile.write(tree, in: layout.snapshotDirectory)
         try initialize.consume()
@@ -178,7 +164,7 @@ package struct Recovery: Sendable {
             try cut(tail.file, at: tail.offset)
         }
         // An empty log would stand in the way of the one that the next entry names.
-        try setAside(replay.emptyLogs, in: layout.logDirectory)
+        try SetAside.move(replay.emptyLogs, of: layout.logDirectory)
     }
 
     private func cut(_ log: NumberedFile, behind zxid: Zxid) throws(StorageError) {
@@ -195,23 +181,5 @@ package struct Recovery: Sendable {
         let file = try File.openForWriting(log.path)
         try file.truncate(to: offset)
         try file.sync()
-    }
-
-    /// S6: moved, not removed.
-    private func setAside(_ files: [NumberedFile], in directory: String) throws(StorageError) {
-        if files.isEmpty { return }
-        let target = directory + "/" + DataLayout.setAsideName
-        try Directory.create(target)
-        for file in files {
-            var path = target + "/" + file.name
-            var number = 1
-            while Directory.exists(path) {
-                path = target + "/" + file.name + "-\(number)"
-                number += 1
-            }
-            try Directory.move(file.path, to: path)
-        }
-        try Directory.sync(target)
-        try Directory.sync(directory)
     }
 }

@@ -30,6 +30,7 @@ package struct EpochFiles: Sendable {
     /// - Parameter lastZxid: of the recovered state. A file that isn't there stands for its epoch.
     /// - Throws: if a file is no number, or the epochs contradict each other or the state.
     package func load(lastZxid: Zxid) throws(StorageError) -> Epochs {
+        if let pending = try Installation.pendingEpochs(in: directory) { return pending }
         let ofState = max(lastZxid.epoch, 0)
         let promised = try number(in: acceptedPath)
         var current = try number(in: currentPath) ?? ofState
