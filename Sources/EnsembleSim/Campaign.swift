@@ -1,4 +1,5 @@
 import EnsembleBase
+import EnsembleControl
 import KeeperCore
 
 /// One seed's run: faults for a while, then peace, then the checks that need it.
@@ -14,8 +15,7 @@ package struct Campaign: Sendable {
         package var operations: Int
         package var fingerprint: UInt64
         package var trace: [String]
-        /// Fewer than a quorum of members had a history to be counted on when the faults stopped: they must wait for an
-        /// operator (DESIGN.md, S10), so nothing is said about convergence.
+        /// The operator leaves the cluster to a person (DESIGN.md, S10), so nothing is said about convergence.
         package var isStalled: Bool
     }
 
@@ -78,11 +78,12 @@ extension World {
         isPeaceful = false
     }
 
-    /// A member whose received tree was not complete when its role or process ended has the mark, and so has one whose
-    /// directory was lost a moment before: then a majority of directories is not whole at one time, which is outside of
-    /// the atlas's promise.
+    /// A daemon that dies between the ledger's word on a member and its first launch leaves one that looks lost, since
+    /// nothing tells the two apart (S10). With a majority of such members the operator leaves the new cluster to a person.
     var isStalled: Bool {
-        servers.count { isOperated ? !isWhole($0) : $0.machine?.status.recovering ?? $0.disk.marked } * 2 >= servers.count
+        guard checkers.history.entries.isEmpty, let machine = daemon?.machine else { return false }
+        for held in machine.holds { if case .majorityLost = held.reason { return true } }
+        return false
     }
 
     var hasConverged: Bool {

@@ -12,6 +12,7 @@ struct Swarm: AsyncParsableCommand {
     @Option(help: "A deliberate bug, to see that it is found.") var bug: DeliberateBug?
     @Flag(help: "Every seed with an operator; without this, every third.") var operated = false
     @Flag(help: "Leave out the rules that look inside of members.") var outsideOnly = false
+    @Flag(help: "Go on behind a violation, and print each.") var keepGoing = false
 
     func validate() throws {
         guard jobs >= 1 else { throw ValidationError("--jobs must be 1 or more") }
@@ -29,7 +30,7 @@ struct Swarm: AsyncParsableCommand {
         var next = range.first
         await withTaskGroup(of: Campaign.Result.self) { group in
             func launch() {
-                guard tally.failure == nil, next <= range.last, deadline.map({ clock.now < $0 }) ?? true else { return }
+                guard keepGoing || tally.failure == nil, next <= range.last, deadline.map({ clock.now < $0 }) ?? true else { return }
                 var plan = operated ? Plan.operated(seed: next, bug: bug) : Plan.drawn(seed: next, bug: bug)
                 plan.outsideOnly = outsideOnly
                 next += 1
@@ -38,6 +39,7 @@ struct Swarm: AsyncParsableCommand {
             for _ in 0..<jobs { launch() }
             while let result = await group.next() {
                 tally.add(result)
+                if keepGoing, let violation = result.violation { say("seed \(result.plan.seed): violation of \(violation)") }
                 if tally.seeds % 100 == 0 { say(tally.line(elapsed: clock.now - start)) }
                 launch()
             }

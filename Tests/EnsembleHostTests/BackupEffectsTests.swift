@@ -78,7 +78,7 @@ private struct MemberOnDisk {
         let disk = try MemberOnDisk()
         defer { disk.remove() }
         try disk.effects.quarantine(disk.member, cause: "a test", now: disk.now)
-        #expect(disk.effects.observe().observation.newestVerified?.id == disk.backup.id)
+        #expect(disk.effects.observe().observation.verified.last?.id == disk.backup.id)
         let objects = disk.root + "/archive/objects/sha256"
         for folder in try FileManager.default.contentsOfDirectory(atPath: objects) {
             for name in try FileManager.default.contentsOfDirectory(atPath: "\(objects)/\(folder)") {
@@ -89,7 +89,7 @@ private struct MemberOnDisk {
             try disk.effects.seed(
                 disk.member, .recovering(backup: disk.backup.id), reason: "a test", now: disk.now, progress: .silent)
         }
-        #expect(disk.effects.observe().observation.newestVerified == nil)
+        #expect(disk.effects.observe().observation.verified.isEmpty)
         #expect(disk.effects.observe().observation.count == 1, "it is kept for a person to look at")
     }
 

@@ -25,6 +25,11 @@ package struct EnsembleObservation: Sendable, Hashable {
 
     package var quorum: Int { voters.count / 2 + 1 }
 
+    /// Nobody listened up to now: whoever was silent before is silent since now.
+    mutating func restartSilences(at now: Instant) {
+        for index in members.indices where members[index].silentSince != nil { members[index].silentSince = now }
+    }
+
     /// The answer of a member, if it is fresh enough to act on.
     package func freshAnswer(of id: MemberID, at now: Instant) -> MemberAnswer? {
         guard let member = self[id], let answer = member.answer, now - answer.at <= freshness else { return nil }
@@ -88,8 +93,8 @@ package struct BackupObservation: Sendable, Hashable {
     package var isListed = false
     /// Backups of any standing that the archive holds for this cluster.
     package var count = 0
-    /// The newest backup that was read back, replayed and compared (S7).
-    package var newestVerified: BackupReference?
+    /// Those that were read back, replayed and compared (S7), oldest first.
+    package var verified: [BackupReference] = []
     package var lastFailure: String?
 
     package init() {}

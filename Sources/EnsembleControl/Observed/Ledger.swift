@@ -17,7 +17,24 @@ package struct Ledger: Sendable, Hashable, Codable {
     /// member on a dying disk and a daemon that is restarted would reseed for ever.
     package var reseeds: [ReseedRecord] = []
 
+    /// What restores have undone, by rising epoch.
+    package private(set) var undone: [UndoneHistory] = []
+
     package init(cluster: String) { self.cluster = cluster }
+
+    /// The cluster is a backup again that ends at `zxid`: what came behind it never happened.
+    ///
+    /// - Parameter epoch: S8: no later transaction is of this epoch or of one before it.
+    package mutating func restored(to zxid: Int64, epoch: Int64) {
+        // What an earlier restore undid from within this backup is true again; all else of it is behind the backup.
+        undone.removeAll { $0.epoch >= zxid >> 32 }
+        undone.append(UndoneHistory(after: zxid, epoch: epoch))
+    }
+
+    /// Whether a backup is of this cluster's history, and not of one that a restore has undone.
+    package func isOfThisHistory(_ backup: BackupReference) -> Bool {
+        !undone.contains { backup.endZxid > $0.after && backup.endZxid >> 32 <= $0.epoch }
+    }
 
     /// True once any member of the cluster was started. Only a cluster that isn't bootstrapped gets `initialize`
     /// files.
@@ -48,6 +65,12 @@ package struct Ledger: Sendable, Hashable, Codable {
         set(entry)
         return entry != before
     }
+}
+
+/// Transactions behind `after`, up to the last of `epoch`.
+package struct UndoneHistory: Sendable, Hashable, Codable {
+    package var after: Int64
+    package var epoch: Int64
 }
 
 /// A reseed that was begun.

@@ -8,6 +8,11 @@ extension ReconcilerStateMachine {
     ) {
         switch cold.phase {
         case .choosing:
+            if let id = cold.member, isLost(id) {
+                var next = cold
+                next.failure = "the data of member \(id) is lost"
+                return finish(next, of: operation, at: now, into: &actions)
+            }
             let leader = observed.leader(at: now).map { [$0] } ?? []
             guard let id = cold.member ?? sourceForCapture(besides: leader, at: now) else {
                 return hold(operation.title, .noSource)
@@ -42,8 +47,9 @@ extension ReconcilerStateMachine {
             next.failure = "the daemon ended while the files were copied"
             enter(.coldBackup(next), of: operation, at: now, into: &actions)
         case .joining:
+            // A member whose data is lost comes back by a reseed, which may need this very backup.
             guard let id = cold.member,
-                hasPassedBarrier(id, title: operation.title, at: now, into: &actions)
+                isLost(id) || hasPassedBarrier(id, title: operation.title, at: now, into: &actions)
             else { return }
             // S7: its verification follows at once; a backup that nobody verifies is never used.
             if let work = archiveWork { return hold(operation.title, .operationRunning(work.title)) }

@@ -65,7 +65,7 @@ extension ReconcilerStateMachine {
         into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         intents.operation = nil
-        clock = OperationClock(reseedSince: clock.reseedSince, reseedEffect: clock.reseedEffect, pruneEffect: clock.pruneEffect)
+        clock.operationEnded()
         saveIntents(into: &actions)
         record(operation.id, operation.title, failure: failure, backup: backup, result: result)
         if let failure {

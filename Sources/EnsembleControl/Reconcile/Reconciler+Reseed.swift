@@ -56,13 +56,16 @@ extension ReconcilerStateMachine {
         entry.standing = .recovering
         ledger.set(entry)
         saveLedger(into: &actions)
-        let backup = policy.engine == .bundled ? observed.backups.newestVerified?.id : nil
+        let backup = policy.engine == .bundled ? seedBackup?.id : nil
         enter(
             Reseed(
                 member: candidate.member, reason: candidate.reason, phase: .fencing, backup: backup, attempt: 1,
                 operation: candidate.operation),
             at: now, into: &actions)
     }
+
+    /// S7, S8: the newest backup that is verified, and that no restore has undone.
+    private var seedBackup: BackupReference? { observed.backups.verified.last { ledger.isOfThisHistory($0) } }
 
     private mutating func objection(
         toReseeding candidate: ReseedCandidate, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
@@ -83,9 +86,15 @@ extension ReconcilerStateMachine {
         guard observed.backups.isListed else { return .archiveUnknown }
         // S7: only a verified backup. Also where the seed will be empty: while a member is brought back, one more
         // loss would leave the archive as the only copy.
-        guard observed.backups.newestVerified != nil || hasNeverServed(id) else { return .noVerifiedBackup }
+        guard seedBackup != nil || hasNeverServed(id) else { return .noVerifiedBackup }
         if case .askedFor = candidate.reason {} else if let spent = spentBudget(id, at: now) { return spent }
         return objectionOfLock(at: now, into: &actions)
+    }
+
+    /// Whether only a reseed brings it back.
+    func isLost(_ id: MemberID) -> Bool {
+        if case .untrusted = supervisor(id)?.state { return true }
+        return intents.reseed?.member == id || running.contains { $0.id == id && $0.vanished != nil }
     }
 
     /// Of a new cluster, and nobody saw it serve: it has lost nothing that the others would need, nor can there be a
@@ -309,7 +318,7 @@ extension ReconcilerStateMachine {
             reseed.backup = nil
             let text = "it starts empty, because backup \(backup) can't be used: \(why)"
             actions.append(.note(Note(.warning, .reseedPhase, member: reseed.member, text)))
-        } else if let newest = observed.backups.newestVerified?.id {
+        } else if let newest = seedBackup?.id {
             reseed.backup = newest
         }
         guard reseed.backup != backup else { return }

@@ -118,6 +118,7 @@ extension ReconcilerStateMachine {
                 LedgerEntry(
                     id: id, standing: .voter, zxid: contents.zxid, acceptedEpoch: restore.acceptedEpoch,
                     identity: contents.identity))
+            ledger.restored(to: restore.backup.endZxid, epoch: restore.acceptedEpoch)
             saveLedger(into: &actions)
             signal(id, .reseeded, at: now, into: &actions)
             next.phase = .seeding(remaining: Array(remaining.dropFirst()))

@@ -38,6 +38,7 @@ package struct ReconcilerStateMachine: Sendable {
     var savedLedgerAt: Instant?
     /// False until the first `timePassed`: which servers of an earlier daemon live is not known before (S3, S10).
     var isAwake = false
+    var steppedAt: Instant?
     var isFinished = false
     var random: SeededRandom
 
@@ -119,6 +120,9 @@ package struct ReconcilerStateMachine: Sendable {
     ) {
         guard !isFinished else { return }
         if case .timePassed = event { isAwake = true }
+        // A daemon that stood still has seen nobody be silent meanwhile: it listens anew before it judges (S10).
+        if let steppedAt, now - steppedAt >= .seconds(2) { observed.restartSilences(at: now) }
+        steppedAt = now
         absorb(event, at: now, into: &actions)
         // S3, S10: a member that was not adopted yet looks as if it had no process.
         guard isAwake else { return }
@@ -245,4 +249,10 @@ struct OperationClock: Sendable {
     var joinerServed = false
     /// How often the reseed's seed has failed in a row.
     var seedFailures = 0
+
+    /// A reseed goes on, and has its own.
+    mutating func operationEnded() {
+        (phaseSince, retryAt, failure) = (nil, nil, nil)
+        (operationEffect, barrierEffect, barrier) = (nil, nil, nil)
+    }
 }

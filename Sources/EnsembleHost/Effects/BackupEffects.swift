@@ -50,7 +50,7 @@ package struct BackupEffects: Sendable {
             found = backups
             observation.isListed = true
             observation.count = backups.count
-            observation.newestVerified = backups.last { $0.verified != nil }.flatMap(reference)
+            observation.verified = backups.filter { $0.verified != nil }.compactMap(reference)
         } catch {
             observation.lastFailure = "\(error)"
         }

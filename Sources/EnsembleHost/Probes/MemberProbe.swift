@@ -13,6 +13,8 @@ package enum MemberProbe {
     }
 
     package static func ask(host: String, port: Int, timeout: Duration, now: @Sendable () -> Instant) async -> Outcome {
+        // What it says was true at some moment since then, however late this daemon gets to read it (S10).
+        let askedAt = now()
         let text: String
         do {
             text = try await KeeperClient.fourLetterWord("srvr", host: host, port: port, timeout: timeout)
@@ -21,7 +23,7 @@ package enum MemberProbe {
         } catch {
             return .silent
         }
-        guard var answer = parse(text, at: now()) else { return .silent }
+        guard var answer = parse(text, at: askedAt) else { return .silent }
         if answer.role == .leading,
             let monitor = try? await KeeperClient.fourLetterWord("mntr", host: host, port: port, timeout: timeout)
         {

@@ -45,18 +45,22 @@ extension World {
         if case .restore = daemon.intents.operation?.kind { return false }
         if case .restore = daemon.machine?.intents.operation?.kind { return false }
         let reseeded = daemon.machine?.intents.reseed?.member ?? daemon.intents.reseed?.member ?? Int(id)
-        return reseeded == Int(id) && servers.allSatisfy { $0.id == id || isWhole($0) }
+        let isTrusted = daemon.ledger.entries.allSatisfy { $0.id == Int(id) || $0.standing == .voter }
+        return reseeded == Int(id) && isTrusted && servers.allSatisfy { $0.id == id || isWhole($0) }
     }
 
-    func isWhole(_ server: SimServer) -> Bool {
-        server.disk.isWhole && server.replacement == nil && !server.disk.isDamaged && !server.isUnreadable
+    func isWhole(_ server: SimServer) -> Bool { !server.isUnreadable && hasHistory(server) }
+
+    /// Also where nobody can read it for now.
+    private func hasHistory(_ server: SimServer) -> Bool {
+        server.disk.isWhole && server.replacement == nil && !server.disk.isDamaged
             && !checkers.quorum.hasForgotten(server.id)
     }
 
     /// S1: what the operator takes away by itself, a majority of the directories has.
     mutating func judgeWholeness(after what: String) {
         if case .restore = daemon!.intents.operation?.kind { return }
-        let whole = servers.count { isWhole($0) }
+        let whole = servers.count { hasHistory($0) }
         if whole * 2 <= servers.count { checkers.fail(.quorum, "S1: after \(what) \(whole) of \(servers.count) histories are whole") }
     }
 

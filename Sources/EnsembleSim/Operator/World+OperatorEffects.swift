@@ -170,7 +170,7 @@ extension World {
         if let archive = daemon?.archive, archive.isReachable {
             observation.isListed = true
             observation.count = archive.backups.count
-            observation.newestVerified = archive.newestVerified?.reference
+            observation.verified = archive.backups.filter(\.isVerified).map(\.reference)
         } else {
             observation.lastFailure = "the archive can't be read"
         }

@@ -33,7 +33,10 @@ extension World {
     }
 
     private mutating func askForRestore() {
-        let verified = daemon!.archive.backups.filter { $0.isVerified && !$0.isDamaged }
+        // A person may well choose what an earlier restore has undone, but the checkers know one history only.
+        let verified = daemon!.archive.backups.filter {
+            $0.isVerified && !$0.isDamaged && checkers.history.digest(at: $0.end) != nil
+        }
         // S1's word holds for people too: they wait until nothing else is lost.
         guard let backup = verified.randomElement(using: &daemon!.personRandom), servers.allSatisfy({ isWhole($0) }) else { return }
         ask(.restore(backup.reference))

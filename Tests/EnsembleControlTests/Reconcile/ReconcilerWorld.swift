@@ -146,7 +146,7 @@ struct ReconcilerWorld {
         backups.isListed = isArchiveReadable
         if isArchiveReadable {
             backups.count = archive.count
-            backups.newestVerified = archive.last { $0.isVerified }?.reference
+            backups.verified = archive.filter(\.isVerified).map(\.reference)
         } else {
             backups.lastFailure = "/archive: Input/output error"
         }

@@ -63,6 +63,19 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// S10: silent before the daemon stood still, well since: the silence that nobody heard is no reason.
+    @Test func aDaemonThatStoodStillListensAnewBeforeItKills() {
+        var world = ReconcilerWorld.started(5)
+        world.step(.unanswered(2, stopped: false))
+        world.now = world.now + .seconds(20)
+        world.step(.timePassed)
+        #expect(world.machine.supervisors.allSatisfy { $0.state == .running })
+        world.run(for: .seconds(5))
+        #expect(world.isWhole)
+        #expect(world.machine.supervisors.allSatisfy { $0.deaths == 0 })
+        #expect(world.violations == [])
+    }
+
     @Test func aMemberThatIsOnlyFullIsNotKilled() {
         var world = ReconcilerWorld.started(8)
         world.change(2) { $0.isFull = true }

@@ -46,6 +46,19 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// It would wait for the reseed, and the reseed for a backup.
+    @Test func aColdBackupDoesNotWaitForAMemberWhoseDataIsLost() {
+        var world = ReconcilerWorld.started(33)
+        world.archive = []
+        world.request("c", .backup(.cold, member: 1))
+        for _ in 0..<2000 where world.captured != [1] { world.run(for: .milliseconds(10)) }
+        world.loseData(1)
+        world.run(for: .seconds(60))
+        #expect(world.isWhole)
+        #expect(outcome("c", in: world) != nil)
+        #expect(world.violations == [])
+    }
+
     /// A roll that can't go on, for days perhaps, doesn't end the backups.
     @Test func aScheduledBackupIsTakenWhileARollStandsStill() {
         var world = ReconcilerWorld.started(36)

@@ -231,6 +231,40 @@ import Testing
         #expect(ledger.raise(1, epoch: 15, zxid: nil) && ledger[1]?.acceptedEpoch == 15 && ledger[1]?.zxid == 14 << 32)
     }
 
+    /// S8: a backup from behind a restore's end is of a history that never happened.
+    @Test func whatARestoreHasUndoneIsNoHistoryOfTheCluster() {
+        func backup(_ end: Int64) -> BackupReference {
+            BackupReference(id: "b", endZxid: end, acceptedEpoch: end >> 32, takenAt: WallTime(milliseconds: 0))
+        }
+        var ledger = Ledger(cluster: "c")
+        ledger.restored(to: 2 << 32 | 5, epoch: 4)
+        for end: Int64 in [1 << 32, 2 << 32 | 5, 5 << 32, 5 << 32 | 1] { #expect(ledger.isOfThisHistory(backup(end))) }
+        for end: Int64 in [2 << 32 | 6, 3 << 32, 4 << 32 | 9] { #expect(!ledger.isOfThisHistory(backup(end))) }
+        // To a point behind the first one's end, of the same history.
+        ledger.restored(to: 5 << 32 | 7, epoch: 6)
+        #expect(!ledger.isOfThisHistory(backup(3 << 32)) && !ledger.isOfThisHistory(backup(5 << 32 | 8)))
+        #expect(ledger.isOfThisHistory(backup(5 << 32 | 7)) && ledger.isOfThisHistory(backup(7 << 32)))
+        // To what the first one had undone: that is the history again.
+        ledger.restored(to: 3 << 32 | 1, epoch: 8)
+        for end: Int64 in [2 << 32 | 6, 3 << 32 | 1, 9 << 32] { #expect(ledger.isOfThisHistory(backup(end))) }
+        for end: Int64 in [3 << 32 | 2, 5 << 32 | 7, 7 << 32, 8 << 32 | 1] { #expect(!ledger.isOfThisHistory(backup(end))) }
+    }
+
+    @Test func aReseedBehindARestoreTakesNoBackupThatItHasUndone() {
+        var world = ReconcilerWorld.started(3)
+        world.archive = [
+            ReconcilerWorld.Backup(id: "b1", isVerified: true),
+            ReconcilerWorld.Backup(id: "b2", isVerified: true, endZxid: 1 << 32 | 2),
+        ]
+        world.listBackups()
+        world.request("r", restore("b1"))
+        world.run(for: .seconds(20))
+        #expect(world.isWhole)
+        world.loseData(2)
+        for _ in 0..<2000 where world.savedIntents.reseed == nil { world.run(for: .milliseconds(20)) }
+        #expect(world.savedIntents.reseed?.backup == "b1")
+    }
+
     // MARK: S3, S4
 
     /// A daemon that doesn't know yet which servers live doesn't act, whatever it is asked for.
