@@ -81,6 +81,8 @@ extension ReconcilerStateMachine {
             return isAsked || intents.reseed?.member == member ? busy("a reseed of member \(member)") : nil
         case .backup(.live, _), .verify: return archiveWork.map { busy("a \($0.title)") }
         case .restore:
+            // S6: retention may be about to remove the very backup. It is over in a moment.
+            guard clock.pruneEffect == nil else { return busy("the removal of old backups") }
             // A restore is the way out when an operation can't go on, also when that is a restore of a backup that
             // turns out to be unusable. One that goes on is not replaced, nor one that is trying again: two effects
             // would write into one directory.

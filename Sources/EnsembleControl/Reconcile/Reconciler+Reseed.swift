@@ -225,6 +225,7 @@ extension ReconcilerStateMachine {
     ) {
         let id = reseed.member
         if case .untrusted(let reason) = supervisor(id)?.state {
+            if reason == .missing || reason == .emptyButWasNot { return beginAgain(reseed, at: now, into: &actions) }
             // The seed was refused (damaged, or cut by the leader beyond its snapshot): the second try starts empty.
             var next = reseed
             next.phase = .fencing
@@ -251,6 +252,21 @@ extension ReconcilerStateMachine {
         }
         guard answer.zxid >= barrier else { return hold(title(reseed), member: id, .waitingForBarrier(id)) }
         finishReseed(reseed, answer, into: &actions)
+    }
+
+    /// The directory that was being brought back is lost as well: another loss, with its own conditions and of the same
+    /// budget.
+    private mutating func beginAgain(
+        _ reseed: Reseed, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        // S2: a daemon that died had entered it as a voter, and it was lost again before the intent was gone.
+        setStanding(of: reseed.member, .recovering, into: &actions)
+        intents.reseed = nil
+        if let operation = reseed.operation {
+            intents.reseedsAskedFor.append(AskedReseed(member: reseed.member, operation: operation))
+        }
+        saveIntents(into: &actions)
+        beginReseed(at: now, into: &actions)
     }
 
     private mutating func finishReseed(

@@ -5,13 +5,13 @@ import EnsembleBase
 /// The promise: with any mixture of these, at any time, no acknowledged write is lost or reordered, no session sees
 /// time go back, no watch is lost; and once they stop, everyone serves again within a bound.
 ///
-/// One exception, which costs nobody's data: a daemon killed twice within the first launches of a new cluster may leave it
-/// to a person (`Campaign.Result.isStalled`).
+/// One exception, which costs nobody's data: a daemon killed twice within the first launches of a new cluster may leave
+/// it to a person (`Campaign.Result.isStalled`).
 ///
 /// Outside of the promise: bytes that lie and pass their checksums (TCP's, and those of log and snapshot), a majority of
 /// directories lost at a time, a directory swapped for another member's (its `myid` gives it away), a directory rolled
-/// back that the operator's ledger does not know (rule S2), a monotonic clock that runs backwards, and members that are
-/// malicious.
+/// back that the operator's ledger does not know (rule S2), or under its living server, a monotonic clock that runs
+/// backwards, and members that are malicious.
 package struct FaultAtlas: OptionSet, Hashable, Sendable {
     package let rawValue: UInt32
     package init(rawValue: UInt32) { self.rawValue = rawValue }

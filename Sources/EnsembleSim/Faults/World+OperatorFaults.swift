@@ -70,7 +70,8 @@ extension World {
         var empty = SimDisk()
         empty.lose()
         servers[index(id)].copy = nil
-        replaceDirectory(of: id, by: empty, "loses its directory")
+        replaceDirectory(
+            of: id, by: empty, underLiveServer: Bool.random(using: &daemon!.faultRandom), "loses its directory")
     }
 
     /// An older copy takes its place: one that the ledger can tell.
@@ -78,12 +79,15 @@ extension World {
         guard mayLoseDirectory(id), let copy = servers[index(id)].copy, let entry = daemon!.ledger[Int(id)],
             copy.end.rawValue < entry.zxid, copy.end < servers[index(id)].disk.end
         else { return }
-        replaceDirectory(of: id, by: copy, "gets back a copy that ends at \(copy.end)")
+        // Under a living server nothing tells an older copy from the directory itself, before the next start.
+        replaceDirectory(of: id, by: copy, underLiveServer: false, "gets back a copy that ends at \(copy.end)")
     }
 
-    private mutating func replaceDirectory(of id: ServerID, by disk: SimDisk, _ what: String) {
+    private mutating func replaceDirectory(
+        of id: ServerID, by disk: SimDisk, underLiveServer: Bool, _ what: String
+    ) {
         let i = index(id)
-        if servers[i].machine != nil, Bool.random(using: &daemon!.faultRandom) {
+        if underLiveServer, servers[i].machine != nil {
             record("\(id) \(what), and runs on")
             servers[i].replacement = disk
             return

@@ -44,7 +44,9 @@ extension ReconcilerWorld {
             later(.effectFinished(token, .captured(backup.reference)), .captured(backup))
         case .verify(let backup, let token):
             later(.effectFinished(token, verificationFails ? .failed("damaged") : .done), verificationFails ? nil : .verified(backup))
-        case .prune:
+        case .prune(let token):
+            pruneCount += 1
+            later(.effectFinished(token, .done))
             // As much as retention may ever remove: all but the newest verified backup.
             let newest = archive.last { $0.isVerified }?.id
             archive.removeAll { newest != nil && $0.id != newest }

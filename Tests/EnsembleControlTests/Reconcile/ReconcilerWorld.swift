@@ -91,6 +91,7 @@ struct ReconcilerWorld {
     var seededFrom: [String?] = []
     var terminated: [Int] = []
     var captured: [Int] = []
+    var pruneCount = 0
     var inspections: [InspectionDepth] = []
     var restoredEpochs: [Int64] = []
     var answers: [RequestAnswer] = []

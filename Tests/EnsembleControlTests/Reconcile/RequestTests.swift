@@ -50,6 +50,7 @@ import Testing
     @Test func aColdBackupDoesNotWaitForAMemberWhoseDataIsLost() {
         var world = ReconcilerWorld.started(33)
         world.archive = []
+        world.listBackups()
         world.request("c", .backup(.cold, member: 1))
         for _ in 0..<2000 where world.captured != [1] { world.run(for: .milliseconds(10)) }
         world.loseData(1)

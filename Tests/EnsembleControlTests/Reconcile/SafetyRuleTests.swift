@@ -22,6 +22,20 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// What is being removed at this moment may be the backup that is asked for.
+    @Test func aRestoreIsNotBegunWhileBackupsAreRemoved() {
+        var world = ReconcilerWorld.started(5)
+        world.step(.backupDue)
+        for _ in 0..<2000 where world.pruneCount == 0 { world.run(for: .milliseconds(2)) }
+        #expect(world.pruneCount == 1)
+        world.request("r", restore())
+        #expect(world.savedIntents.operation == nil)
+        world.run(for: .seconds(2))
+        world.request("s", restore())
+        #expect(world.savedIntents.operation != nil)
+        #expect(world.violations == [])
+    }
+
     @Test(arguments: 1...20) func aBackupIsNotPrunedWhileAReseedNeedsIt(seed: Int) {
         var world = ReconcilerWorld.started(UInt64(seed))
         world.step(.backupDue)
