@@ -86,22 +86,13 @@ extension ReconcilerStateMachine {
             intents.operation?.kind = .coldBackup(cold)
         case .rolling, .coldBackup, .stopMember, .restore, nil: break
         }
-        var isWhole = false
-        if let reseed = intents.reseed, reseed.member == id, reseed.phase == .fencing, case .askedFor = reseed.reason {
-            intents.reseed = nil
-            if let operation = reseed.operation {
-                intents.reseedsAskedFor.insert(AskedReseed(member: id, operation: operation), at: 0)
-            }
-            isWhole = true
+        if intents != self.intents {
+            self.intents = intents
+            saveIntents(into: &actions)
         }
-        guard intents != self.intents else { return }
-        self.intents = intents
-        saveIntents(into: &actions)
-        // S2: only behind the intents. Else a daemon that dies between would go on with the reseed of a voter.
-        guard isWhole, var entry = ledger[id] else { return }
-        entry.standing = .voter
-        ledger.set(entry)
-        saveLedger(into: &actions)
+        if let reseed = intents.reseed, reseed.member == id, reseed.phase == .fencing, case .askedFor = reseed.reason {
+            postpone(reseed, into: &actions)
+        }
     }
 
     private mutating func change(

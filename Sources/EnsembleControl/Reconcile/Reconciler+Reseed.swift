@@ -163,11 +163,29 @@ extension ReconcilerStateMachine {
         enter(next, at: now, into: &actions)
     }
 
+    /// Nothing of the member's data was touched: it is a voter as before, and its reseed waits for the conditions anew.
+    mutating func postpone(_ reseed: Reseed, into actions: inout ActionBuffer<ReconcilerAction>) {
+        intents.reseed = nil
+        if let operation = reseed.operation {
+            intents.reseedsAskedFor.insert(AskedReseed(member: reseed.member, operation: operation), at: 0)
+        }
+        saveIntents(into: &actions)
+        // S2: only behind the intents. Else a daemon that dies between would go on with the reseed of a voter.
+        setStanding(of: reseed.member, .voter, into: &actions)
+    }
+
     private mutating func quarantine(
         _ reseed: Reseed, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         // S3, again for a daemon that takes over in this phase.
         if supervisor(reseed.member)?.state.mayHaveProcess == true { return fence(reseed, at: now, into: &actions) }
+        // S1: what a person wants brought back is whole. When another member is lost in the meantime, it may be what was
+        // acknowledged that would go.
+        if case .askedFor = reseed.reason, clock.reseedEffect == nil,
+            policy.voters.contains(where: { $0 != reseed.member && isLost($0) })
+        {
+            return postpone(reseed, into: &actions)
+        }
         guard startEffect(at: now) else { return }
         let token = token()
         clock.reseedEffect = token

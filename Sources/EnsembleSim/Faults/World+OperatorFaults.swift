@@ -100,6 +100,8 @@ extension World {
 
     private mutating func damageDirectory(of id: ServerID) {
         guard mayLoseDirectory(id), !servers[index(id)].disk.isBlank else { return }
+        // A disk that damages what is seeded again and again is for a person.
+        guard (daemon!.machine?.intents.reseed ?? daemon!.intents.reseed)?.attempt ?? 1 < 3 else { return }
         crash(id)
         record("the files of \(id) are damaged")
         servers[index(id)].disk.isDamaged = true
