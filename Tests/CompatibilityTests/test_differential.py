@@ -211,7 +211,11 @@ class Differential(unittest.TestCase):
     @needs(servers.OURS, servers.APACHE)
     def test_an_ensemble(self):
         """Session k is a client of the k-th member: what one asks for, the others see after a sync."""
-        self.run_scripts(3, self.seeds(10_000, 60, 60))
+        # A member closes a silent connection before its leader ends the session, and nothing tells when that is: here
+        # the session says so itself.
+        def closed(step):
+            return {"s": step["s"], "do": "ask", "op": "closeSession"} if step["do"] == "expire" else step
+        self.run_scripts(3, ((name, [closed(step) for step in script]) for name, script in self.seeds(10_000, 60, 60)))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,9 @@ sides.
 """
 import base64
 import hashlib
-import re
 import socket
 import struct
 import time
-
-import servers
 
 from . import encoding
 
@@ -235,8 +232,6 @@ class Player:
         """The session gets the shortest timeout by a new connection, and nothing is heard from it any more."""
         if not self.live(session):
             return
-        # The member of a silent connection may close it before the leader has ended the session.
-        left = self.session_count() - 1 if self.by_sync else None
         self.do_resume({"timeout": 1}, session)
         connection = self.connections[session]
         deadline = time.monotonic() + PATIENCE
@@ -248,13 +243,6 @@ class Player:
                     if number != session:
                         other.drain(self.by_sync)
                 self.administrator.drain(False)
-        while left is not None and self.session_count() > left and time.monotonic() < deadline:
-            time.sleep(0.02)
-
-    def session_count(self):
-        """Of the member that has been told of the fewest ends."""
-        words = [servers.word(port, "mntr") for port in self.ports]
-        return max(int(re.search(r"zk_global_sessions\s+(\d+)", text).group(1)) for text in words)
 
     def do_ask(self, step, session):
         if not (connection := self.live(session)):
