@@ -73,6 +73,17 @@ private struct MemberOnDisk {
         #expect(disk.exists(disk.member.dataDirectory + "/version-2/recovering"))
     }
 
+    /// S2, S6: a seed that was made, and of which the daemon that made it did not live to know, is not what an empty one is.
+    @Test func anEmptySeedIsEmptyBehindAnInterruptedOne() throws {
+        let disk = try MemberOnDisk()
+        defer { disk.remove() }
+        try disk.effects.quarantine(disk.member, cause: "a test", now: disk.now)
+        let seed = Seed.recovering(backup: disk.backup.id)
+        _ = try disk.effects.seed(disk.member, seed, reason: "a test", now: disk.now, progress: .silent)
+        _ = try disk.effects.seed(disk.member, .empty, reason: "a test", now: disk.now, progress: .silent)
+        #expect(!disk.exists(disk.member.dataDirectory + "/version-2"))
+    }
+
     /// S7: the bytes of a verified backup rot. The next choice is another backup.
     @Test func aBackupThatTurnsOutDamagedIsNoVerifiedOneAnyMore() throws {
         let disk = try MemberOnDisk()

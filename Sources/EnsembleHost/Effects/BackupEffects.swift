@@ -126,6 +126,10 @@ package struct BackupEffects: Sendable {
         _ member: RenderedMember, _ seed: Seed, reason: String, now: WallTime, progress: BackupProgress
     ) throws -> DataDirectoryContents {
         for path in [member.dataDirectory, member.logDirectory] { try StateDirectory.createParents(path) }
+        // S9: what a former attempt left that was finished and not written down as such, or that ended between the
+        // renames of its two directories.
+        let left = [member.dataDirectory, member.logDirectory].contains { Directory.exists($0 + "/version-2/restored.json") }
+        if left { try quarantine(member, cause: "left by an interrupted seed", now: now) }
         var contents = DataDirectoryContents(
             identity: nil, zxid: 0, acceptedEpoch: 0, currentEpoch: 0, recovering: true)
         switch seed {
@@ -155,13 +159,8 @@ package struct BackupEffects: Sendable {
         _ backup: String, _ member: RenderedMember, _ purpose: RestorePurpose, _ now: WallTime,
         _ progress: BackupProgress
     ) throws -> BackupManifest {
-        let id = try backupID(backup)
-        // S9: what a former attempt left that was finished and not written down as such, or that ended between the
-        // renames of its two directories.
-        let left = [member.dataDirectory, member.logDirectory].contains { Directory.exists($0 + "/version-2/restored.json") }
-        if left { try quarantine(member, cause: "left by an interrupted seed", now: now) }
-        return try EnsembleBackup.Restore.materialise(
-            id, from: try archive(), dataDirectory: member.dataDirectory, logDirectory: member.logDirectory,
+        try EnsembleBackup.Restore.materialise(
+            try backupID(backup), from: try archive(), dataDirectory: member.dataDirectory, logDirectory: member.logDirectory,
             options: .init(purpose: purpose, clusterIdentity: clusterIdentity, now: now), progress: progress)
     }
 }

@@ -91,14 +91,14 @@ extension World {
             guard let base = daemon!.archive.objects[backup.base] else {
                 return .failed("an object of backup \(source) is missing")
             }
-            // A seed that was finished, and not written down as such, goes aside.
-            if !servers[i].directory.isBlank { _ = quarantine(id, "left by an interrupted seed") }
             checkers.oversight.uses(backup, tree: daemon!.archive.replay(backup), checkers.history, &checkers.verdict)
             new.snapshot = base
             new.log = backup.log
             new.acceptedEpoch = backup.end.epoch
             new.currentEpoch = backup.end.epoch
         }
+        // A seed that was finished, and not written down as such, goes aside.
+        if !servers[i].directory.isBlank { _ = quarantine(id, "left by an interrupted seed") }
         if case .recovering = seed { new.marked = bug != .seedUnmarked }
         if case .restored(let backup, let epoch) = seed {
             new.acceptedEpoch = bug == .restoreWithoutEpoch ? new.acceptedEpoch : epoch
