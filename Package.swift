@@ -3,12 +3,17 @@ import PackageDescription
 
 // Swift 6 mode, every warning an error. `ExistentialAny` makes each existential visible in review (none belongs on
 // the request path); `MemberImportVisibility` keeps a file's imports honest, which TidyTests relies on.
-let settings: [SwiftSetting] = [
+var settings: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .treatAllWarnings(as: .error),
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
+
+// scripts/fuzz: every target of ours tells libFuzzer which edges an input reaches, and the address sanitizer which bytes
+// it touches. Optimised also in a debug build: ten times the inputs, while the dependencies keep their quick build.
+let isForFuzzing = Context.environment["ENSEMBLE_FUZZ"] != nil
+if isForFuzzing { settings.append(.unsafeFlags(["-sanitize=fuzzer,address", "-O"])) }
 
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
@@ -100,7 +105,7 @@ let package = Package(
         .testTarget(name: "EnsembleBaseTests", dependencies: ["EnsembleBase"], swiftSettings: settings),
         .testTarget(name: "KeeperCoreTests", dependencies: ["KeeperCore", "EnsembleBase"], swiftSettings: settings),
         .testTarget(
-            name: "KeeperCodecTests", dependencies: ["KeeperCodec", "KeeperCore", "EnsembleBase", nioCore],
+            name: "KeeperCodecTests", dependencies: ["FuzzedParsers", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore],
             swiftSettings: settings),
         .testTarget(
             name: "KeeperStorageTests",
@@ -136,5 +141,25 @@ let package = Package(
             name: "ensemblectlTests", dependencies: ["ensemblectl", "EnsembleControl", "EnsembleBase", argumentParser],
             swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
+
+        // Every parser of bytes from outside, with what must hold of it: run over the corpora by the tests, and over
+        // whatever libFuzzer thinks of by scripts/fuzz.
+        .target(
+            name: "FuzzedParsers",
+            dependencies: [
+                "EnsembleHost", "EnsembleControl", "EnsembleBackup", "KeeperServer", "KeeperStorage", "KeeperCodec",
+                "KeeperCore", "EnsembleBase", nioCore,
+            ], path: "Tests/FuzzTests/Parsers", swiftSettings: settings),
+        .testTarget(
+            name: "FuzzTests", dependencies: ["FuzzedParsers"], exclude: ["Parsers", "Fuzzer", "Corpora"],
+            swiftSettings: settings),
     ]
 )
+
+if isForFuzzing {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz", dependencies: ["FuzzedParsers"], path: "Tests/FuzzTests/Fuzzer", swiftSettings: settings,
+            // The system's default linker, gold, fails on the sanitizer's symbols.
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
+}

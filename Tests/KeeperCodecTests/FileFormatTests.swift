@@ -1,4 +1,5 @@
 import EnsembleBase
+import FuzzedParsers
 import KeeperCodec
 import KeeperCore
 import NIOCore

@@ -120,6 +120,7 @@ import Testing
                 Property(key: "f", value: "A", line: 8), Property(key: "g", value: "", line: 9),
             ])
         #expect(PropertiesText.parse(Array("a=\\u00g0".utf8)).problems.count == 1)
+        #expect(PropertiesText.parse(Array("a=\\u+041".utf8)).problems.count == 1)
         #expect(PropertiesText.parse([0x61, 0x3d, 0xff]).problems.count == 1)
     }
 

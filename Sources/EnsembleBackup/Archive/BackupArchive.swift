@@ -89,7 +89,7 @@ package struct BackupArchive: Sendable {
     private func verifiedRecord(_ id: BackupID, of manifest: ContentHash) throws(BackupError) -> VerifiedRecord? {
         let file = verifiedPath(id)
         guard let bytes = try readSmallFile(file, limit: CatalogJSON.sizeLimit) else { return nil }
-        guard let record = try? CatalogJSON.decode(VerifiedRecord.self, bytes, file: file), record.format == 1,
+        guard let record = try? VerifiedRecord.read(bytes, file: file), record.format == 1,
             record.id == id, record.manifestSHA256 == manifest
         else { return nil }
         return record

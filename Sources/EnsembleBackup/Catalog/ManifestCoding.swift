@@ -1,3 +1,4 @@
+import EnsembleBase
 import FoundationEssentials
 import KeeperCore
 
@@ -31,7 +32,7 @@ extension BackupManifest {
     private struct Format: Decodable { var format: Int }
 
     /// Reads and checks a manifest: what passes can be restored without naming a file outside its directory.
-    static func read(_ bytes: [UInt8], file: String) throws(BackupError) -> BackupManifest {
+    package static func read(_ bytes: [UInt8], file: String) throws(BackupError) -> BackupManifest {
         let format = try CatalogJSON.decode(Format.self, bytes, file: file).format
         guard format == currentFormat else {
             throw BackupError(
@@ -45,10 +46,17 @@ extension BackupManifest {
         return manifest
     }
 
+    /// 1970 to 9999: what a `BackupID` can be made of.
+    private static let years = WallTime(milliseconds: 0)...WallTime(milliseconds: 253_402_300_799_999)
+    /// 64 TiB. All the objects that a manifest may name add up to less than 2^63 bytes.
+    private static let largestObject: Int64 = 1 << 46
+
     /// What is impossible about it, or nil.
     var contradiction: String? {
         guard let snapshot = objects.first, snapshot.role == .snapshot else { return "does not begin with a snapshot" }
         guard objects.count <= 100_000 else { return "names \(objects.count) objects" }
+        // What counts ages and adds up sizes must not overflow on a damaged digit.
+        guard BackupManifest.years.contains(capturedAt) else { return "was captured at an impossible time" }
         guard snapshotZxid <= lastZxid else { return "ends at \(lastZxid), before its snapshot \(snapshotZxid)" }
         var previous = Zxid.none
         for (index, object) in objects.enumerated() {
@@ -57,12 +65,22 @@ extension BackupManifest {
             guard object.role == role, let zxid = DataFileName(object.name, role: role)?.zxid else {
                 return "object \(index) has the impossible name '\(object.name)' for a \(role.rawValue)"
             }
-            guard object.size >= 0, object.storedSize >= 0 else { return "'\(object.name)' has a negative size" }
+            let sizes = 0...BackupManifest.largestObject
+            guard sizes.contains(object.size), sizes.contains(object.storedSize) else {
+                return "'\(object.name)' has an impossible size"
+            }
             if index == 0, zxid != snapshotZxid { return "'\(object.name)' is not the snapshot \(snapshotZxid)" }
             if index > 0, zxid <= previous { return "'\(object.name)' is out of order" }
             previous = index == 0 ? .none : zxid
         }
         return nil
+    }
+}
+
+extension VerifiedRecord {
+    /// Reads a record. Whether it belongs to a manifest is for the archive to say.
+    package static func read(_ bytes: [UInt8], file: String) throws(BackupError) -> VerifiedRecord {
+        try CatalogJSON.decode(VerifiedRecord.self, bytes, file: file)
     }
 }
 

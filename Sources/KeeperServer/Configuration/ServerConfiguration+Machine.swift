@@ -3,7 +3,7 @@ import KeeperCore
 
 extension ServerConfiguration {
     /// What the machine needs to know.
-    var machineConfiguration: KeeperConfiguration {
+    package var machineConfiguration: KeeperConfiguration {
         let voters = members.filter { $0.role == .participant }.map(\.id)
         return KeeperConfiguration(
             serverID: serverID, voters: standalone ? [serverID] : voters, standalone: standalone, tickTime: tickTime,

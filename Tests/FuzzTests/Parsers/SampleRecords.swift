@@ -2,42 +2,43 @@ import EnsembleBase
 import KeeperCodec
 import KeeperCore
 
-/// Random records, each of every kind in turn: what the round trips and the truncation tests run over.
-struct SampleRecords {
-    var random: SeededRandom
+/// Random records, each of every kind in turn: what the codec's round trips and truncation tests run over, and what the
+/// fuzzers start from.
+package struct SampleRecords {
+    package var random: SeededRandom
 
-    init(seed: UInt64) { random = SeededRandom(seed: seed) }
+    package init(seed: UInt64) { random = SeededRandom(seed: seed) }
 
-    mutating func int32() -> Int32 { Int32.random(in: .min ... .max, using: &random) }
-    mutating func int64() -> Int64 { Int64.random(in: .min ... .max, using: &random) }
-    mutating func bool() -> Bool { Bool.random(using: &random) }
-    mutating func zxid() -> Zxid { Zxid(rawValue: int64()) }
+    package mutating func int32() -> Int32 { Int32.random(in: .min ... .max, using: &random) }
+    package mutating func int64() -> Int64 { Int64.random(in: .min ... .max, using: &random) }
+    package mutating func bool() -> Bool { Bool.random(using: &random) }
+    package mutating func zxid() -> Zxid { Zxid(rawValue: int64()) }
 
-    mutating func bytes(upTo limit: Int = 40) -> [UInt8] {
+    package mutating func bytes(upTo limit: Int = 40) -> [UInt8] {
         let count = Int.random(in: 0...limit, using: &random)
         return (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
     }
 
-    mutating func path() -> NodePath { NodePath.root.appending([UInt8(ascii: "n")] + bytes(upTo: 12)) }
+    package mutating func path() -> NodePath { NodePath.root.appending([UInt8(ascii: "n")] + bytes(upTo: 12)) }
 
-    mutating func several<T>(_ make: (inout SampleRecords) -> T) -> [T] {
+    package mutating func several<T>(_ make: (inout SampleRecords) -> T) -> [T] {
         let count = Int.random(in: 0...3, using: &random)
         return (0..<count).map { _ in make(&self) }
     }
 
-    mutating func identity() -> Identity { Identity(scheme: ByteString(bytes(upTo: 6)), id: ByteString(bytes(upTo: 9))) }
+    package mutating func identity() -> Identity { Identity(scheme: ByteString(bytes(upTo: 6)), id: ByteString(bytes(upTo: 9))) }
 
-    mutating func acl() -> [AccessRight] {
+    package mutating func acl() -> [AccessRight] {
         several { AccessRight(permissions: Permissions(rawValue: $0.int32()), identity: $0.identity()) }
     }
 
-    mutating func stat() -> Stat {
+    package mutating func stat() -> Stat {
         Stat(
             czxid: zxid(), mzxid: zxid(), ctime: int64(), mtime: int64(), version: int32(), cversion: int32(),
             aversion: int32(), ephemeralOwner: int64(), dataLength: int32(), numChildren: int32(), pzxid: zxid())
     }
 
-    mutating func storedStat() -> StoredStat {
+    package mutating func storedStat() -> StoredStat {
         var stat = StoredStat()
         (stat.czxid, stat.mzxid, stat.pzxid) = (zxid(), zxid(), zxid())
         (stat.ctime, stat.mtime, stat.ephemeralOwner) = (int64(), int64(), int64())
@@ -45,13 +46,13 @@ struct SampleRecords {
         return stat
     }
 
-    mutating func create(_ op: OpCode) -> CreateRequest {
+    package mutating func create(_ op: OpCode) -> CreateRequest {
         CreateRequest(
             op: op, path: path(), data: bytes(), acl: acl(), flags: int32(), ttl: op == .createTTL ? int64() : 0)
     }
 
     /// One request of each kind that has a wire form.
-    mutating func requests() -> [Request] {
+    package mutating func requests() -> [Request] {
         let watches = WatchSet(
             relativeZxid: zxid(), data: several { $0.path() }, exist: several { $0.path() }, child: several { $0.path() })
         var extended = watches
@@ -77,7 +78,7 @@ struct SampleRecords {
     }
 
     /// Each body with an operation that it answers.
-    mutating func bodies() -> [(OpCode, ResponseBody)] {
+    package mutating func bodies() -> [(OpCode, ResponseBody)] {
         let results: [MultiResult] = [
             .create(path: path()), .createWithStat(path: path(), stat: stat()), .delete, .check, .setData(stat()),
             .getData(bytes(), stat()), .getChildren(several { ByteString($0.bytes()) }), .error(nil), .error(.noNode),
@@ -101,7 +102,7 @@ struct SampleRecords {
         }
     }
 
-    mutating func transactions() -> [Transaction] {
+    package mutating func transactions() -> [Transaction] {
         let single: [Transaction] =
             creates() + [
                 .delete(path: path(), container: false), .delete(path: path(), container: true),
@@ -115,7 +116,7 @@ struct SampleRecords {
         ]
     }
 
-    mutating func entries() -> [LogEntry] {
+    package mutating func entries() -> [LogEntry] {
         transactions().map { transaction in
             let digest = bool() ? TransactionDigest(treeDigest: UInt64.random(in: 0 ... .max, using: &random)) : nil
             return LogEntry(
@@ -123,7 +124,7 @@ struct SampleRecords {
         }
     }
 
-    mutating func packets() -> [QuorumPacket] {
+    package mutating func packets() -> [QuorumPacket] {
         let requests = requests() + [.createSession(timeout: int32())]
         let entries = entries()
         let epoch = Int64.random(in: 0...Int64(Int32.max), using: &random)

@@ -1,0 +1,50 @@
+import FuzzedParsers
+import Glibc
+
+@_silgen_name("LLVMFuzzerRunDriver")
+private func runDriver(
+    _ count: UnsafeMutablePointer<CInt>, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>>,
+    _ body: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
+) -> CInt
+
+/// `fuzz list`, `fuzz run PARSER [libFuzzer's arguments]`, `fuzz seed DIRECTORY`. See scripts/fuzz.
+@main
+private enum Fuzz {
+    /// libFuzzer's callback can capture nothing.
+    private static let parser = CommandLine.arguments.count > 2 ? FuzzedParser.named(CommandLine.arguments[2]) : nil
+
+    static func main() {
+        switch CommandLine.arguments.dropFirst().first {
+        case "list": for parser in FuzzedParser.all { print("\(parser.name)\t\(parser.about)") }
+        case "seed" where CommandLine.arguments.count == 3: seed(CommandLine.arguments[2])
+        case "run" where parser != nil: exit(run())
+        default:
+            fputs("usage: fuzz list | fuzz run PARSER [ARGUMENT...] | fuzz seed DIRECTORY\n", stderr)
+            exit(64)
+        }
+    }
+
+    private static func run() -> CInt {
+        var arguments = CommandLine.unsafeArgv.advanced(by: 2)
+        var count = CommandLine.argc - 2
+        return runDriver(&count, &arguments) { bytes, count in
+            do throws(Violation) {
+                try Fuzz.parser?.check(Array(UnsafeBufferPointer(start: bytes, count: count)))
+            } catch {
+                fatalError(error.description)
+            }
+            return 0
+        }
+    }
+
+    private static func seed(_ directory: String) {
+        for parser in FuzzedParser.all {
+            mkdir("\(directory)/\(parser.name)", 0o755)
+            for (index, seed) in parser.seeds().enumerated() {
+                guard let file = fopen("\(directory)/\(parser.name)/seed-\(index)", "w") else { continue }
+                fwrite(seed, 1, seed.count, file)
+                fclose(file)
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+import EnsembleBase
+import Glibc
+import KeeperCodec
+import KeeperCore
+import KeeperStorage
+import NIOCore
+
+extension FuzzedParser {
+    static let files: [FuzzedParser] = [
+        FuzzedParser("snapshots", "snapshot files", seeds: snapshotSeeds, check: checkSnapshot),
+        FuzzedParser("logs", "log files, and what their transactions do to a tree", seeds: logSeeds, check: checkLog),
+        FuzzedParser("data-directory", "a directory of snapshot, log and epoch files", seeds: directorySeeds, check: checkDirectory),
+    ]
+
+    // Checksums would stop the fuzzer at the door. So the first byte of an input says whether the rest is the file, or
+    // what a writer would put into one: then the check seals it first.
+    private enum Form {
+        static let file: UInt8 = 0
+        static let content: UInt8 = 1
+    }
+
+    // MARK: Snapshots
+
+    private static func sealed(_ items: [UInt8], digest: SnapshotDigest?) -> [UInt8] {
+        var sealer = SnapshotSealer()
+        var file = sealer.header()
+        sealer.cover(ByteBuffer(bytes: items))
+        file += items
+        return file + sealer.trailer(digest: digest)
+    }
+
+    private static func snapshotSeeds() -> [[UInt8]] {
+        let tree = SampleTrees.withEverything
+        let items = SampleTrees.serialised(tree)
+        return [
+            [Form.content] + items, [Form.content] + SampleTrees.serialised(SampleTrees.small),
+            [Form.file] + sealed(items, digest: nil),
+            [Form.file] + sealed(items, digest: SnapshotDigest(zxid: tree.lastProcessedZxid, digest: tree.digest)),
+        ]
+    }
+
+    @Sendable private static func checkSnapshot(_ bytes: [UInt8]) throws(Violation) {
+        guard let form = bytes.first else { return }
+        var file = Array(bytes.dropFirst())
+        if form == Form.content { file = sealed(file, digest: SnapshotDigest(zxid: Zxid(rawValue: 3), digest: 5)) }
+        let (whole, cut) = (load(file, step: max(file.count, 1)), load(file, step: max(file.count / 5, 1)))
+        try requireEqual(cut?.digest, whole?.digest, "the tree's digest, read in pieces")
+        if let whole { try SampleTrees.checkSerialisation(of: whole) }
+    }
+
+    private static func load(_ file: [UInt8], step: Int) -> DataTree? {
+        var reader = SnapshotFileReader()
+        var loader = DataTreeLoader()
+        var rest = file[...]
+        do throws(CodecError) {
+            while !rest.isEmpty {
+                try reader.feed(ByteBuffer(bytes: rest.prefix(step))) { item throws(CodecError) in try loader.add(item) }
+                rest = rest.dropFirst(step)
+            }
+            try reader.finish()
+            return try loader.complete(zxid: SampleTrees.anyZxid)
+        } catch {
+            return nil
+        }
+    }
+
+    // MARK: Logs
+
+    private static func log(_ payloads: [[UInt8]]) -> [UInt8] {
+        var file = FileHeader.log.encoded()
+        for payload in payloads { LogFormat.append(payload: payload, to: &file) }
+        return file
+    }
+
+    /// Payloads, each behind two bytes of length.
+    private static func content(_ payloads: [[UInt8]]) -> [UInt8] {
+        payloads.flatMap { [UInt8(truncatingIfNeeded: $0.count >> 8), UInt8(truncatingIfNeeded: $0.count)] + $0 }
+    }
+
+    private static func payloads(_ content: [UInt8]) -> [[UInt8]] {
+        var payloads: [[UInt8]] = []
+        var rest = content[...]
+        while rest.count > 2 {
+            let length = Int(rest[rest.startIndex]) << 8 | Int(rest[rest.startIndex + 1])
+            payloads.append(Array(rest.dropFirst(2).prefix(length)))
+            rest = rest.dropFirst(2 + length)
+        }
+        return payloads
+    }
+
+    private static func logSeeds() -> [[UInt8]] {
+        let payloads = SampleTrees.entries.map(\.payload)
+        let file = log(payloads)
+        return [
+            [Form.content] + content(payloads), [Form.file] + file, [Form.file] + file + Array(repeating: 0, count: 40),
+            [Form.file] + Array(file.dropLast(9)) + Array(repeating: 0, count: 40), [Form.file] + log([]),
+            [Form.file] + Array(repeating: 0, count: 64),
+        ]
+    }
+
+    @Sendable private static func checkLog(_ bytes: [UInt8]) throws(Violation) {
+        guard let form = bytes.first else { return }
+        let rest = Array(bytes.dropFirst())
+        let file = form == Form.content ? log(payloads(rest)) : rest
+        let entries = file.withUnsafeBytes { memory in
+            var entries: [LogEntry] = []
+            guard var reader = try? LogReader(memory) else { return entries }
+            while case .entry(let entry, _)? = try? reader.next() { entries.append(entry) }
+            return entries
+        }
+        let again = log(entries.map(\.payload)).dropFirst(FileHeader.size)
+        try requireEqual(file.dropFirst(FileHeader.size).prefix(again.count), again, "a log's entries, written again")
+        var tree = DataTree()
+        var changes: [TreeChange] = []
+        for entry in entries { _ = tree.apply(entry, changes: &changes) }
+        try SampleTrees.checkSerialisation(of: tree)
+    }
+
+    // MARK: A member's directory: acceptedEpoch, NUL, currentEpoch, NUL, currentEpoch.tmp, NUL, the log as above
+
+    private static func directorySeeds() -> [[UInt8]] {
+        let payloads = SampleTrees.entries.map(\.payload)
+        let logs = [[Form.content] + content(payloads), [Form.file] + log(payloads) + [0, 0], [Form.file] + Array(log(payloads).dropLast(3))]
+        let epochs = [["1", "1", ""], [" 2\n", "1", ""], ["5", "0", "5"], ["-1", "x", ""], ["99999999999999999999", "1", "1"]]
+        return logs.map { Array("1\u{0}1\u{0}\u{0}".utf8) + $0 }
+            + epochs.map { texts in texts.flatMap { Array($0.utf8) + [0] } + logs[0] }
+    }
+
+    @Sendable private static func checkDirectory(_ bytes: [UInt8]) throws(Violation) {
+        let parts = bytes.split(separator: 0, maxSplits: 3, omittingEmptySubsequences: false)
+        guard parts.count == 4, let form = parts[3].first else { return }
+        let rest = Array(parts[3].dropFirst())
+        let scratch = ScratchFiles.shared
+        scratch.write(form == Form.content ? log(payloads(rest)) : rest, to: "log.1")
+        for (name, content) in zip(["acceptedEpoch", "currentEpoch", "currentEpoch.tmp"], parts) {
+            scratch.write(Array(content), to: name)
+        }
+        let glance = try? DataGlance.look(at: scratch.layout)
+        guard let report = try? Verification.verify(scratch.layout) else { return }
+        try requireEqual(glance?.endZxid, report.endZxid, "where the data ends, at a glance")
+        try requireEqual(glance?.currentEpoch, report.currentEpoch, "the current epoch, at a glance")
+        try require(report.acceptedEpoch >= report.currentEpoch, "an epoch that was not accepted")
+        try require(report.currentEpoch >= report.endZxid.epoch, "data of a later epoch than the current")
+    }
+}
+
+/// A data directory whose files are replaced again and again. It holds the snapshot of an empty database.
+private struct ScratchFiles: Sendable {
+    let layout: DataLayout
+
+    static let shared = ScratchFiles()
+
+    private init() {
+        // In memory where there is such a place: thousands of files a second.
+        let place = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
+        var template = Array("\(place)/ensemble-fuzz-XXXXXX".utf8CString)
+        layout = DataLayout(dataDir: mkdtemp(&template).map { String(cString: $0) } ?? "\(place)/ensemble-fuzz")
+        mkdir(layout.snapshotDirectory, 0o700)
+        _ = try? SnapshotFile.write(DataTree(), in: layout.snapshotDirectory)
+    }
+
+    /// An empty file is no file.
+    func write(_ bytes: [UInt8], to name: String) {
+        let path = layout.snapshotDirectory + "/" + name
+        unlink(path)
+        guard !bytes.isEmpty, let file = fopen(path, "w") else { return }
+        fwrite(bytes, 1, bytes.count, file)
+        fclose(file)
+    }
+}
