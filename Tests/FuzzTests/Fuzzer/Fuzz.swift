@@ -19,7 +19,7 @@ private enum Fuzz {
         case "seed" where CommandLine.arguments.count == 3: seed(CommandLine.arguments[2])
         case "run" where parser != nil: exit(run())
         default:
-            fputs("usage: fuzz list | fuzz run PARSER [ARGUMENT...] | fuzz seed DIRECTORY\n", stderr)
+            print("usage: fuzz list | fuzz run PARSER [ARGUMENT...] | fuzz seed DIRECTORY")
             exit(64)
         }
     }
@@ -27,14 +27,11 @@ private enum Fuzz {
     private static func run() -> CInt {
         var arguments = CommandLine.unsafeArgv.advanced(by: 2)
         var count = CommandLine.argc - 2
-        return runDriver(&count, &arguments) { bytes, count in
-            do throws(Violation) {
-                try Fuzz.parser?.check(Array(UnsafeBufferPointer(start: bytes, count: count)))
-            } catch {
-                fatalError(error.description)
-            }
-            return 0
-        }
+        return runDriver(&count, &arguments, testOneInput)
+    }
+
+    fileprivate static func check(_ input: [UInt8]) {
+        do throws(Violation) { try parser?.check(input) } catch { fatalError(error.description) }
     }
 
     private static func seed(_ directory: String) {
@@ -47,4 +44,11 @@ private enum Fuzz {
             }
         }
     }
+}
+
+/// libFuzzer's own `main`, which the linker brings along, asks for the name.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func testOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+    Fuzz.check(Array(UnsafeBufferPointer(start: bytes, count: count)))
+    return 0
 }

@@ -227,8 +227,8 @@ private struct Conversation {
         switch speaker {
         case .connect:
             guard connections[number] == nil, var request = try? ConnectRequest(frame: ByteBuffer(bytes: content)) else { return }
-            if let known = granted.dropFirst(Int(clamping: request.sessionID) - 1).first, request.sessionID > 0 {
-                (request.sessionID, request.password) = known
+            if request.sessionID > 0, request.sessionID <= granted.count {
+                (request.sessionID, request.password) = granted[Int(request.sessionID) - 1]
             }
             let connection = ConnectionID(rawValue: nextConnection)
             nextConnection += 1
