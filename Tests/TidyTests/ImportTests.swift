@@ -39,17 +39,13 @@ import Testing
             "NIOHTTP1", "ArgumentParser", "FoundationEssentials", "Foundation",
         ],
         "ensemble-server": ["EnsembleBase", "KeeperServer", "Logging", "ArgumentParser", "Glibc"],
-<<<<<<< HEAD
         "ensemble-sim": ["EnsembleBase", "EnsembleSim", "ArgumentParser", "Glibc"],
-=======
-        "ensemble-sim": ["EnsembleBase", "EnsembleSim", "ArgumentParser"],
         // What the fuzzers know of every parser; lives below Tests.
         "FuzzedParsers": [
             "EnsembleBase", "EnsembleControl", "EnsembleHost", "EnsembleBackup", "KeeperServer", "KeeperStorage", "KeeperCodec",
             "KeeperCore", "Glibc", "NIOCore", "FoundationEssentials",
         ],
         "fuzz": ["FuzzedParsers", "Glibc"],
->>>>>>> fed9e41 (Fuzzers: every parser of bytes from outside with what must hold of it, run over corpora by the tests and by libFuzzer)
         "keeper-load": [
             "EnsembleBase", "KeeperClient", "KeeperCodec", "KeeperCore", "CLinux", "Glibc", "NIOCore", "NIOPosix",
             "ArgumentParser", "FoundationEssentials", "Foundation", "Synchronization",

@@ -264,7 +264,8 @@ private struct Conversation {
         case .truncateLog:
             answersOfDisk.append(
                 .recovered(RecoveredState(tree: DataTree(), recent: [], acceptedEpoch: 0, currentEpoch: 0, recovering: false)))
-        case .installSnapshot(let tree): answersOfDisk.append(.snapshotInstalled(tree.lastProcessedZxid))
+        case .installSnapshot(_, _, let accepted, let current):
+            answersOfDisk.append(.snapshotInstalled(accepted: accepted, current: current))
         case .takeSnapshot(let start): answersOfDisk.append(.snapshotSaved(start))
         case .clearRecoveringMark: answersOfDisk.append(.recoveringMarkCleared)
         case .connectToLeader(let server): try step(.leaderConnected(server))
