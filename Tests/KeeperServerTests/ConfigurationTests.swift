@@ -121,6 +121,7 @@ import Testing
             ])
         #expect(PropertiesText.parse(Array("a=\\u00g0".utf8)).problems.count == 1)
         #expect(PropertiesText.parse(Array("a=\\u+041".utf8)).problems.count == 1)
+        #expect(PropertiesText.parse(Array("a=\\u-000".utf8)).problems.count == 1)
         #expect(PropertiesText.parse([0x61, 0x3d, 0xff]).problems.count == 1)
     }
 

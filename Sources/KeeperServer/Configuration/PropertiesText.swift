@@ -107,9 +107,10 @@ package enum PropertiesText {
             case UInt8(ascii: "r"): out.append(0x0d)
             case UInt8(ascii: "f"): out.append(0x0c)
             case UInt8(ascii: "u"):
-                let digits = String(decoding: rest.prefix(4), as: UTF8.self)
                 // The integer's own parser would take a sign for a digit.
-                guard digits.utf8.count == 4, !digits.hasPrefix("+"), let unit = UInt32(digits, radix: 16), let scalar = Unicode.Scalar(unit)
+                let digits = String(decoding: rest.prefix(4), as: UTF8.self)
+                guard digits.utf8.count == 4, digits.allSatisfy(\.isHexDigit), let unit = UInt32(digits, radix: 16),
+                    let scalar = Unicode.Scalar(unit)
                 else { return (out, false) }
                 rest.removeFirst(4)
                 out += Array(String(Character(scalar)).utf8)
