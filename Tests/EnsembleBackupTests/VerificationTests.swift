@@ -80,7 +80,7 @@ import Testing
         for (old, new) in [
             ("\"snapshot.200000005\"", "\"../snapshot.200000005\""), ("\"format\" : 1", "\"format\" : 2"),
             ("\"log.200000006\"", "\"log.0200000006\""), ("\"role\" : \"log\"", "\"role\" : \"snapshot\""),
-            // Ages and sums are made of these, and must not overflow: found by scripts/fuzz.
+            // Ages and sums are made of these, and must not overflow.
             ("\"capturedAt\" : ", "\"capturedAt\" : 99"), ("\"capturedAt\" : ", "\"capturedAt\" : -"),
             ("\"size\" : ", "\"size\" : 99999999999999"), ("\"storedSize\" : ", "\"storedSize\" : 99999999999999"),
         ] {

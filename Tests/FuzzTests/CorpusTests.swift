@@ -50,8 +50,8 @@ import Testing
         let parser = try #require(FuzzedParser.named(name))
         for seed in parser.seeds() {
             #expect(throws: Never.self) { try parser.check(seed) }
-            // A few dozen places in each: this is the part of scripts/fuzz that every run of the tests can afford.
-            for index in stride(from: 0, to: seed.count, by: seed.count / 24 + 1) {
+            // A dozen places in each: this is the part of scripts/fuzz that every run of the tests can afford.
+            for index in stride(from: 0, to: seed.count, by: seed.count / 12 + 1) {
                 #expect(throws: Never.self, "cut at \(index)") { try parser.check(Array(seed[..<index])) }
                 var spoilt = seed
                 spoilt[index] ^= 0x81

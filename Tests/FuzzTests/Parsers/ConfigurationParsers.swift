@@ -133,12 +133,13 @@ extension FuzzedParser {
 
     @Sendable private static func checkSchedule(_ input: [UInt8]) throws(Violation) {
         let text = String(decoding: input, as: UTF8.self)
+        let schedule: Schedule
         do throws(ScheduleError) {
-            let schedule = try Schedule(parsing: text)
-            do throws(Violation) { try check(schedule) } catch { throw ScheduleError(column: 0, problem: error.description, remedy: "") }
+            schedule = try Schedule(parsing: text)
         } catch {
-            try require((1...text.unicodeScalars.count + 1).contains(error.column), "\(error)")
+            return try require((1...text.unicodeScalars.count + 1).contains(error.column), "\(error) is about no place in the text")
         }
+        try check(schedule)
     }
 
     /// It fires again and again, always later.

@@ -1,4 +1,5 @@
 import EnsembleBase
+import FoundationEssentials
 import Glibc
 import KeeperCodec
 import KeeperCore
@@ -154,9 +155,13 @@ private struct ScratchFiles: Sendable {
         // In memory where there is such a place: thousands of files a second.
         let place = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
         var template = Array("\(place)/ensemble-fuzz-XXXXXX".utf8CString)
-        layout = DataLayout(dataDir: mkdtemp(&template).map { String(cString: $0) } ?? "\(place)/ensemble-fuzz")
+        guard let made = mkdtemp(&template) else { fatalError("no directory can be made in \(place)") }
+        layout = DataLayout(dataDir: String(cString: made))
         mkdir(layout.snapshotDirectory, 0o700)
-        _ = try? SnapshotFile.write(DataTree(), in: layout.snapshotDirectory)
+        guard (try? SnapshotFile.write(DataTree(), in: layout.snapshotDirectory)) != nil else {
+            fatalError("no snapshot can be written in \(place)")
+        }
+        atexit { try? FileManager.default.removeItem(atPath: ScratchFiles.shared.layout.dataDir) }
     }
 
     /// An empty file is no file.

@@ -138,7 +138,7 @@ extension FuzzedParser {
         }
     }
 
-    // MARK: Answers of servers
+    // MARK: Answers of servers to `srvr`, and their last words
 
     private static func answerSeeds() -> [[UInt8]] {
         bytes(
@@ -154,11 +154,14 @@ extension FuzzedParser {
             Node count: 5
             Proposal sizes last/min/max: 32/32/48
 
-            """, "This ZooKeeper instance is not currently serving requests\n", "Mode: follower\nZxid: 0x0\nConnections: 9\n")
+            """, "This ZooKeeper instance is not currently serving requests\n", "Mode: follower\nZxid: 0x0\nConnections: 9\n",
+            ServerExitReport(exit: .corruptData, message: "a \"word\"\n", file: "/data/log.5", offset: 77).line)
     }
 
     @Sendable private static func checkAnswer(_ input: [UInt8]) throws(Violation) {
         let text = String(decoding: input, as: UTF8.self)
         try requireEqual(MemberProbe.parse(text, at: .origin), MemberProbe.parse(text, at: .origin), "one answer, read twice")
+        guard let report = ServerExitReport(line: text) else { return }
+        try requireEqual(ServerExitReport(line: report.line), report, "a report, written and read")
     }
 }

@@ -51,18 +51,17 @@ enum SampleTrees {
         var items = SnapshotItemReader()
         var loader = DataTreeLoader()
         var buffer = ByteBuffer(bytes: serialised(tree))
+        let again: DataTree
         do throws(CodecError) {
             while let item = try items.next(from: &buffer) { try loader.add(item) }
-            let again = try loader.complete(zxid: tree.lastProcessedZxid)
-            try same(again, tree)
+            again = try loader.complete(zxid: tree.lastProcessedZxid)
         } catch {
             throw Violation("a tree that was written cannot be read: \(error)")
         }
-    }
-
-    private static func same(_ a: DataTree, _ b: DataTree) throws(CodecError) {
-        guard a.digest == b.digest, a.nodeCount == b.nodeCount, a.sessions == b.sessions,
-            a.ephemeralCount == b.ephemeralCount, a.approximateDataSize == b.approximateDataSize
-        else { throw CodecError(.content("another tree"), what: "snapshot", offset: 0) }
+        try requireEqual(again.digest, tree.digest, "the digest of a tree, written and read")
+        try requireEqual(again.nodeCount, tree.nodeCount, "its nodes")
+        try requireEqual(again.sessions, tree.sessions, "its sessions")
+        try requireEqual(again.ephemeralCount, tree.ephemeralCount, "its ephemerals")
+        try requireEqual(again.approximateDataSize, tree.approximateDataSize, "its size")
     }
 }
