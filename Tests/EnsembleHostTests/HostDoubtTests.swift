@@ -65,7 +65,7 @@ import Testing
             let count = read(descriptor, &bytes, bytes.count)
             let text = String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self)
             let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("VmSize:") })
-            return try #require(line.split(separator: " ").dropFirst().first.flatMap { Int($0) })
+            return try #require(line.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) })
         }
         let before = try addresses()
         for _ in 0..<300 {
