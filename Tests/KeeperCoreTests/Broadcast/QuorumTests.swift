@@ -235,6 +235,49 @@ import Testing
         #expect(follower.machine.tree.lastProcessedZxid == zxid)
     }
 
+    /// S1, S2: a leader's tree and what follows it replace this member's data together with the epoch, at NEWLEADER; what
+    /// was committed meanwhile is in the tree, and what was only proposed is logged and acknowledged.
+    @Test func aReceivedTreeIsInstalledWithWhatFollowsIt() {
+        var follower = follower()
+        _ = follower.step(.leaderPacketReceived(.leaderInfo(epoch: 2, protocolVersion: 0x10000)), at: now)
+        _ = follower.step(.epochsSaved(accepted: 2, current: 0), at: now)
+        let zxids = (5...7).map { Zxid(epoch: 1, counter: $0) }
+        var tree = DataTree()
+        var changes: [TreeChange] = []
+        _ = tree.apply(entry(zxids[0]), changes: &changes)
+        _ = follower.step(.leaderPacketReceived(.snap(at: zxids[0])), at: now)
+        _ = follower.step(.snapshotReceived(tree), at: now)
+        for zxid in zxids[1...] { _ = follower.step(.leaderPacketReceived(.proposal(entry(zxid))), at: now) }
+        _ = follower.step(.leaderPacketReceived(.commit(zxids[1])), at: now)
+        #expect(follower.machine.tree.lastProcessedZxid == .zero)
+        let installing = follower.step(.leaderPacketReceived(.newLeader(epoch: 2, config: [])), at: now)
+        guard case .installSnapshot(let installed, let entries, accepted: 2, current: 2)? = installing.first, installing.count == 1
+        else {
+            Issue.record("\(installing)")
+            return
+        }
+        #expect(installed.lastProcessedZxid == zxids[1])
+        #expect(entries.map(\.zxid) == [zxids[2]])
+        let acknowledged = sent(follower.step(.snapshotInstalled(accepted: 2, current: 2), at: now))
+        #expect(acknowledged.first == .ack(Zxid(epoch: 2, counter: 0)) && acknowledged.last == .ack(zxids[2]))
+        #expect(follower.machine.tree.lastProcessedZxid == zxids[1])
+        _ = follower.step(.leaderPacketReceived(.upToDate), at: now)
+        _ = follower.step(.leaderPacketReceived(.commit(zxids[2])), at: now)
+        #expect(follower.machine.tree.lastProcessedZxid == zxids[2])
+    }
+
+    /// A commit of what was never proposed ends the role, and the member's own data stays.
+    @Test func aCommitBehindAReceivedTreeIsOfAProposal() {
+        var follower = follower()
+        _ = follower.step(.leaderPacketReceived(.leaderInfo(epoch: 2, protocolVersion: 0x10000)), at: now)
+        _ = follower.step(.epochsSaved(accepted: 2, current: 0), at: now)
+        _ = follower.step(.leaderPacketReceived(.snap(at: .zero)), at: now)
+        _ = follower.step(.snapshotReceived(DataTree()), at: now)
+        let actions = follower.step(.leaderPacketReceived(.commit(Zxid(epoch: 1, counter: 1))), at: now)
+        #expect(!actions.contains { if case .installSnapshot = $0 { true } else { false } })
+        #expect(follower.machine.status.role == .looking)
+    }
+
     /// ZOOKEEPER-2845: what is logged but not committed is synced and applied before the next vote.
     @Test func aFollowerThatLosesItsLeaderVotesWithItsWholeLog() {
         var follower = follower()
