@@ -7,26 +7,27 @@ private func runDriver(
     _ body: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
 ) -> CInt
 
-/// `fuzz list`, `fuzz run PARSER [libFuzzer's arguments]`, `fuzz seed DIRECTORY`. See scripts/fuzz.
+/// `fuzz list`, `fuzz seed DIRECTORY`, `FUZZED_PARSER=NAME fuzz [libFuzzer's arguments]`. See scripts/fuzz.
 @main
 private enum Fuzz {
-    /// libFuzzer's callback can capture nothing.
-    private static let parser = CommandLine.arguments.count > 2 ? FuzzedParser.named(CommandLine.arguments[2]) : nil
+    /// Here, since libFuzzer's callback can capture nothing; from the environment, since libFuzzer starts the program again
+    /// with the arguments that it knows.
+    private static let parser = getenv("FUZZED_PARSER").flatMap { FuzzedParser.named(String(cString: $0)) }
 
     static func main() {
         switch CommandLine.arguments.dropFirst().first {
         case "list": for parser in FuzzedParser.all { print("\(parser.name)\t\(parser.about)") }
         case "seed" where CommandLine.arguments.count == 3: seed(CommandLine.arguments[2])
-        case "run" where parser != nil: exit(run())
+        case _ where parser != nil: exit(run())
         default:
-            print("usage: fuzz list | fuzz run PARSER [ARGUMENT...] | fuzz seed DIRECTORY")
+            print("usage: fuzz list | fuzz seed DIRECTORY | FUZZED_PARSER=NAME fuzz [ARGUMENT...]")
             exit(64)
         }
     }
 
     private static func run() -> CInt {
-        var arguments = CommandLine.unsafeArgv.advanced(by: 2)
-        var count = CommandLine.argc - 2
+        var arguments = CommandLine.unsafeArgv
+        var count = CommandLine.argc
         return runDriver(&count, &arguments, testOneInput)
     }
 
