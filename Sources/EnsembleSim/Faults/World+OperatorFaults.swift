@@ -79,6 +79,10 @@ extension World {
         guard mayLoseDirectory(id), let copy = servers[index(id)].copy, let entry = daemon!.ledger[Int(id)],
             copy.end.rawValue < entry.zxid, copy.end < servers[index(id)].disk.end
         else { return }
+        switch daemon!.machine?.supervisors.first(where: { $0.id == Int(id) })?.state {
+        case .inspecting, .launching: return
+        case _: break
+        }
         // Under a living server nothing tells an older copy from the directory itself, before the next start.
         replaceDirectory(of: id, by: copy, underLiveServer: false, "gets back a copy that ends at \(copy.end)")
     }
