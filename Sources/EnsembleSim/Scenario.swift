@@ -74,12 +74,16 @@ package struct Scenario: Sendable {
 }
 
 extension Plan {
-    /// Sets one field by its name in a scenario; `seed` comes first, since it sets all. False if that is no field.
+    /// Sets one field by its name in a scenario; `seed`, or `operated` for one with an operator, comes first, since it sets
+    /// all. False if that is no field.
     fileprivate mutating func set(_ key: String, _ value: String) -> Bool {
         switch key {
         case "seed":
             guard let seed = UInt64(value) else { return false }
             self = Plan(seed: seed)
+        case "operated":
+            guard let seed = UInt64(value) else { return false }
+            self = Plan.operated(seed: seed)
         case "bug":
             guard let bug = DeliberateBug(rawValue: value) else { return false }
             self.bug = bug

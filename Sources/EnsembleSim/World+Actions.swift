@@ -62,7 +62,9 @@ extension World {
         case .reply(let connection, let reply):
             noteSync(reply, to: connection, of: id)
             toClient(of: id, connection, .reply(reply))
-        case .connectReply(let connection, let response): toClient(of: id, connection, .connected(response))
+        case .connectReply(let connection, let response):
+            if response.timeout == 0, isDeposed(id) { checkers.sessions.refusedByDeposed.insert(connection.rawValue) }
+            toClient(of: id, connection, .connected(response))
         case .watchEvent(let connection, let event): toClient(of: id, connection, .event(event))
         case .closeClient(let connection):
             toClient(of: id, connection, .closed)
@@ -121,6 +123,16 @@ extension World {
         case .connectRequested(_, let request): checkers.sessions.touched(request.sessionID, at: id, now)
         default: break
         }
+    }
+
+    /// It does not know yet of a leader of a later epoch. Nobody confirms a quorum for what it says of sessions, as for
+    /// `sync`: of one that began under the other leader it says that it is over, as Apache's does.
+    private func isDeposed(_ id: ServerID) -> Bool {
+        let established = checkers.quorum.highestEstablished
+        guard let status = servers[index(id)].machine?.status, status.currentEpoch < established,
+            let since = checkers.quorum.establishedAt[established].map({ now - $0 })
+        else { return false }
+        return since < servers[index(id)].configuration.syncTimeout * 3
     }
 
     private mutating func noteSync(_ reply: Reply, to connection: ConnectionID, of id: ServerID) {

@@ -20,7 +20,7 @@ package struct ReconcilePolicy: Sendable, Hashable {
     /// How old an answer may be and still count as "now".
     package var freshness: Duration
     /// A proof that the lock is held is good for this long; less than any session timeout.
-    package var lockProof: Duration = .seconds(2)
+    package var lockProof: Duration = .seconds(3)
     package var retry: Duration = .seconds(1)
     /// How long a capture waits for its member to have what was committed before it turns to another.
     package var captureWait: Duration = .seconds(10)

@@ -3,6 +3,8 @@ import EnsembleBase
 /// S5: the ensemble's lock for disruptions, as far as the core knows of it.
 struct DisruptionLock: Sendable {
     var asked: EffectToken?
+    var askedAt: Instant?
+    /// When the last question was asked that a quorum has answered.
     var provedAt: Instant?
     var mayBeHeld = false
     var failure: String?
@@ -35,6 +37,7 @@ extension ReconcilerStateMachine {
         if lock.asked == nil, lock.retryAt.map({ now >= $0 }) ?? true {
             let token = token()
             lock.asked = token
+            lock.askedAt = now
             lock.mayBeHeld = true
             actions.append(.acquireLock(token))
         }
@@ -49,7 +52,8 @@ extension ReconcilerStateMachine {
             lock.failure = why
             lock.retryAt = now + policy.retry
         case .done, .barrier, .seeded, .captured:
-            lock.provedAt = now
+            // Not when the answer came: a daemon that stood still in between reads it when the lock is long gone.
+            lock.provedAt = lock.askedAt
             lock.failure = nil
             lock.retryAt = nil
         }

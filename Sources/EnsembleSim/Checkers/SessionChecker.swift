@@ -9,6 +9,9 @@ struct SessionChecker: Sendable {
     private var expired: Set<SessionID> = []
     private var closesAsked: Set<SessionID> = []
 
+    /// Connections on which a leader has refused a session that did not know of a later one.
+    var refusedByDeposed: Set<UInt64> = []
+
     init(count: Int) { heard = Array(repeating: [:], count: count) }
 
     /// Its time as a leader begins: all sessions are alive from now on.
@@ -37,7 +40,10 @@ struct SessionChecker: Sendable {
     }
 
     /// A client is told that its session is over.
-    func refused(_ session: SessionID, client: Int, proposed: Set<SessionID>, _ verdict: inout Verdict) {
+    func refused(
+        _ session: SessionID, client: Int, over connection: UInt64, proposed: Set<SessionID>, _ verdict: inout Verdict
+    ) {
+        if refusedByDeposed.contains(connection) { return }
         if !expired.contains(session), !closesAsked.contains(session), !proposed.contains(session) {
             verdict.fail(.sessions, "client \(client) is told that its session is over, and nobody ended it")
         }

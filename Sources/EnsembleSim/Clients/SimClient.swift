@@ -175,7 +175,7 @@ extension World {
     private mutating func welcomed(_ c: Int, _ response: ConnectResponse) {
         guard response.timeout != 0 else {
             checkers.sessions.refused(
-                clients[c].session, client: c, proposed: checkers.proposals.closedSessions, &checkers.verdict)
+                clients[c].session, client: c, over: clients[c].connection, proposed: checkers.proposals.closedSessions, &checkers.verdict)
             clients[c].session = 0
             clients[c].watches = WatchChecker()
             clients[c].state = .disconnected
