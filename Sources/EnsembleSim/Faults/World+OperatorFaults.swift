@@ -41,11 +41,11 @@ extension World {
 
     /// S1's condition: every other member's history is whole and trusted, and none is about to be taken away.
     func mayLoseDirectory(_ id: ServerID) -> Bool {
-        guard let daemon, daemon.ledger[Int(id)] != nil else { return false }
+        guard let daemon, daemon.intendedLedger[Int(id)] != nil else { return false }
         if case .restore = daemon.intents.operation?.kind { return false }
         if case .restore = daemon.machine?.intents.operation?.kind { return false }
         let reseeded = daemon.machine?.intents.reseed?.member ?? daemon.intents.reseed?.member ?? Int(id)
-        let isTrusted = daemon.ledger.entries.allSatisfy { $0.id == Int(id) || $0.standing == .voter }
+        let isTrusted = daemon.intendedLedger.entries.allSatisfy { $0.id == Int(id) || $0.standing == .voter }
         return reseeded == Int(id) && isTrusted && servers.allSatisfy { $0.id == id || isWhole($0) }
     }
 
@@ -76,7 +76,7 @@ extension World {
 
     /// An older copy takes its place: one that the ledger can tell.
     mutating func rollBackDirectory(of id: ServerID) {
-        guard mayLoseDirectory(id), let copy = servers[index(id)].copy, let entry = daemon!.ledger[Int(id)],
+        guard mayLoseDirectory(id), let copy = servers[index(id)].copy, let entry = daemon!.intendedLedger[Int(id)],
             copy.end.rawValue < entry.zxid, copy.end < servers[index(id)].disk.end
         else { return }
         switch daemon!.machine?.supervisors.first(where: { $0.id == Int(id) })?.state {

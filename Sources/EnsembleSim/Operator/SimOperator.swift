@@ -43,6 +43,8 @@ struct SimOperator: Sendable {
 
     /// The state directory.
     var ledger: Ledger
+    /// What it would hold without a deliberate bug: faults stay within what the operator can know.
+    var intendedLedger = Ledger(cluster: "")
     var intents = Intents()
     var archive = SimArchive()
     /// By member: what was moved there, oldest first.

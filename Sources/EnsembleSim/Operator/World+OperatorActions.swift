@@ -11,6 +11,7 @@ extension World {
         case .terminate(let id): terminate(ServerID(id))
         case .kill(let id): kill(ServerID(id))
         case .saveLedger(let ledger):
+            daemon!.intendedLedger = ledger
             if bug != .ledgerNotSaved { daemon!.ledger = ledger }
         case .saveIntents(let intents):
             if bug != .intentsNotSaved { daemon!.intents = intents }

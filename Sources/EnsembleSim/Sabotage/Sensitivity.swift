@@ -65,14 +65,14 @@ extension DeliberateBug {
         case .watchAfterReply, .watchTwice, .watchLost: [.watches]
         case .syncWithoutLeader: [.syncFreshness]
         case .adoptionMissed, .fenceSkipped: [.fence]
-        case .seedUnmarked, .promiseWaitSkipped: [.amnesia]
+        case .seedUnmarked, .promiseWaitSkipped, .ledgerNotSaved: [.amnesia]
         case .lockNotTaken, .twoDisruptions: [.disruption]
         case .quarantineDeletes, .retentionDropsBase: [.quarantine]
         case .unverifiedBackupUsed: [.verifiedBackups]
         case .doubtTakenForLoss: [.doubt]
         case .intentsNotSaved, .probesFlatter: [.convergence]
-        // What they were made to break (S8; S2 of a forgotten ledger) no seed has shown yet.
-        case .restoreWithoutEpoch, .ledgerNotSaved: []
+        // What it was made to break (S8) no seed has shown yet: it is found by what else follows.
+        case .restoreWithoutEpoch: []
         }
     }
 
@@ -90,9 +90,14 @@ extension DeliberateBug {
         case .rolledBackUnmarked: plan.atlas.formUnion([.rolledBackDisks, .crashes, .partitions])
         case .damageTakenForTail: plan.atlas.formUnion([.bitRot, .crashes])
         case .failedSyncIgnored: plan.atlas.formUnion([.failedSyncs, .crashes])
-        case .installEpochFirst, .truncateAcrossEpochs, .snapshotLosesNode:
+        case .installEpochFirst:
+            // While an epoch is being established: later its number alone elects nobody.
+            plan.servers = 3
             plan.windowCount = 10
-            if self == .installEpochFirst { plan.moment = .installs }
+            plan.moment = .installs
+            plan.atlas = [.crashes, .massCrashes, .slowDisks]
+        case .truncateAcrossEpochs, .snapshotLosesNode:
+            plan.windowCount = 10
             plan.atlas.formUnion([.crashes, .freezes, .isolatedLeaders, .resets])
         case .truncateInMemoryOnly:
             plan.lulls = true
