@@ -86,10 +86,13 @@ def watch_that_never_fired(records):
 
 
 def ephemeral_that_vanished(records):
+    """From a read that another one follows which sees it still: before a delete it may well be gone."""
     for made in (record for record in records if record["action"] == "ephemeral" and record["outcome"] == "ok"):
-        for read in records:
-            if read["action"] == "get" and read["key"] == made["key"] and read.get("owner") == made["session"] == read["session"] \
-                    and read["start"] > made["end"]:
+        reads = sorted((read for read in records if read["action"] == "get" and read["key"] == made["key"]
+                        and read.get("owner") == made["session"] == read["session"] and read["start"] > made["end"]),
+                       key=lambda read: read["start"])
+        for read, later in zip(reads, reads[1:]):
+            if later["start"] > read["end"] and later.get("zxid") == read.get("zxid"):
                 for field in ("owner", "value", "zxid", "version"):
                     read.pop(field, None)
                 return

@@ -15,7 +15,7 @@ extension HistoryChecker {
         return violations
     }
 
-    /// What is known of the life of one session's ephemeral.
+    /// What is known of the life of one session's ephemeral: it may have several, one after the other.
     private struct Life {
         var key: String
         var created: HistoryRecord
@@ -29,37 +29,41 @@ extension HistoryChecker {
 
     /// ephemerals: there as long as the session lives and nobody deletes it, gone once the session's end is acknowledged.
     func checkEphemerals() -> [String] {
-        var lives: [Int64: Life] = [:]
+        var lives: [Int64: [Life]] = [:]
         for record in records.sorted(by: { $0.start < $1.start }) {
             switch (record.action, record.outcome) {
             case (.ephemeral, .ok):
-                lives[record.session] = Life(key: record.key, created: record, alive: record.start)
+                lives[record.session, default: []].append(Life(key: record.key, created: record, alive: record.start))
             case (.delete, .ok), (.delete, .unknown), (.close, _):
-                guard let life = lives[record.session], record.action == .close || record.key == life.key else { break }
-                lives[record.session]?.mayEnd = min(life.mayEnd, record.start)
-                if record.outcome == .ok { lives[record.session]?.ended = min(life.ended, record.end) }
+                guard let last = lives[record.session]?.indices.last, let life = lives[record.session]?[last],
+                    record.action == .close || record.key == life.key
+                else { break }
+                lives[record.session]?[last].mayEnd = min(life.mayEnd, record.start)
+                if record.outcome == .ok { lives[record.session]?[last].ended = min(life.ended, record.end) }
             case (_, .ok) where record.action != .expired:
-                lives[record.session]?.alive = record.start
+                guard let last = lives[record.session]?.indices.last else { break }
+                lives[record.session]?[last].alive = record.start
             default: break
             }
         }
         return judge(lives)
     }
 
-    private func judge(_ lives: [Int64: Life]) -> [String] {
+    private func judge(_ lives: [Int64: [Life]]) -> [String] {
         let epochs = EpochTimes(records)
-        var byKey: [String: [(session: Int64, life: Life)]] = [:]
+        var byKey: [String: [(session: Int64, life: Life, isLast: Bool)]] = [:]
         for session in lives.keys.sorted() {
-            if let life = lives[session] { byKey[life.key, default: []].append((session, life)) }
+            let all = lives[session] ?? []
+            for (number, life) in all.enumerated() { byKey[life.key, default: []].append((session, life, number == all.count - 1)) }
         }
         var violations: [String] = []
         for read in records where read.action == .get && read.outcome == .ok && violations.count < Self.reportLimit {
             let isShown = read.owner ?? 0
-            for (session, life) in byKey[read.key] ?? [] {
+            for (session, life, isLast) in byKey[read.key] ?? [] {
                 let isOwn = read.session == session
                 // Others may be behind, unless they asked not to be.
                 guard isOwn || (read.synced == true && !epochs.mayBeDeposed(read, patience: patience)) else { continue }
-                if isShown == session, read.start > life.ended {
+                if isLast, isShown == session, read.start > life.ended {
                     violations.append("ephemerals: \(read.key) was read after the end of its session \(hex(session))")
                 }
                 if isShown != session, read.start > life.created.end, read.end < life.mayEnd, read.end < life.alive {
