@@ -319,8 +319,8 @@ extension HoldReason {
         case .soaking, .waitingForBarrier, .epochPromises, .processNotProvedDead, .stopping, .lockNotHeld(nil),
             .memberLags, .operationRunning:
             false
-        case .noLeader, .majorityLost, .turnedAway, .noQuorum, .quorumWouldBreak, .unknownMember, .leaderCountsFewer, .memberNotParticipating,
-            .lockNotHeld, .reseedRunning, .noVerifiedBackup, .archiveUnknown, .budgetSpent, .paused, .effectFailed,
+        case .noLeader, .majorityLost, .turnedAway, .noQuorum, .quorumWouldBreak, .leaderCountsFewer, .memberNotParticipating,
+            .lockNotHeld, .reseedRunning, .noVerifiedBackup, .archiveUnknown, .budgetSpent, .effectFailed,
             .noSource, .dataUnknown, .needsPerson:
             true
         }

@@ -31,8 +31,6 @@ import Testing
         let record = try archive.verify(manifest.id)
         #expect(record.digest.value == files.tree.digest)
         #expect(record.digestWitnessed && record.lastZxid == files.lastZxid)
-        #expect(try archive.newestVerified(clusterIdentity: MemberFiles.identity)?.id == manifest.id)
-        #expect(try archive.newestVerified(clusterIdentity: "another") == nil)
 
         let target = scratch.path + "/restored"
         try Restore.materialise(

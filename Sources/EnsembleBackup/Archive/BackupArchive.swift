@@ -77,14 +77,6 @@ package struct BackupArchive: Sendable {
         return try backup.content.get()
     }
 
-    /// The newest verified backup of a cluster: the only kind that is used without a person (S7).
-    package func newestVerified(clusterIdentity: String) throws(BackupError) -> ArchivedBackup? {
-        try list().last { backup in
-            guard backup.verified != nil, case .success(let manifest) = backup.content else { return false }
-            return manifest.clusterIdentity == clusterIdentity
-        }
-    }
-
     /// S7: a record that does not name this very manifest proves nothing.
     private func verifiedRecord(_ id: BackupID, of manifest: ContentHash) throws(BackupError) -> VerifiedRecord? {
         let file = verifiedPath(id)

@@ -90,7 +90,7 @@ package struct Note: Sendable, Hashable {
 }
 
 package enum NoteCode: String, Sendable, Hashable, CaseIterable {
-    case memberLaunched, memberDied, memberSilent, memberParticipates, memberGaveUp, memberStopped, memberHeld
+    case memberLaunched, memberDied, memberSilent, memberParticipates, memberGaveUp, memberStopped
     case dataUntrusted, reseedStarted, reseedPhase, reseedFinished
     case operationStarted, operationStep, operationFinished, operationFailed
     case backupTaken, backupFailed

@@ -7,7 +7,6 @@ package enum HoldReason: Sendable, Hashable, Codable {
     case majorityLost([MemberID])
     case noQuorum(participating: Int, quorum: Int)
     case quorumWouldBreak(participatingAfter: Int, quorum: Int)
-    case unknownMember(MemberID)
     case leaderCountsFewer(counted: Int, seen: Int)
     case memberNotParticipating(MemberID)
     case turnedAway(MemberID)
@@ -20,7 +19,6 @@ package enum HoldReason: Sendable, Hashable, Codable {
     case noVerifiedBackup
     case archiveUnknown
     case budgetSpent(MemberID, count: Int)
-    case paused
     case processNotProvedDead(MemberID)
     case epochPromises(MemberID)
     case effectFailed(String)
@@ -38,7 +36,6 @@ package enum HoldReason: Sendable, Hashable, Codable {
         case .noQuorum(let n, let q): "\(n) of the \(q) members that a quorum needs participate"
         case .quorumWouldBreak(let n, let q):
             "\(n) members would go on participating, and a quorum needs \(q)"
-        case .unknownMember(let id): "member \(id) has given no recent sign of life or death"
         case .leaderCountsFewer(let counted, let seen):
             "the leader counts \(counted) participating members, the probes \(seen)"
         case .memberNotParticipating(let id): "member \(id) does not participate"
@@ -54,7 +51,6 @@ package enum HoldReason: Sendable, Hashable, Codable {
         case .noVerifiedBackup: "there is no verified backup"
         case .archiveUnknown: "the archive could not be listed"
         case .budgetSpent(let id, let count): "member \(id) was reseeded \(count) times already; it may be its disk"
-        case .paused: "the cluster is paused"
         case .processNotProvedDead(let id): "the old process of member \(id) is not proved dead"
         case .epochPromises(let id):
             "waiting out the epoch promises that member \(id) may have forgotten (3 x initLimit x tickTime)"

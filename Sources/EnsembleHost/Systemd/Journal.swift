@@ -71,7 +71,6 @@ package enum MessageCatalogue {
         case .memberParticipates: number = 0x04
         case .memberGaveUp: number = 0x05
         case .memberStopped: number = 0x06
-        case .memberHeld: number = 0x07
         case .dataUntrusted: number = 0x08
         case .reseedStarted: number = 0x09
         case .reseedPhase: number = 0x0a

@@ -104,15 +104,6 @@ package final class LogWriter: Sendable {
         submit()
     }
 
-    /// Accepts an installed snapshot's zxid as the one that the next entry must follow, and starts a new file then.
-    package func restart(after zxid: Zxid) {
-        queue.withLock { queue in
-            queue.items.append(.roll)
-            queue.lastZxid = zxid
-        }
-        submit()
-    }
-
     /// Writes and syncs what is queued, ends the thread and waits for it.
     package func close() {
         queue.withLock { $0.isClosed = true }
