@@ -70,7 +70,7 @@ extension KeeperClient {
         guard case .data(let data, let stat) = try await body(request, path, timeout, watch) else {
             throw Self.mismatch(request)
         }
-        return (data ?? [], NodeStat(stat))
+        return (Array(data ?? []), NodeStat(stat))
     }
 
     @discardableResult

@@ -55,7 +55,7 @@ extension ResponseBody: JuteRecord {
         case .exists, .setData, .setACL: self = .stat(try Stat(from: &reader))
         case .getData:
             let data = try reader.nullableBuffer("reply data")
-            self = .data(data, try Stat(from: &reader))
+            self = .data(data?[...], try Stat(from: &reader))
         case .getACL:
             let rights = try reader.accessRights()
             self = .acl(rights, try Stat(from: &reader))
@@ -121,7 +121,7 @@ extension MultiResult: JuteRecord {
             case .setData?: results.append(.setData(try Stat(from: &reader)))
             case .getData?:
                 let data = try reader.nullableBuffer("multi data")
-                results.append(.getData(data, try Stat(from: &reader)))
+                results.append(.getData(data?[...], try Stat(from: &reader)))
             case .getChildren?: results.append(.getChildren(try reader.strings("multi children")))
             case .error?:
                 let code = try reader.int32("ErrorResponse.err")

@@ -10,6 +10,8 @@ package protocol JuteSink {
     mutating func bool(_ value: Bool)
     /// Bytes without a length.
     mutating func raw(_ bytes: [UInt8])
+    /// A slice of what a node holds is written from where it lies.
+    mutating func raw(_ bytes: ArraySlice<UInt8>)
 }
 
 extension JuteSink {
@@ -35,6 +37,13 @@ extension JuteSink {
         if let bytes { buffer(bytes) } else { null() }
     }
 
+    @inline(__always)
+    package mutating func nullableBuffer(_ bytes: ArraySlice<UInt8>?) {
+        guard let bytes else { return null() }
+        int32(Int32(truncatingIfNeeded: bytes.count))
+        raw(bytes)
+    }
+
     /// A null `buffer`, `ustring` or `vector`.
     @inline(__always)
     package mutating func null() { int32(-1) }
@@ -58,6 +67,7 @@ package struct JuteSizer: JuteSink {
     @inline(__always) package mutating func int64(_ value: Int64) { size += 8 }
     @inline(__always) package mutating func bool(_ value: Bool) { size += 1 }
     @inline(__always) package mutating func raw(_ bytes: [UInt8]) { size += bytes.count }
+    @inline(__always) package mutating func raw(_ bytes: ArraySlice<UInt8>) { size += bytes.count }
 }
 
 /// Writes into borrowed memory. The memory must have the size that `JuteSizer` measured: more is a programmer's error
@@ -83,11 +93,15 @@ package struct JuteWriter: JuteSink {
     @inline(__always) package mutating func bool(_ value: Bool) { store(value ? 1 as UInt8 : 0) }
 
     @inline(__always)
-    package mutating func raw(_ source: [UInt8]) {
+    package mutating func raw(_ source: [UInt8]) { source.withUnsafeBytes { copy($0) } }
+
+    @inline(__always)
+    package mutating func raw(_ source: ArraySlice<UInt8>) { source.withUnsafeBytes { copy($0) } }
+
+    @inline(__always)
+    private mutating func copy(_ source: UnsafeRawBufferPointer) {
         precondition(offset + source.count <= bytes.count)
-        source.withUnsafeBytes { source in
-            UnsafeMutableRawBufferPointer(rebasing: bytes[offset...]).copyMemory(from: source)
-        }
+        UnsafeMutableRawBufferPointer(rebasing: bytes[offset...]).copyMemory(from: source)
         offset += source.count
     }
 }

@@ -48,7 +48,7 @@ struct OutstandingChanges: Sendable {
         if let record = records[path] { return record.node }
         let slot = tree.slot(of: path)
         if slot == .none { return nil }
-        let node = tree.nodes[Int(slot)]
+        let node = tree.nodes[slot]
         return ForeseenNode(
             stat: node.stat, childCount: node.children.count, acl: tree.access.list(node.aclKey), digest: node.digest)
     }

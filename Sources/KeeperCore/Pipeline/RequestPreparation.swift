@@ -134,7 +134,7 @@ package struct RequestPreparation: Sendable {
     ) throws(KeeperError) -> Transaction {
         let mode = try CreateMode(request)
         try checkSession(origin, tree)
-        guard let parentPath = request.path.isRoot ? .root : parentPath(of: request.path, tree),
+        guard let parentPath = request.path.isRoot ? .root : request.path.parent,
             !request.path.bytes.contains(0)
         else { throw .badArguments }
         let acl = try AccessControl.resolve(request.acl, for: origin.identities)
@@ -170,7 +170,7 @@ package struct RequestPreparation: Sendable {
         _ path: NodePath, _ version: Int32, _ origin: Origin, _ tree: DataTree
     ) throws(KeeperError) -> Transaction {
         try checkSession(origin, tree)
-        guard !RequestPreparation.isSystemNode(path), let parentPath = parentPath(of: path, tree) else {
+        guard !RequestPreparation.isSystemNode(path), let parentPath = path.parent else {
             throw .badArguments
         }
         let found = changes.node(path, over: tree)
@@ -190,7 +190,7 @@ package struct RequestPreparation: Sendable {
         _ path: NodePath, _ origin: Origin, _ tree: DataTree
     ) throws(KeeperError) -> Transaction {
         guard origin.session == 0 else { throw .unimplemented }
-        guard !RequestPreparation.isSystemNode(path), let parentPath = parentPath(of: path, tree) else {
+        guard !RequestPreparation.isSystemNode(path), let parentPath = path.parent else {
             throw .badArguments
         }
         let node = try existing(path, tree)
@@ -245,7 +245,7 @@ package struct RequestPreparation: Sendable {
         var paths: [NodePath] = []
         for path in changes.ephemeralCandidates(of: origin.session, over: tree)
         where changes.isOwned(path, by: origin.session, over: tree) {
-            guard let node = changes.node(path, over: tree), let parentPath = parentPath(of: path, tree) else { continue }
+            guard let node = changes.node(path, over: tree), let parentPath = path.parent else { continue }
             remove(path, node, below: parentPath, origin, tree)
             paths.append(path)
         }
@@ -287,12 +287,6 @@ package struct RequestPreparation: Sendable {
 
     private func require(_ permission: Permissions, _ node: ForeseenNode, _ origin: Origin) throws(KeeperError) {
         guard node.acl == nil || AccessControl.allows(node.acl, permission, to: origin.identities) else { throw .noAuth }
-    }
-
-    /// The tree's copy of the parent's path where it has one: no allocation.
-    private func parentPath(of path: NodePath, _ tree: DataTree) -> NodePath? {
-        let slot = tree.parentSlot(of: path)
-        return slot == .none ? path.parent : tree.nodes[Int(slot)].path
     }
 
     private static func isSystemNode(_ path: NodePath) -> Bool {

@@ -8,7 +8,7 @@ package enum MultiResult: Hashable, Sendable {
     case delete
     case setData(Stat)
     case check
-    case getData([UInt8]?, Stat)
+    case getData(ArraySlice<UInt8>?, Stat)
     case getChildren([ByteString])
     case error(KeeperError?)
 }
@@ -22,7 +22,8 @@ package enum ResponseBody: Hashable, Sendable {
     case pathAndStat(NodePath, Stat)
     /// exists, setData, setACL.
     case stat(Stat)
-    case data([UInt8]?, Stat)
+    /// A slice, because a node holds its data behind its name.
+    case data(ArraySlice<UInt8>?, Stat)
     case acl([AccessRight], Stat)
     case children([ByteString])
     case childrenAndStat([ByteString], Stat)

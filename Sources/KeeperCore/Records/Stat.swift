@@ -5,12 +5,13 @@ package struct StoredStat: Hashable, Sendable {
     package var mzxid = Zxid.zero
     package var ctime: Int64 = 0
     package var mtime: Int64 = 0
+    package var pzxid = Zxid.zero
+    /// 0, a session id, or a container/TTL marker (reference/zookeeper.md, 1.6).
+    package var ephemeralOwner: Int64 = 0
+    // Behind the wide fields: three narrow ones between them would pad every node.
     package var version: Int32 = 0
     package var cversion: Int32 = 0
     package var aversion: Int32 = 0
-    /// 0, a session id, or a container/TTL marker (reference/zookeeper.md, 1.6).
-    package var ephemeralOwner: Int64 = 0
-    package var pzxid = Zxid.zero
 
     package init() {}
 

@@ -123,7 +123,7 @@ extension DataTree {
     }
 
     func allows(_ slot: NodeSlot, _ permissions: Permissions, _ identities: [Identity]) -> Bool {
-        let key = nodes[Int(slot)].aclKey
+        let key = nodes[slot].aclKey
         return key == AccessTable.openKey || AccessControl.allows(access.list(key), permissions, to: identities)
     }
 }

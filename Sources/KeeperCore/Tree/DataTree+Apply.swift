@@ -44,18 +44,18 @@ extension DataTree {
         case .setData(let path, let data, let version):
             let slot = slot(of: path)
             if slot == .none { return .failed(.noNode) }
-            replaceData(slot, data)
-            nodes[Int(slot)].stat.setData(version: version, zxid: entry.zxid, time: entry.time)
-            refreshDigest(slot, dataChanged: true)
-            changes.append(TreeChange(kind: .dataChanged, path: path, acl: access.list(nodes[Int(slot)].aclKey)))
-            return .dataSet(nodes[Int(slot)].shownStat)
+            var stat = nodes[slot].stat
+            stat.setData(version: version, zxid: entry.zxid, time: entry.time)
+            replaceData(slot, at: path, data, stat: stat)
+            changes.append(TreeChange(kind: .dataChanged, path: path, acl: access.list(nodes[slot].aclKey)))
+            return .dataSet(nodes[slot].shownStat)
         case .setACL(let path, let acl, let version):
             let slot = slot(of: path)
             if slot == .none { return .failed(.noNode) }
             replaceACL(slot, acl)
-            nodes[Int(slot)].stat.aversion = version
+            nodes[slot].stat.aversion = version
             refreshDigest(slot)
-            return .aclSet(nodes[Int(slot)].shownStat)
+            return .aclSet(nodes[slot].shownStat)
         case .check: return .checked
         case .error(let code): return .failed(KeeperError(rawValue: code) ?? .systemError)
         // Nested in a multi: no client can ask for it and no leader proposes it.
@@ -107,51 +107,50 @@ extension DataTree {
         if existing != .none {
             // Only in replay. The snapshot's key may be the stand-in for one that came too late for its table, so the
             // transaction's list is put in its place (ZOOKEEPER-3306, 4846).
-            access.release(nodes[Int(existing)].aclKey)
-            nodes[Int(existing)].aclKey = aclKey
+            access.release(nodes[existing].aclKey)
+            nodes[existing].aclKey = aclKey
         }
-        if nodes[Int(parent)].stat.childCreated(parentCVersion: parentCVersion, zxid: stat.czxid) {
+        if nodes[parent].stat.childCreated(parentCVersion: parentCVersion, zxid: stat.czxid) {
             refreshDigest(parent)
         }
         if existing != .none { return .failed(.nodeExists) }
         let slot = insert(path, below: parent, data: data, aclKey: aclKey, stat: stat)
         changes.append(
             TreeChange(
-                kind: .created, path: path, acl: access.list(aclKey), parentACL: access.list(nodes[Int(parent)].aclKey)))
-        return .created(path, nodes[Int(slot)].shownStat)
+                kind: .created, path: path, acl: access.list(aclKey), parentACL: access.list(nodes[parent].aclKey)))
+        return .created(path, nodes[slot].shownStat)
     }
 
     /// False if there is no such node; the parent's pzxid moves forward nevertheless.
     private mutating func delete(_ path: NodePath, _ zxid: Zxid, _ changes: inout [TreeChange]) -> Bool {
         let parent = parentSlot(of: path)
         if parent == .none { return false }
-        if nodes[Int(parent)].stat.childDeleted(zxid: zxid) { refreshDigest(parent) }
+        if nodes[parent].stat.childDeleted(zxid: zxid) { refreshDigest(parent) }
         let slot = slot(of: path)
         if slot == .none { return false }
         removeLeftovers(below: slot, &changes)
         changes.append(
             TreeChange(
-                kind: .deleted, path: path, acl: access.list(nodes[Int(slot)].aclKey),
-                parentACL: access.list(nodes[Int(parent)].aclKey)))
-        remove(slot)
+                kind: .deleted, path: path, acl: access.list(nodes[slot].aclKey),
+                parentACL: access.list(nodes[parent].aclKey)))
+        remove(slot, at: path)
         return true
     }
 
     /// A deleted node had no children when the leader deleted it. Those that it has in a replay belong to a later node
     /// of the same path, which the fuzzy snapshot saw; the log creates them again.
     private mutating func removeLeftovers(below slot: NodeSlot, _ changes: inout [TreeChange]) {
-        if nodes[Int(slot)].children.isEmpty { return }
-        var order = nodes[Int(slot)].children
+        if nodes[slot].children.isEmpty { return }
+        var order = nodes[slot].children
         var next = 0
         while next < order.count {
-            order.append(contentsOf: nodes[Int(order[next])].children)
+            order.append(contentsOf: nodes[order[next]].children)
             next += 1
         }
         for descendant in order.reversed() {
-            changes.append(
-                TreeChange(
-                    kind: .deleted, path: nodes[Int(descendant)].path, acl: access.list(nodes[Int(descendant)].aclKey)))
-            remove(descendant)
+            let path = path(of: descendant)
+            changes.append(TreeChange(kind: .deleted, path: path, acl: access.list(nodes[descendant].aclKey)))
+            remove(descendant, at: path)
         }
     }
 
@@ -167,8 +166,8 @@ extension DataTree {
 
     private mutating func replaceACL(_ slot: NodeSlot, _ acl: [AccessRight]) {
         let key = access.retain(acl)
-        access.release(nodes[Int(slot)].aclKey)
-        nodes[Int(slot)].aclKey = key
+        access.release(nodes[slot].aclKey)
+        nodes[slot].aclKey = key
     }
 }
 

@@ -9,7 +9,7 @@ import EnsembleBase
 /// Invariants: the parent of every node but the root is live and lists it once; `digest` is the sum of the nodes'
 /// digests (reference/zookeeper.md, 2.4); a node whose owner is a session is in that session's list of ephemerals.
 package struct DataTree: Sendable {
-    var nodes: [Znode] = []
+    var nodes = NodeSlab()
     private var freeHead: NodeSlot = .none
     private var index = PathIndex()
     var access = AccessTable()
@@ -70,7 +70,7 @@ package struct DataTree: Sendable {
     package func storedStat(_ path: NodePath) -> StoredStat? { node(path)?.stat }
 
     /// nil if there is no such node; empty if its data is null.
-    package func data(_ path: NodePath) -> [UInt8]? { node(path).map { $0.data ?? [] } }
+    package func data(_ path: NodePath) -> [UInt8]? { node(path).map { Array($0.data ?? []) } }
 
     /// The access list as stored.
     package func acl(_ path: NodePath) -> [AccessRight]? {
@@ -90,17 +90,17 @@ package struct DataTree: Sendable {
         if slot == .none { return nil }
         if slot == DataTree.rootSlot { return nodeCount - 1 }
         var count = 0
-        var pending = nodes[Int(slot)].children
+        var pending = nodes[slot].children
         while let next = pending.popLast() {
             count += 1
-            pending.append(contentsOf: nodes[Int(next)].children)
+            pending.append(contentsOf: nodes[next].children)
         }
         return count
     }
 
     /// The session's ephemeral nodes.
     package func ephemeralPaths(of session: SessionID) -> [NodePath] {
-        (ephemerals[session] ?? []).map { nodes[Int($0)].path }
+        (ephemerals[session] ?? []).map(path)
     }
 
     /// Sessions that own nodes, in order, with their nodes sorted: for the `dump` command.
@@ -123,8 +123,8 @@ package struct DataTree: Sendable {
     package func emptyContainers(limit: Int = .max) -> [NodePath] {
         var result: [NodePath] = []
         for slot in containers where result.count < limit {
-            let node = nodes[Int(slot)]
-            if node.stat.cversion > 0, node.children.isEmpty { result.append(node.path) }
+            let node = nodes[slot]
+            if node.stat.cversion > 0, node.children.isEmpty { result.append(path(of: slot)) }
         }
         return result
     }
@@ -142,12 +142,35 @@ package struct DataTree: Sendable {
 
     func node(_ path: NodePath) -> Znode? {
         let slot = slot(of: path)
-        return slot == .none ? nil : nodes[Int(slot)]
+        return slot == .none ? nil : nodes[slot]
     }
 
     func childNames(_ slot: NodeSlot) -> [ByteString] {
-        let prefix = slot == DataTree.rootSlot ? 1 : nodes[Int(slot)].path.bytes.count + 1
-        return nodes[Int(slot)].children.map { ByteString(Array(nodes[Int($0)].path.bytes[prefix...])) }
+        nodes[slot].children.map { ByteString(Array(nodes[$0].name)) }
+    }
+
+    /// The names from the root down, joined: nodes hold no more than their own.
+    func path(of slot: NodeSlot) -> NodePath {
+        if slot == DataTree.rootSlot { return .root }
+        var length = 0
+        var next = slot
+        while next != DataTree.rootSlot {
+            length += nodes[next].nameCount + 1
+            next = nodes[next].parent
+        }
+        let bytes = [UInt8](unsafeUninitializedCapacity: length) { buffer, count in
+            var end = length
+            var next = slot
+            while next != DataTree.rootSlot {
+                end -= nodes[next].nameCount
+                _ = buffer[end...].update(fromContentsOf: nodes[next].name)
+                end -= 1
+                buffer[end] = UInt8(ascii: "/")
+                next = nodes[next].parent
+            }
+            count = length
+        }
+        return NodePath(unchecked: bytes)
     }
 
     func ephemeralSlots(of session: SessionID) -> [NodeSlot] { ephemerals[session] ?? [] }
@@ -159,64 +182,65 @@ package struct DataTree: Sendable {
         _ path: NodePath, below parent: NodeSlot, data: [UInt8]?, aclKey: Int64, stat: StoredStat
     ) -> NodeSlot {
         var node = Znode(
-            path: path, data: data, aclKey: aclKey, stat: stat,
-            digest: NodeDigest(path: path, data: data, stat: stat), parent: parent, indexInParent: 0, indexInOwner: 0,
-            children: [])
+            name: path.isRoot ? [] : path.name, data: data, aclKey: aclKey, stat: stat,
+            digest: NodeDigest(path: path, data: data, stat: stat), parent: parent)
         digest &+= node.digest.value
         nodeCount += 1
         approximateDataSize += path.bytes.count + (data?.count ?? 0)
         let slot = freeHead == .none ? NodeSlot(nodes.count) : freeHead
         if parent != .none {
-            node.indexInParent = Int32(nodes[Int(parent)].children.count)
-            nodes[Int(parent)].children.append(slot)
+            node.indexInParent = Int32(nodes[parent].children.count)
+            nodes[parent].children.append(slot)
         }
         node.indexInOwner = join(owner: NodeOwner(stat.ephemeralOwner), slot)
         if freeHead == .none {
             nodes.append(node)
         } else {
-            freeHead = nodes[Int(slot)].indexInParent
-            nodes[Int(slot)] = node
+            freeHead = nodes[slot].indexInParent
+            nodes[slot] = node
         }
         index.insert(path, slot)
         return slot
     }
 
     /// Unlinks and frees a node that has no children.
-    mutating func remove(_ slot: NodeSlot) {
-        let node = nodes[Int(slot)]
+    mutating func remove(_ slot: NodeSlot, at path: NodePath) {
+        let node = nodes[slot]
         precondition(node.children.isEmpty && node.parent >= 0, "a node with children, or the root, is not removed")
-        index.remove(node.path, slot)
-        let siblingCount = nodes[Int(node.parent)].children.count
-        let lastSibling = nodes[Int(node.parent)].children[siblingCount - 1]
-        nodes[Int(node.parent)].children[Int(node.indexInParent)] = lastSibling
-        nodes[Int(lastSibling)].indexInParent = node.indexInParent
-        nodes[Int(node.parent)].children.removeLast()
+        index.remove(path, slot)
+        let siblingCount = nodes[node.parent].children.count
+        let lastSibling = nodes[node.parent].children[siblingCount - 1]
+        nodes[node.parent].children[Int(node.indexInParent)] = lastSibling
+        nodes[lastSibling].indexInParent = node.indexInParent
+        nodes[node.parent].children.removeLast()
         leave(owner: NodeOwner(node.stat.ephemeralOwner), node.indexInOwner)
         access.release(node.aclKey)
         digest &-= node.digest.value
         nodeCount -= 1
-        approximateDataSize -= node.path.bytes.count + (node.data?.count ?? 0)
-        nodes[Int(slot)] = Znode(
-            path: .root, data: [], aclKey: AccessTable.openKey, stat: StoredStat(), digest: node.digest,
-            parent: Znode.freed, indexInParent: freeHead, indexInOwner: 0, children: [])
+        approximateDataSize -= path.bytes.count + node.dataCount
+        nodes[slot] = Znode(
+            name: [], data: nil, aclKey: AccessTable.openKey, stat: StoredStat(), digest: node.digest,
+            parent: Znode.freed, indexInParent: freeHead)
         freeHead = slot
     }
 
-    mutating func replaceData(_ slot: NodeSlot, _ data: [UInt8]?) {
-        approximateDataSize += (data?.count ?? 0) - (nodes[Int(slot)].data?.count ?? 0)
-        nodes[Int(slot)].data = data
+    /// - Parameters:
+    ///   - path: the slot's.
+    ///   - stat: the node's new one.
+    mutating func replaceData(_ slot: NodeSlot, at path: NodePath, _ data: [UInt8]?, stat: StoredStat) {
+        approximateDataSize += (data?.count ?? 0) - nodes[slot].dataCount
+        digest &-= nodes[slot].digest.value
+        nodes[slot].setData(data)
+        nodes[slot].stat = stat
+        nodes[slot].digest.replaceData(data, path: path, stat: stat)
+        digest &+= nodes[slot].digest.value
     }
 
-    /// To be called after each change of a node's stat, and with `dataChanged` after one of its data.
-    mutating func refreshDigest(_ slot: NodeSlot, dataChanged: Bool = false) {
-        let i = Int(slot)
-        digest &-= nodes[i].digest.value
-        if dataChanged {
-            nodes[i].digest.replaceData(nodes[i].data, path: nodes[i].path, stat: nodes[i].stat)
-        } else {
-            nodes[i].digest.refresh(nodes[i].stat)
-        }
-        digest &+= nodes[i].digest.value
+    /// To be called after each change of a node's stat.
+    mutating func refreshDigest(_ slot: NodeSlot) {
+        digest &-= nodes[slot].digest.value
+        nodes[slot].digest.refresh(nodes[slot].stat)
+        digest &+= nodes[slot].digest.value
     }
 
     private mutating func join(owner: NodeOwner, _ slot: NodeSlot) -> Int32 {
@@ -238,7 +262,7 @@ package struct DataTree: Sendable {
         case .container:
             let last = containers[containers.count - 1]
             containers[Int(position)] = last
-            nodes[Int(last)].indexInOwner = position
+            nodes[last].indexInOwner = position
             containers.removeLast()
         case .session(let session):
             ephemeralCount -= 1
@@ -248,7 +272,7 @@ package struct DataTree: Sendable {
             }
             let last = ephemerals[session, default: []][count - 1]
             ephemerals[session, default: []][Int(position)] = last
-            nodes[Int(last)].indexInOwner = position
+            nodes[last].indexInOwner = position
             ephemerals[session, default: []].removeLast()
         }
     }
@@ -270,8 +294,8 @@ package struct DataTree: Sendable {
             slot = self.slot(of: DataTree.configPath)
         }
         if text.isEmpty { return }
-        replaceData(slot, text)
-        nodes[Int(slot)].stat.setData(version: -1, zxid: zxid, time: time)
-        refreshDigest(slot, dataChanged: true)
+        var stat = nodes[slot].stat
+        stat.setData(version: -1, zxid: zxid, time: time)
+        replaceData(slot, at: DataTree.configPath, text, stat: stat)
     }
 }

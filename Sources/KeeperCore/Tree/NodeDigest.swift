@@ -6,34 +6,37 @@
 struct NodeDigest: Hashable, Sendable {
     /// The CRC's inner state behind path and data; meaningless where `isCovered` is false.
     private var prefix: UInt32
+    /// The whole CRC; 0 where `isCovered` is false.
+    private var checksum: UInt32
     /// Nodes below `/zookeeper/` are left out of the tree's digest: Apache's servers write quota counters there locally.
     private let isCovered: Bool
+
     /// What the node adds to the tree's digest.
-    private(set) var value: UInt64
+    var value: UInt64 { UInt64(checksum) }
 
     init(path: NodePath, data: [UInt8]?, stat: StoredStat) {
         isCovered = !NodeDigest.isExcluded(path)
         prefix = 0
-        value = 0
+        checksum = 0
         replaceData(data, path: path, stat: stat)
     }
 
     /// Recomputes everything.
     mutating func replaceData(_ data: [UInt8]?, path: NodePath, stat: StoredStat) {
         guard isCovered else { return }
-        var checksum = Checksum()
-        if !path.isRoot { checksum.update(path.bytes) }
-        if let data { checksum.update(data) }
-        prefix = checksum.state
+        var behind = Checksum()
+        if !path.isRoot { behind.update(path.bytes) }
+        if let data { behind.update(data) }
+        prefix = behind.state
         refresh(stat)
     }
 
     /// Recomputes the part behind path and data.
     mutating func refresh(_ stat: StoredStat) {
         guard isCovered else { return }
-        var checksum = Checksum(state: prefix)
-        checksum.update(stat)
-        value = UInt64(checksum.value)
+        var whole = Checksum(state: prefix)
+        whole.update(stat)
+        checksum = whole.value
     }
 
     static func isExcluded(_ path: NodePath) -> Bool {

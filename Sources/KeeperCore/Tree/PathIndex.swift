@@ -1,7 +1,7 @@
 /// From a path's bytes to its slot: open addressing with linear probing.
 ///
 /// The standard dictionary would need a `NodePath` to look up a parent, and so an allocation for each write; this one
-/// is asked with a slice of the child's path. It holds no key: the slab has the paths. Its order depends on the
+/// is asked with a slice of the child's path. It holds no key: the slab has the names. Its order depends on the
 /// process's hash seed, so it is never iterated.
 struct PathIndex: Sendable {
     /// The hash's upper 32 bits above, slot + 1 below; 0 is a hole.
@@ -10,21 +10,21 @@ struct PathIndex: Sendable {
 
     init() { entries = Array(repeating: 0, count: 16) }
 
-    func find(_ bytes: UnsafeRawBufferPointer, in nodes: [Znode]) -> NodeSlot {
+    func find(_ bytes: UnsafeRawBufferPointer, in nodes: borrowing NodeSlab) -> NodeSlot {
         let hash = PathIndex.hash(bytes)
         let mask = entries.count - 1
         var i = Int(hash) & mask
         while entries[i] != 0 {
             if UInt32(truncatingIfNeeded: entries[i] >> 32) == hash {
                 let slot = PathIndex.slot(entries[i])
-                if PathIndex.isEqual(nodes[Int(slot)].path.bytes, bytes) { return slot }
+                if nodes.isPath(bytes, of: slot) { return slot }
             }
             i = (i + 1) & mask
         }
         return .none
     }
 
-    func find(_ path: NodePath, in nodes: [Znode]) -> NodeSlot {
+    func find(_ path: NodePath, in nodes: borrowing NodeSlab) -> NodeSlot {
         path.bytes.withUnsafeBytes { find($0, in: nodes) }
     }
 
@@ -81,9 +81,5 @@ struct PathIndex: Sendable {
         var hasher = Hasher()
         hasher.combine(bytes: bytes)
         return UInt32(truncatingIfNeeded: hasher.finalize())
-    }
-
-    private static func isEqual(_ a: [UInt8], _ b: UnsafeRawBufferPointer) -> Bool {
-        a.count == b.count && a.withUnsafeBytes { $0.elementsEqual(b) }
     }
 }

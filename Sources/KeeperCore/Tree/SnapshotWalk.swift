@@ -60,22 +60,22 @@ package struct SnapshotWalk: Sendable {
         guard isDue(slot, tree) else { return }
         // The parent of a node from before the walk is from before the walk, too.
         var path = [slot]
-        var parent = tree.nodes[Int(slot)].parent
+        var parent = tree.nodes[slot].parent
         while parent >= 0, isDue(parent, tree) {
             path.append(parent)
-            parent = tree.nodes[Int(parent)].parent
+            parent = tree.nodes[parent].parent
         }
         budget -= path.count - 1
         for slot in path.reversed() {
             visited[Int(slot) / 64] |= 1 << UInt64(slot % 64)
-            let node = tree.nodes[Int(slot)]
-            visit(node.path, node.data, min(node.aclKey, standIn), node.stat)
+            let node = tree.nodes[slot]
+            visit(tree.path(of: slot), node.data.map(Array.init), min(node.aclKey, standIn), node.stat)
         }
     }
 
     private func isDue(_ slot: NodeSlot, _ tree: borrowing DataTree) -> Bool {
-        slot < end && Int(slot) < tree.nodes.count && visited[Int(slot) / 64] & 1 << UInt64(slot % 64) == 0
-            && tree.nodes[Int(slot)].isLive && tree.nodes[Int(slot)].stat.czxid <= start
+        slot < end && slot < tree.nodes.count && visited[Int(slot) / 64] & 1 << UInt64(slot % 64) == 0
+            && tree.nodes[slot].isLive && tree.nodes[slot].stat.czxid <= start
     }
 }
 

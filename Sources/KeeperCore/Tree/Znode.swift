@@ -7,26 +7,70 @@ extension NodeSlot {
     static let none: NodeSlot = -1
 }
 
-/// One node in the slab. A freed slot is an empty node whose `parent` is `Znode.freed`; its `indexInParent` links to
-/// the next free slot.
+/// One node in the slab: 112 bytes and one allocation, for a tree is as large as its nodes are many. The order of the
+/// properties leaves no padding between them. A freed slot is an empty node whose `parent` is `Znode.freed`; its
+/// `indexInParent` links to the next free slot.
 struct Znode: Sendable {
     static let freed: NodeSlot = -2
 
-    var path: NodePath
-    /// nil if a client gave null, which it gets back; in all else, as empty.
-    var data: [UInt8]?
+    /// The name (the path's last part, empty for the root) and, behind it, the data.
+    private var content: [UInt8]
+    var children: [NodeSlot]
     var aclKey: Int64
     var stat: StoredStat
-    var digest: NodeDigest
     /// `NodeSlot.none` for the root.
     var parent: NodeSlot
     /// Where the parent's `children` holds this slot, so that removal is a swap with the last.
     var indexInParent: Int32
     /// Where the owner's list (a session's ephemerals, or the containers) holds this slot.
     var indexInOwner: Int32
-    var children: [NodeSlot]
+    private let storedNameCount: Int32
+    var digest: NodeDigest
+    private var isNull: Bool
+
+    init(
+        name: ArraySlice<UInt8>, data: [UInt8]?, aclKey: Int64, stat: StoredStat, digest: NodeDigest, parent: NodeSlot,
+        indexInParent: Int32 = 0
+    ) {
+        content = Znode.joined(name, data ?? [])
+        storedNameCount = Int32(name.count)
+        isNull = data == nil
+        children = []
+        self.aclKey = aclKey
+        self.stat = stat
+        self.digest = digest
+        self.parent = parent
+        self.indexInParent = indexInParent
+        indexInOwner = 0
+    }
 
     var isLive: Bool { parent != Znode.freed }
+
+    var nameCount: Int { Int(storedNameCount) }
+
+    var name: ArraySlice<UInt8> { content[..<nameCount] }
+
+    /// nil if a client gave null, which it gets back; in all else, as empty.
+    var data: ArraySlice<UInt8>? { isNull ? nil : content[nameCount...] }
+
+    var dataCount: Int { content.count - nameCount }
+
+    mutating func setData(_ data: [UInt8]?) {
+        content = Znode.joined(name, data ?? [])
+        isNull = data == nil
+    }
+
+    func withName<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        content.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<nameCount])) }
+    }
+
+    /// Exactly as long as both: what an append would reserve beyond stays for the node's life.
+    private static func joined(_ name: ArraySlice<UInt8>, _ data: [UInt8]) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: name.count + data.count) { buffer, count in
+            count = buffer.update(fromContentsOf: name)
+            count = buffer[count...].update(fromContentsOf: data)
+        }
+    }
 
     /// The stat as clients see it. The shown cversion counts deletions too: 2 × stored − children; the owner is
     /// hidden unless it is a session (reference/zookeeper.md, 1.3).
@@ -35,7 +79,7 @@ struct Znode: Sendable {
             czxid: stat.czxid, mzxid: stat.mzxid, ctime: stat.ctime, mtime: stat.mtime, version: stat.version,
             cversion: stat.cversion &* 2 &- Int32(truncatingIfNeeded: children.count), aversion: stat.aversion,
             ephemeralOwner: NodeOwner(stat.ephemeralOwner).session ?? 0,
-            dataLength: Int32(truncatingIfNeeded: data?.count ?? 0),
+            dataLength: Int32(truncatingIfNeeded: dataCount),
             numChildren: Int32(truncatingIfNeeded: children.count), pzxid: stat.pzxid)
     }
 }

@@ -81,12 +81,12 @@ package struct SampleRecords {
     package mutating func bodies() -> [(OpCode, ResponseBody)] {
         let results: [MultiResult] = [
             .create(path: path()), .createWithStat(path: path(), stat: stat()), .delete, .check, .setData(stat()),
-            .getData(bytes(), stat()), .getChildren(several { ByteString($0.bytes()) }), .error(nil), .error(.noNode),
+            .getData(bytes()[...], stat()), .getChildren(several { ByteString($0.bytes()) }), .error(nil), .error(.noNode),
         ]
         let names = several { ByteString($0.bytes()) }
         return [
             (.delete, .none), (.create, .path(path())), (.create2, .pathAndStat(path(), stat())),
-            (.exists, .stat(stat())), (.getData, .data(bytes(), stat())), (.getACL, .acl(acl(), stat())),
+            (.exists, .stat(stat())), (.getData, .data(bytes()[...], stat())), (.getACL, .acl(acl(), stat())),
             (.getChildren, .children(names)), (.getChildren2, .childrenAndStat(names, stat())),
             (.multi, .multi(results)), (.addWatch, .errorCode(0)), (.getEphemerals, .paths(several { $0.path() })),
             (.getAllChildrenNumber, .count(int32())), (.whoAmI, .identities(several { $0.identity() })),

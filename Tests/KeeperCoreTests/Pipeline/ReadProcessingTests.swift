@@ -26,7 +26,7 @@ import Testing
         var watches = WatchTable()
         let stat = try #require(world().tree.stat("/a"))
         #expect(answer(.exists(path: "/a", watch: false), &watches) == ReadAnswer(body: .stat(stat)))
-        #expect(answer(.getData(path: "/a", watch: true), &watches) == ReadAnswer(body: .data(Array("data".utf8), stat)))
+        #expect(answer(.getData(path: "/a", watch: true), &watches) == ReadAnswer(body: .data(ArraySlice("data".utf8), stat)))
         #expect(answer(.getChildren(path: "/a", watch: true), &watches) == ReadAnswer(body: .children(["b", "e"])))
         #expect(answer(.getChildren2(path: "/a", watch: false), &watches) == ReadAnswer(body: .childrenAndStat(["b", "e"], stat)))
         #expect(answer(.getAllChildrenNumber(path: "/a"), &watches) == ReadAnswer(body: .count(2)))
@@ -93,7 +93,7 @@ import Testing
         #expect(
             answer(.multiRead(parts), &watches)
                 == ReadAnswer(
-                    body: .multi([.getData(Array("data".utf8), stat), .error(.noNode), .getChildren(["b", "e"]), .error(.noAuth)])))
+                    body: .multi([.getData(ArraySlice("data".utf8), stat), .error(.noNode), .getChildren(["b", "e"]), .error(.noAuth)])))
         #expect(answer(.multiRead([.exists(path: "/a", watch: false)]), &watches).error == .marshalling)
     }
 
