@@ -228,12 +228,17 @@ package final class ReconcilerShell: Sendable {
     /// A server without a quorum prints as well, and for days.
     private func lookAtFiles(of member: RenderedMember, serves: Bool) async {
         let expected = view.machine.ledger[member.id]?.identity
-        let found = try? await runner.files.runIfActive { () -> UntrustedReason? in
+        let begin = clock.now()
+        let found = try? await runner.files.runIfActive { () -> DataProbe.Glance in
             OutputFile(path: member.outputFile).rotateIfLarge()
-            return serves ? DataProbe.vanished(member, expected: expected) : nil
+            return serves ? DataProbe.glance(at: member, expected: expected) : .untold
         }
-        guard let reason = found ?? nil, runner.status(of: member.id)?.isAlive == true else { return }
-        send(.dataVanished(member.id, reason))
+        guard let found, runner.status(of: member.id)?.isAlive == true else { return }
+        switch found {
+        case .there: send(.dataSeen(member.id, at: begin))
+        case .vanished(let reason): send(.dataVanished(member.id, reason))
+        case .untold: break
+        }
     }
 
     private func tick() async {
@@ -317,7 +322,7 @@ extension HoldReason {
     var isWorthSaying: Bool {
         switch self {
         case .soaking, .waitingForBarrier, .epochPromises, .processNotProvedDead, .stopping, .lockNotHeld(nil),
-            .memberLags, .operationRunning:
+            .memberLags, .operationRunning, .directoriesNotSeen:
             false
         case .noLeader, .majorityLost, .turnedAway, .noQuorum, .quorumWouldBreak, .leaderCountsFewer, .memberNotParticipating,
             .lockNotHeld, .reseedRunning, .noVerifiedBackup, .archiveUnknown, .budgetSpent, .effectFailed,

@@ -29,9 +29,10 @@ import Testing
         let member = manifest.rendered(on: HostLayout(stateDirectory: root, bundledServer: "/usr/bin/ensemble-server"))[0]
         try FileManager.default.createDirectory(atPath: root + "/data/version-2", withIntermediateDirectories: true)
         symlink(DataProbe.identityName, root + "/data/" + DataProbe.identityName)
-        #expect(DataProbe.vanished(member, expected: "5f1c") == nil)
+        #expect(DataProbe.glance(at: member, expected: "5f1c") == .untold)
         unlink(root + "/data/" + DataProbe.identityName)
-        #expect(DataProbe.vanished(member, expected: "5f1c") == .otherIdentity(expected: "5f1c", found: nil))
+        #expect(
+            DataProbe.glance(at: member, expected: "5f1c") == .vanished(.otherIdentity(expected: "5f1c", found: nil)))
     }
 
     /// The last words of a server whose output was cut after its start are at the beginning of what is left.

@@ -24,6 +24,7 @@ package enum HoldReason: Sendable, Hashable, Codable {
     case effectFailed(String)
     case noSource
     case dataUnknown(MemberID, String)
+    case directoriesNotSeen([MemberID])
     case needsPerson(String)
     case stopping
 
@@ -57,6 +58,8 @@ package enum HoldReason: Sendable, Hashable, Codable {
         case .effectFailed(let why): why
         case .noSource: "no member of this host participates, so there is nothing to copy from"
         case .dataUnknown(let id, let why): "the data of member \(id) can't be judged: \(why)"
+        case .directoriesNotSeen(let ids):
+            "looking at the data directories of members \(ids.map { "\($0)" }.joined(separator: ", ")) first"
         case .needsPerson(let what): what
         case .stopping: "the daemon is stopping"
         }

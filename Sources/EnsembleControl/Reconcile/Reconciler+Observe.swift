@@ -14,6 +14,8 @@ extension ReconcilerStateMachine {
             judge(id, condition, at: now, into: &actions)
         case .dataVanished(let id, let reason):
             updateRun(id) { $0.vanished = reason }
+        case .dataSeen(let id, let at):
+            updateRun(id) { $0.seenAt = at }
         case .launched(let id, let pid):
             launched(id, pid: pid, at: now, into: &actions)
         case .launchFailed(let id, let why):

@@ -87,8 +87,21 @@ extension ReconcilerStateMachine {
         // S7: only a verified backup. Also where the seed will be empty: while a member is brought back, one more
         // loss would leave the archive as the only copy.
         guard seedBackup != nil || hasNeverServed(id) else { return .noVerifiedBackup }
-        if case .askedFor = candidate.reason {} else if let spent = spentBudget(id, at: now) { return spent }
+        if case .askedFor = candidate.reason {
+            if let reason = objection(toLosing: id, seenSince: now - policy.answerTimeout) { return reason }
+        } else if let spent = spentBudget(id, at: now) {
+            return spent
+        }
         return objectionOfLock(at: now, into: &actions)
+    }
+
+    /// S1: what a whole member has is given up only while a quorum of the others has been seen with their directories.
+    private func objection(toLosing id: MemberID, seenSince since: Instant) -> HoldReason? {
+        let others = policy.voters.filter { $0 != id }
+        let unseen = others.filter { other in
+            !running.contains { $0.id == other && $0.seenAt.map { $0 >= since } ?? false }
+        }
+        return others.count - unseen.count >= observed.quorum ? nil : .directoriesNotSeen(unseen)
     }
 
     /// Whether only a reseed brings it back.
@@ -181,10 +194,18 @@ extension ReconcilerStateMachine {
         if supervisor(reseed.member)?.state.mayHaveProcess == true { return fence(reseed, at: now, into: &actions) }
         // S1: what a person wants brought back is whole. When another member is lost in the meantime, it may be what was
         // acknowledged that would go.
-        if case .askedFor = reseed.reason, clock.reseedEffect == nil,
-            policy.voters.contains(where: { $0 != reseed.member && isLost($0) })
-        {
-            return postpone(reseed, into: &actions)
+        if case .askedFor = reseed.reason, clock.reseedEffect == nil {
+            if policy.voters.contains(where: { $0 != reseed.member && isLost($0) }) {
+                return postpone(reseed, into: &actions)
+            }
+            // A server serves on for a while without its directory, so what was seen before doesn't count.
+            let since = clock.reseedSince ?? now
+            clock.reseedSince = since
+            if let reason = objection(toLosing: reseed.member, seenSince: since) {
+                // Nor is a whole member kept down for others that serve no longer.
+                if now - since >= policy.answerTimeout { return postpone(reseed, into: &actions) }
+                return hold(title(reseed), member: reseed.member, reason)
+            }
         }
         guard startEffect(at: now) else { return }
         let token = token()

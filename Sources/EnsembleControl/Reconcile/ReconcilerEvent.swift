@@ -8,6 +8,8 @@ package enum ReconcilerEvent: Sendable {
     case dataInspected(MemberID, DataDirectoryCondition)
     /// The data directory of a running member is gone or replaced.
     case dataVanished(MemberID, UntrustedReason)
+    /// The data directory of a running member is there, and the one it was started from, as of a look begun at `at`.
+    case dataSeen(MemberID, at: Instant)
     case launched(MemberID, pid: Int32)
     case launchFailed(MemberID, LaunchFailure)
     case exited(MemberID, ExitCause)

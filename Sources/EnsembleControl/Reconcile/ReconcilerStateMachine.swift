@@ -76,6 +76,8 @@ package struct ReconcilerStateMachine: Sendable {
         /// How closely `condition` was looked for.
         var depth: InspectionDepth = .seals
         var vanished: UntrustedReason?
+        /// When the last look at its directory began that found it whole.
+        var seenAt: Instant?
     }
 
     /// A person's `start`, until the member participates.

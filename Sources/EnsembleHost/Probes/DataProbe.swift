@@ -42,18 +42,26 @@ package enum DataProbe {
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n").first.map(String.init)
     }
 
-    /// A cheap look at a running member's directory: gone, or another one.
-    package static func vanished(_ member: RenderedMember, expected: String?) -> UntrustedReason? {
+    /// What a cheap look at a running member's directory finds.
+    package enum Glance: Sendable, Hashable {
+        case there
+        /// Gone, or another one.
+        case vanished(UntrustedReason)
+        /// It can't be told (S10).
+        case untold
+    }
+
+    package static func glance(at member: RenderedMember, expected: String?) -> Glance {
         errno = 0
         guard Directory.exists(member.dataDirectory + "/version-2") else {
-            return errno == ENOENT ? .missing : nil
+            return errno == ENOENT ? .vanished(.missing) : .untold
         }
-        guard let expected else { return nil }
+        guard let expected else { return .there }
         do throws(StorageError) {
             let found = try identity(of: member)
-            return found == expected ? nil : .otherIdentity(expected: expected, found: found)
+            return found == expected ? .there : .vanished(.otherIdentity(expected: expected, found: found))
         } catch {
-            return nil
+            return .untold
         }
     }
 }

@@ -166,6 +166,8 @@ extension World {
             tell(.dataVanished(Int(id), .missing))
         } else if let expected, disk.identity != expected {
             tell(.dataVanished(Int(id), .otherIdentity(expected: expected, found: disk.identity)))
+        } else {
+            hear(.dataSeen(Int(id), at: now))
         }
     }
 }

@@ -103,6 +103,7 @@ struct ReconcilerWorld {
 
     var lockIsHeld = false
     var isLockTaken = false
+    var looksAtDirectories = true
     var fencedAt: [Int: Instant] = [:]
     let policy: ReconcilePolicy
     let fingerprints: [MemberFingerprint]
@@ -222,7 +223,9 @@ struct ReconcilerWorld {
         let participants = participants
         let leader = participants.max { server($0).zxid < server($1).zxid || server($0).zxid == server($1).zxid && $0 < $1 }
         for server in servers where server.isAlive {
-            if !server.hasData { step(.dataVanished(server.id, .missing)) }
+            if looksAtDirectories {
+                step(server.hasData ? .dataSeen(server.id, at: now) : .dataVanished(server.id, .missing))
+            }
             if server.isFrozen {
                 step(.unanswered(server.id, stopped: true))
             } else if server.isFull {

@@ -8,6 +8,27 @@ import Testing
         .restore(ReconcilerWorld.Backup(id: id, isVerified: true).reference)
     }
 
+    // MARK: S1
+
+    /// A server serves on for a while when its directory is lost: before a whole member is taken away for a person, a
+    /// quorum of the others has been seen with theirs. What was seen before the member was stopped is too old.
+    @Test func aWholeMemberIsNotTakenAwayUnseen() {
+        var world = ReconcilerWorld.started(11)
+        world.request("r", .reseed(3))
+        while world.terminated == [] { world.run(for: .milliseconds(20)) }
+        world.looksAtDirectories = false
+        world.change(2) { $0.hasData = false }
+        world.run(for: .seconds(40))
+        #expect(world.seeds == 0, "it was taken away, and 1 is the only one left")
+        #expect(world.terminated == [3], "and it was stopped once, not again and again")
+        #expect(world.server(3).isAlive)
+        world.looksAtDirectories = true
+        world.run(for: .seconds(120))
+        #expect(world.seeds == 2)
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
     // MARK: S6
 
     /// A newer backup is verified while the older one is about to be restored: retention may then remove the older one.
