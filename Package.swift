@@ -17,6 +17,7 @@ if isForFuzzing { settings.append(.unsafeFlags(["-sanitize=fuzzer,address", "-O"
 
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioLocks: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -49,12 +50,13 @@ let package = Package(
         .target(name: "KeeperCore", dependencies: ["EnsembleBase"], swiftSettings: settings),
         .target(name: "KeeperCodec", dependencies: ["KeeperCore", "EnsembleBase", nioCore], swiftSettings: settings),
         .target(
-            name: "KeeperStorage", dependencies: ["KeeperCodec", "KeeperCore", "EnsembleBase", "CLinux", nioCore],
+            name: "KeeperStorage", dependencies: ["KeeperCodec", "KeeperCore", "EnsembleBase", "CLinux", nioCore, nioLocks],
             swiftSettings: settings),
         .target(
             name: "KeeperServer",
             dependencies: [
-                "KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", "CLinux", nioCore, nioPosix, logging, crypto,
+                "KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", "CLinux", nioCore, nioPosix, nioLocks,
+                logging, crypto,
             ], swiftSettings: settings),
         .target(
             name: "KeeperClient",
@@ -71,7 +73,7 @@ let package = Package(
             name: "EnsembleHost",
             dependencies: [
                 "EnsembleBase", "EnsembleControl", "EnsembleBackup", "KeeperClient", "KeeperStorage", "KeeperCodec",
-                "KeeperCore", "CSystemd", "CLinux", nioCore, nioPosix, nioHTTP1, logging, crypto,
+                "KeeperCore", "CSystemd", "CLinux", nioCore, nioPosix, nioLocks, nioHTTP1, logging, crypto,
             ], swiftSettings: settings),
 
         // A deterministic world that drives the real cores.
@@ -109,13 +111,13 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "KeeperStorageTests",
-            dependencies: ["KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore],
+            dependencies: ["KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioLocks],
             exclude: ["Fixtures"], swiftSettings: settings),
         .testTarget(
             name: "KeeperServerTests",
             dependencies: [
-                "KeeperServer", "KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioPosix, nioEmbedded,
-                logging,
+                "KeeperServer", "KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioPosix, nioLocks,
+                nioEmbedded, logging,
             ],
             swiftSettings: settings),
         .testTarget(
@@ -128,7 +130,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "EnsembleBackupTests",
-            dependencies: ["EnsembleBackup", "KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore],
+            dependencies: ["EnsembleBackup", "KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioLocks],
             swiftSettings: settings),
         .testTarget(
             name: "EnsembleHostTests",
@@ -138,7 +140,7 @@ let package = Package(
             name: "SimulationTests", dependencies: ["EnsembleSim", "KeeperCore", "EnsembleBase"],
             exclude: ["Scenarios"], swiftSettings: settings),
         .testTarget(
-            name: "ensemblectlTests", dependencies: ["ensemblectl", "EnsembleControl", "EnsembleBase", argumentParser],
+            name: "ensemblectlTests", dependencies: ["ensemblectl", "EnsembleControl", "EnsembleBase", nioLocks, argumentParser],
             swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
 

@@ -1,8 +1,8 @@
 import EnsembleBase
 import EnsembleControl
 import Glibc
+import NIOConcurrencyHelpers
 import NIOPosix
-import Synchronization
 
 /// Turns the reconciler: events in, actions out to the hands, one at a time and in order. Probes, timers, the API and
 /// long effects run beside it and come back as events, so that nothing here ever waits for a member.
@@ -26,11 +26,11 @@ package final class ReconcilerShell: Sendable {
     package let clock: HostClock
     private let stream: AsyncStream<ReconcilerEvent>
     private let input: AsyncStream<ReconcilerEvent>.Continuation
-    private let viewBox: Mutex<View>
-    private let answers = Mutex<[String: CheckedContinuation<RequestAnswer, Never>]>([:])
-    private let requestNumber = Mutex<UInt64>(0)
-    private let steps = Mutex<UInt64>(0)
-    private let isReady = Mutex(false)
+    private let viewBox: NIOLockedValueBox<View>
+    private let answers = NIOLockedValueBox<[String: CheckedContinuation<RequestAnswer, Never>]>([:])
+    private let requestNumber = NIOLockedValueBox<UInt64>(0)
+    private let steps = NIOLockedValueBox<UInt64>(0)
+    private let isReady = NIOLockedValueBox(false)
 
     package init(
         state: StateDirectory, desired: DesiredCluster, ledger: Ledger, intents: Intents, files: NIOThreadPool,
@@ -50,24 +50,24 @@ package final class ReconcilerShell: Sendable {
         let machine = ReconcilerStateMachine(
             policy: ReconcilePolicy(desired.manifest), fingerprints: desired.fingerprints, ledger: ledger,
             intents: intents, seed: UInt64.random(in: .min ... .max), origin: clock.wall() + (.origin - clock.now()))
-        viewBox = Mutex(View(machine: machine, steppedAt: clock.now()))
+        viewBox = NIOLockedValueBox(View(machine: machine, steppedAt: clock.now()))
     }
 
-    package var view: View { viewBox.withLock { $0 } }
+    package var view: View { viewBox.withLockedValue { $0 } }
     /// Whether READY was said.
-    package var hasServed: Bool { isReady.withLock { $0 } }
-    package var stepCount: UInt64 { steps.withLock { $0 } }
+    package var hasServed: Bool { isReady.withLockedValue { $0 } }
+    package var stepCount: UInt64 { steps.withLockedValue { $0 } }
     package func send(_ event: ReconcilerEvent) { input.yield(event) }
 
     /// Hands a request to the core and waits for its answer, which comes within a step.
     package func ask(_ request: OperatorRequest) async -> (id: String, answer: RequestAnswer) {
-        let number = requestNumber.withLock { number in
+        let number = requestNumber.withLockedValue { number in
             number += 1
             return number
         }
         let id = "op-\(clock.wall().milliseconds)-\(number)"
         let answer = await withCheckedContinuation { continuation in
-            answers.withLock { $0[id] = continuation }
+            answers.withLockedValue { $0[id] = continuation }
             send(.requested(id: id, request))
         }
         return (id, answer)
@@ -93,7 +93,7 @@ package final class ReconcilerShell: Sendable {
             group.addTask { await self.scheduleBackups() }
             group.addTask { await self.report() }
             try await turn(background)
-            let left = answers.withLock { waiting in
+            let left = answers.withLockedValue { waiting in
                 defer { waiting = [:] }
                 return waiting
             }
@@ -145,7 +145,7 @@ package final class ReconcilerShell: Sendable {
                 switch action {
                 case .note(let note): log(note)
                 case .answer(let request, let answer):
-                    answers.withLock { $0.removeValue(forKey: request) }?.resume(returning: answer)
+                    answers.withLockedValue { $0.removeValue(forKey: request) }?.resume(returning: answer)
                 case .finish: return runner.cancelLongEffects()
                 case .inspectData, .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed,
                     .acquireLock, .releaseLock, .writeBarrier, .capture, .verify, .prune:
@@ -156,9 +156,9 @@ package final class ReconcilerShell: Sendable {
     }
 
     private func publish(_ machine: ReconcilerStateMachine) {
-        steps.withLock { $0 += 1 }
+        steps.withLockedValue { $0 += 1 }
         let (now, wall) = (clock.now(), clock.wall())
-        let changes = viewBox.withLock { view -> [Note] in
+        let changes = viewBox.withLockedValue { view -> [Note] in
             let notes = holdChanges(from: view.holdTimes, to: machine.holds)
             view.holdTimes = machine.holds.map { held in
                 (held, view.holdTimes.first { $0.held.what == held.what }?.since ?? wall)
@@ -251,12 +251,12 @@ package final class ReconcilerShell: Sendable {
     private func scheduleBackups() async {
         while !Task.isCancelled {
             guard let backups = runner.cluster.manifest.backups else {
-                viewBox.withLock { $0.nextBackup = nil }
+                viewBox.withLockedValue { $0.nextBackup = nil }
                 try? await Task.sleep(for: .seconds(1))
                 continue
             }
             let next = backups.schedule.next(after: clock.wall())
-            viewBox.withLock { $0.nextBackup = next }
+            viewBox.withLockedValue { $0.nextBackup = next }
             var seen = clock.wall()
             // When the wall clock is set back, the next backup is not a day later for it.
             while !Task.isCancelled, clock.wall() < next, clock.wall() >= seen, runner.cluster.manifest.backups == backups {
@@ -278,10 +278,10 @@ package final class ReconcilerShell: Sendable {
             let line = StatusLine.text(view.machine, at: clock.now())
             if line != status { notifier.status(line) }
             status = line
-            let wasReady = isReady.withLock { $0 }
+            let wasReady = isReady.withLockedValue { $0 }
             if !wasReady {
                 if view.machine.observed.hasQuorum(at: clock.now()) {
-                    isReady.withLock { $0 = true }
+                    isReady.withLockedValue { $0 = true }
                     notifier.ready(line)
                 } else {
                     // Start may wait out epoch promises or read large data; what it waits for is in the status.
@@ -298,7 +298,7 @@ package final class ReconcilerShell: Sendable {
 
     /// S10: what is refused is said until a manifest is taken: in the status, and once as an event each.
     package func note(refusedReload problems: [String]) {
-        viewBox.withLock { $0.refusedReload = problems }
+        viewBox.withLockedValue { $0.refusedReload = problems }
         for problem in problems { log(Note(.error, .manifestChanged, "not applied, the former manifest stays in force: \(problem)")) }
     }
 
@@ -310,7 +310,7 @@ package final class ReconcilerShell: Sendable {
         let desired = DesiredCluster(
             manifest: new, layout: old.layout, clusterIdentity: old.backups.clusterIdentity, version: old.backups.version)
         runner.change(to: desired)
-        viewBox.withLock { $0.generation += 1 }
+        viewBox.withLockedValue { $0.generation += 1 }
         if old.backups.archivePath != desired.backups.archivePath { Task { await runner.refreshBackups() } }
         send(.policyChanged(ReconcilePolicy(new), fingerprints: desired.fingerprints))
         return change

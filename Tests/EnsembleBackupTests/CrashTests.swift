@@ -1,19 +1,19 @@
 import EnsembleBackup
 import EnsembleBase
 import KeeperCore
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 /// A disk that dies at the n-th change: that one and all after it fail, as if the process had been killed there.
 final class DyingDisk: Sendable {
-    private let left: Mutex<Int>
-    init(after changes: Int) { left = Mutex(changes) }
+    private let left: NIOLockedValueBox<Int>
+    init(after changes: Int) { left = NIOLockedValueBox(changes) }
 
-    var survived: Bool { left.withLock { $0 >= 0 } }
+    var survived: Bool { left.withLockedValue { $0 >= 0 } }
 
     var disk: Disk {
         Disk { (change) throws(BackupError) in
-            let isDead = self.left.withLock { left in
+            let isDead = self.left.withLockedValue { left in
                 left -= 1
                 return left < 0
             }
@@ -98,14 +98,14 @@ final class DyingDisk: Sendable {
         let archive = try BackupArchive.open(scratch.path + "/archive")
         let manifest = try Capture.run(files.request(), into: archive)
         _ = try archive.verify(manifest.id)
-        let changes = Mutex<[Disk.Change]>([])
+        let changes = NIOLockedValueBox<[Disk.Change]>([])
         let target = scratch.path + "/restored"
-        let disk = Disk { (change) throws(BackupError) in changes.withLock { $0.append(change) } }
+        let disk = Disk { (change) throws(BackupError) in changes.withLockedValue { $0.append(change) } }
         try Restore.materialise(
             manifest.id, from: archive, dataDirectory: target, logDirectory: target,
             options: .init(purpose: .reseed(reason: "lost"), clusterIdentity: nil, now: testTime), disk: disk)
         let staging = target + "/version-2.restoring"
-        let order = changes.withLock { $0 }
+        let order = changes.withLockedValue { $0 }
         let marked = order.firstIndex(of: .rename(staging + "/recovering.tmp", to: staging + "/recovering"))
         let synced = marked.flatMap { order[$0...].firstIndex(of: .sync(staging)) }
         let data = order.firstIndex(of: .create(staging + "/snapshot.200000005"))

@@ -2,9 +2,9 @@ import EnsembleBase
 import KeeperCodec
 import KeeperCore
 import KeeperServer
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
-import Synchronization
 import Testing
 
 /// What only a real socket shows: its buffers are full, or its peer is slow.
@@ -67,10 +67,10 @@ import Testing
         hello.writeFrame(ConnectRequest(timeout: 4000))
         try client.writeAndFlush(hello).wait()
         let flood = client.writeAndFlush(ByteBuffer(repeating: 0, count: 256 << 20))
-        let gathered = Mutex(false)
-        flood.whenSuccess { gathered.withLock { $0 = true } }
+        let gathered = NIOLockedValueBox(false)
+        flood.whenSuccess { gathered.withLockedValue { $0 = true } }
         try client.eventLoop.scheduleTask(in: .seconds(2)) {}.futureResult.wait()
-        #expect(gathered.withLock { !$0 })
+        #expect(gathered.withLockedValue { !$0 })
         try client.close().wait()
         try server.close().wait()
     }

@@ -4,29 +4,29 @@ import KeeperCore
 import KeeperServer
 import KeeperStorage
 import Logging
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 /// Whole servers in this process, over loopback and real files.
 @Suite(.serialized) struct RunningServerTests {
     private final class Member: Sendable {
         let configuration: ServerConfiguration
-        private let running = Mutex<RunningServer?>(nil)
-        private let report = Mutex<ServerExitReport?>(nil)
+        private let running = NIOLockedValueBox<RunningServer?>(nil)
+        private let report = NIOLockedValueBox<ServerExitReport?>(nil)
 
         init(_ configuration: ServerConfiguration) { self.configuration = configuration }
 
         func start() throws {
             let server = try RunningServer.start(configuration, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }) {
-                [self] ended in report.withLock { $0 = ended }
+                [self] ended in report.withLockedValue { $0 = ended }
             }
-            running.withLock { $0 = server }
+            running.withLockedValue { $0 = server }
         }
-        func stop() { running.withLock { $0 }?.stop() }
-        var mode: String { (try? running.withLock { $0 }?.status())?.role.rawValue ?? "none" }
-        var serving: Bool { (try? running.withLock { $0 }?.status())?.serving ?? false }
-        var port: Int? { running.withLock { $0 }?.clientPort }
-        var ended: ServerExitReport? { report.withLock { $0 } }
+        func stop() { running.withLockedValue { $0 }?.stop() }
+        var mode: String { (try? running.withLockedValue { $0 }?.status())?.role.rawValue ?? "none" }
+        var serving: Bool { (try? running.withLockedValue { $0 }?.status())?.serving ?? false }
+        var port: Int? { running.withLockedValue { $0 }?.clientPort }
+        var ended: ServerExitReport? { report.withLockedValue { $0 } }
     }
 
     private func temporaryDirectory() throws -> String {

@@ -3,7 +3,7 @@ import Glibc
 import KeeperCodec
 import KeeperCore
 import KeeperStorage
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 /// Our half of Tests/CompatibilityTests/disk-formats.sh: writes a data directory that Apache's server then starts on.

@@ -3,7 +3,7 @@ import Glibc
 import KeeperCodec
 import KeeperCore
 import KeeperStorage
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 @Suite struct LogWriterTests {
@@ -12,12 +12,12 @@ import Testing
     private static let small = LogWriter.Configuration(preallocation: 16384, zeroChunk: 4096)
 
     private final class Reports: Sendable {
-        let synced = Mutex<[Zxid]>([])
-        let failures = Mutex<[StorageError]>([])
+        let synced = NIOLockedValueBox<[Zxid]>([])
+        let failures = NIOLockedValueBox<[StorageError]>([])
         func note(_ outcome: LogOutcome) {
             switch outcome {
-            case .synced(let zxid): synced.withLock { $0.append(zxid) }
-            case .failed(let error): failures.withLock { $0.append(error) }
+            case .synced(let zxid): synced.withLockedValue { $0.append(zxid) }
+            case .failed(let error): failures.withLockedValue { $0.append(error) }
             }
         }
     }
@@ -39,7 +39,7 @@ import Testing
             if index % 90 == 89 { writer.roll() }
         }
         writer.close()
-        let synced = reports.synced.withLock { $0 }
+        let synced = reports.synced.withLockedValue { $0 }
         #expect(synced.last == history.tree.lastProcessedZxid)
         #expect(synced == synced.sorted())
         #expect(try layout.logs().count == 6)
@@ -51,19 +51,19 @@ import Testing
         _ = try scratch.recovery().recover()
         let history = SampleHistory(50)
         let layout = layout
-        let wrong = Mutex<[Zxid]>([])
+        let wrong = NIOLockedValueBox<[Zxid]>([])
         let writer = try LogWriter(
             directory: layout.logDirectory, lastZxid: .zero, configuration: LogWriterTests.small
         ) { outcome in
             guard case .synced(let zxid) = outcome else { return }
-            if (try? Verification.verify(layout, upTo: zxid)) == nil { wrong.withLock { $0.append(zxid) } }
+            if (try? Verification.verify(layout, upTo: zxid)) == nil { wrong.withLockedValue { $0.append(zxid) } }
         }
         for entry in history.entries {
             try writer.append(entry)
             writer.submit()
         }
         writer.close()
-        #expect(wrong.withLock { $0 } == [])
+        #expect(wrong.withLockedValue { $0 } == [])
     }
 
     // ZOOKEEPER-4925.
@@ -108,8 +108,8 @@ import Testing
             writer.submit()
         }
         writer.close()
-        #expect(reports.failures.withLock { $0.count } == 1)
-        #expect(reports.synced.withLock { $0.isEmpty })
+        #expect(reports.failures.withLockedValue { $0.count } == 1)
+        #expect(reports.synced.withLockedValue { $0.isEmpty })
     }
 
     /// A real full disk: 1 MiB of tmpfs. Needs root.
@@ -127,11 +127,11 @@ import Testing
             writer.submit()
         }
         writer.close()
-        let failures = reports.failures.withLock { $0 }
+        let failures = reports.failures.withLockedValue { $0 }
         #expect(failures.count == 1)
         #expect(failures.first.map { $0.description.contains("errno \(ENOSPC)") } == true)
         // What was reported before is there.
-        let synced = reports.synced.withLock { $0.last } ?? .zero
+        let synced = reports.synced.withLockedValue { $0.last } ?? .zero
         try layout.create()
         try SnapshotFile.write(DataTree(), in: layout.snapshotDirectory)
         for name in try Directory.names(place) {

@@ -40,7 +40,9 @@ import Testing
     @Test func nothingIsForcedOrUnchecked() {
         let all = sources { _ in true }
         expectNone(/try!/, in: all, instead: "handle the error or let it be thrown")
-        expectNone(/@unchecked\s+Sendable|nonisolated\(unsafe\)/, in: all, instead: "own the state on one loop or thread, or use Mutex or Atomic")
+        expectNone(/@unchecked\s+Sendable|nonisolated\(unsafe\)/, in: all, instead: "own the state on one loop or thread, or use a lock or Atomic")
+        // The thread sanitizer doesn't see the standard library's lock, and reports what it guards as races.
+        expectNone(/\bMutex\b/, in: all, instead: "use NIOLockedValueBox")
         expectNone(/\bas!\s/, in: all, instead: "use a pattern that can fail")
     }
 

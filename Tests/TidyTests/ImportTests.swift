@@ -12,20 +12,20 @@ import Testing
         // Bytes, but no sockets and no files.
         "KeeperCodec": ["EnsembleBase", "KeeperCore", "NIOCore"],
         // Hands.
-        "KeeperStorage": ["EnsembleBase", "KeeperCore", "KeeperCodec", "CLinux", "Glibc", "NIOCore", "Synchronization"],
+        "KeeperStorage": ["EnsembleBase", "KeeperCore", "KeeperCodec", "CLinux", "Glibc", "NIOCore", "NIOConcurrencyHelpers"],
         "KeeperServer": [
             "EnsembleBase", "KeeperCore", "KeeperCodec", "KeeperStorage", "CLinux", "Glibc", "NIOCore", "NIOPosix",
-            "Logging", "Crypto", "Synchronization",
+            "NIOConcurrencyHelpers", "Logging", "Crypto",
         ],
         "KeeperClient": ["EnsembleBase", "KeeperCore", "KeeperCodec", "NIOCore", "NIOPosix", "Synchronization"],
         "EnsembleBackup": [
             "EnsembleBase", "KeeperCore", "KeeperCodec", "KeeperStorage", "CZstd", "CLinux", "Glibc", "NIOCore", "Crypto",
-            "FoundationEssentials", "Foundation", "Synchronization",
+            "FoundationEssentials", "Foundation",
         ],
         "EnsembleHost": [
             "EnsembleBase", "EnsembleControl", "EnsembleBackup", "KeeperClient", "KeeperStorage", "KeeperCodec", "KeeperCore",
-            "CSystemd", "CLinux", "Glibc", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging", "Crypto", "FoundationEssentials",
-            "Foundation", "Synchronization",
+            "CSystemd", "CLinux", "Glibc", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Crypto",
+            "FoundationEssentials", "Foundation",
         ],
         // A deterministic world: drives the cores, touches nothing real.
         "EnsembleSim": ["EnsembleBase", "EnsembleControl", "KeeperCore", "KeeperCodec", "NIOCore"],

@@ -1,7 +1,7 @@
 import ArgumentParser
 import EnsembleControl
 import Glibc
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 @testable import ensemblectl
@@ -113,7 +113,7 @@ private final class OneShotDaemon: Sendable {
     let path: String
     private let listener: Int32
     private let answer: [UInt8]
-    private let received = Mutex<[UInt8]>([])
+    private let received = NIOLockedValueBox<[UInt8]>([])
 
     init(answer: String) throws {
         path = "/tmp/ensemblectl-test-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
@@ -144,11 +144,11 @@ private final class OneShotDaemon: Sendable {
         let connection = accept(listener, nil, nil)
         var block = [UInt8](repeating: 0, count: 4096)
         let count = recv(connection, &block, block.count, 0)
-        received.withLock { $0 = Array(block[..<max(count, 0)]) }
+        received.withLockedValue { $0 = Array(block[..<max(count, 0)]) }
         _ = answer.withUnsafeBytes { send(connection, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
         close(connection)
         close(listener)
     }
 
-    func request() -> String { String(decoding: received.withLock { $0 }, as: UTF8.self) }
+    func request() -> String { String(decoding: received.withLockedValue { $0 }, as: UTF8.self) }
 }

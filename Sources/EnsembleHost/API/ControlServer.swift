@@ -1,10 +1,10 @@
 import CLinux
 import EnsembleControl
 import Glibc
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOHTTP1
 import NIOPosix
-import Synchronization
 
 /// HTTP/1.1 on a unix socket. Requests are bounded in size, number and time; one connection can't hold up another, or
 /// the reconciler.
@@ -28,7 +28,7 @@ package struct ControlServer: Sendable {
         let rights = SocketRights()
         try rights.read(access)
         try removeStale(path)
-        let count = Mutex(0)
+        let count = NIOLockedValueBox(0)
         // Nobody may connect between bind and chmod.
         let mask = umask(0o777)
         defer { umask(mask) }
@@ -37,11 +37,11 @@ package struct ControlServer: Sendable {
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in
                 // Who comes when all places are taken is turned away at once, rather than kept waiting.
-                guard count.withLock({ $0 += 1; return $0 <= connectionLimit }) else {
-                    count.withLock { $0 -= 1 }
+                guard count.withLockedValue({ $0 += 1; return $0 <= connectionLimit }) else {
+                    count.withLockedValue { $0 -= 1 }
                     return channel.close()
                 }
-                channel.closeFuture.whenComplete { _ in count.withLock { $0 -= 1 } }
+                channel.closeFuture.whenComplete { _ in count.withLockedValue { $0 -= 1 } }
                 return channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: true)
                     try channel.pipeline.syncOperations.addHandler(ControlChannelHandler(service: service, group: rights.group))
@@ -99,9 +99,9 @@ package struct ControlServer: Sendable {
 
 /// Who may change, beside root and the daemon's user: a reload may name another group.
 private final class SocketRights: Sendable {
-    private let current = Mutex<gid_t?>(nil)
+    private let current = NIOLockedValueBox<gid_t?>(nil)
 
-    var group: gid_t? { current.withLock { $0 } }
+    var group: gid_t? { current.withLockedValue { $0 } }
 
     /// Returns the group of the manifest; nil: it names none.
     @discardableResult
@@ -114,7 +114,7 @@ private final class SocketRights: Sendable {
             found = entry.pointee.gr_gid
         }
         let group = found
-        current.withLock { $0 = group }
+        current.withLockedValue { $0 = group }
         return group
     }
 }

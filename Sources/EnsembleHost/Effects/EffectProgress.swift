@@ -1,6 +1,6 @@
 import EnsembleBase
 import EnsembleControl
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// How far the effects on files have come: written by the threads that copy, read by the API.
 package final class EffectProgress: Sendable {
@@ -19,12 +19,12 @@ package final class EffectProgress: Sendable {
     }
 
     private static let window: Duration = .seconds(2)
-    private let samples = Mutex<[EffectToken: Sample]>([:])
+    private let samples = NIOLockedValueBox<[EffectToken: Sample]>([:])
 
     package init() {}
 
     package func report(_ token: EffectToken, done: Int64, total: Int64, at now: Instant) {
-        samples.withLock { samples in
+        samples.withLockedValue { samples in
             var sample = samples[token]
                 ?? Sample(reading: Reading(done: 0, total: 0, rate: 0), windowStart: now, doneAtStart: 0)
             sample.reading.done = done
@@ -41,6 +41,6 @@ package final class EffectProgress: Sendable {
         }
     }
 
-    package func end(_ token: EffectToken) { samples.withLock { $0[token] = nil } }
-    package subscript(token: EffectToken) -> Reading? { samples.withLock { $0[token]?.reading } }
+    package func end(_ token: EffectToken) { samples.withLockedValue { $0[token] = nil } }
+    package subscript(token: EffectToken) -> Reading? { samples.withLockedValue { $0[token]?.reading } }
 }

@@ -4,9 +4,9 @@ import EnsembleBase
 import EnsembleControl
 import Glibc
 import KeeperStorage
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
-import Synchronization
 
 /// The hands: one switch over the reconciler's actions, and no effect anywhere else.
 ///
@@ -28,11 +28,11 @@ package final class EffectRunner: Sendable {
     let emit: @Sendable (ReconcilerEvent) -> Void
     let clock: HostClock
     let link: EnsembleLink
-    let desired: Mutex<DesiredCluster>
-    let servers = Mutex(Servers())
+    let desired: NIOLockedValueBox<DesiredCluster>
+    let servers = NIOLockedValueBox(Servers())
     package let progress = EffectProgress()
-    private let listing = Mutex<[ArchivedBackup]?>(nil)
-    private let isEnding = Mutex(false)
+    private let listing = NIOLockedValueBox<[ArchivedBackup]?>(nil)
+    private let isEnding = NIOLockedValueBox(false)
 
     package init(
         state: StateDirectory, desired: DesiredCluster, files: NIOThreadPool, bulk: NIOThreadPool, link: EnsembleLink,
@@ -45,11 +45,11 @@ package final class EffectRunner: Sendable {
         self.link = link
         self.clock = clock
         self.emit = emit
-        self.desired = Mutex(desired)
+        self.desired = NIOLockedValueBox(desired)
     }
 
-    package var cluster: DesiredCluster { desired.withLock { $0 } }
-    package func change(to new: DesiredCluster) { desired.withLock { $0 = new } }
+    package var cluster: DesiredCluster { desired.withLockedValue { $0 } }
+    package func change(to new: DesiredCluster) { desired.withLockedValue { $0 = new } }
 
     /// - Throws: when the ledger or the intents can't be made durable: then nothing may go on (S9).
     package func perform(_ action: ReconcilerAction, background: Background) async throws {
@@ -102,7 +102,7 @@ package final class EffectRunner: Sendable {
             report: { [progress, clock] done, total in
                 progress.report(token, done: done, total: total, at: clock.now())
             },
-            isCancelled: { [weak self] in self?.isEnding.withLock { $0 } ?? true })
+            isCancelled: { [weak self] in self?.isEnding.withLockedValue { $0 } ?? true })
     }
 
     private func startFileEffect(_ action: ReconcilerAction, _ background: Background) {
@@ -162,19 +162,19 @@ package final class EffectRunner: Sendable {
 
     /// The archive as it was listed last; empty before the first time. Looking again may hang with its disk, which a
     /// status must not.
-    package var backups: [ArchivedBackup] { listing.withLock { $0 } ?? [] }
-    package var hasListed: Bool { listing.withLock { $0 } != nil }
+    package var backups: [ArchivedBackup] { listing.withLockedValue { $0 } ?? [] }
+    package var hasListed: Bool { listing.withLockedValue { $0 } != nil }
 
     package func refreshBackups() async {
         let backups = cluster.backups
         guard let (found, observation) = try? await bulk.runIfActive({ backups.observe() }) else { return }
-        listing.withLock { $0 = found }
+        listing.withLockedValue { $0 = found }
         emit(.backupsListed(observation))
     }
 
     /// Copies that are under way end at their next chunk: the daemon does not outstay its stop for them. What they leave
     /// is nothing, or begun anew (S9).
-    package func cancelLongEffects() { isEnding.withLock { $0 = true } }
+    package func cancelLongEffects() { isEnding.withLockedValue { $0 = true } }
 }
 
 /// What the manifest in force comes to on this host.

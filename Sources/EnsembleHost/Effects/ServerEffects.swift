@@ -2,8 +2,8 @@ import EnsembleBase
 import EnsembleControl
 import Glibc
 import KeeperStorage
+import NIOConcurrencyHelpers
 import NIOPosix
-import Synchronization
 
 /// Servers: files, spawning, adoption, signals, deaths.
 extension EffectRunner {
@@ -13,7 +13,7 @@ extension EffectRunner {
         guard let member = cluster.member(id) else { return }
         do {
             let record = try await files.runIfActive { try self.start(member, mode, identity: identity) }
-            servers.withLock { $0.records[id] = record }
+            servers.withLockedValue { $0.records[id] = record }
             emit(.launched(id, pid: record.process.pid))
             watch(id, record, member, background)
         } catch let error as StorageError {
@@ -97,12 +97,12 @@ extension EffectRunner {
 
     package func adopt(_ id: Int, _ record: ServerRecord, _ background: Background) {
         guard let member = cluster.member(id) else { return }
-        servers.withLock { $0.records[id] = record }
+        servers.withLockedValue { $0.records[id] = record }
         watch(id, record, member, background)
     }
 
     func signal(_ id: Int, _ number: Int32) {
-        guard let record = servers.withLock({ $0.records[id] }) else { return }
+        guard let record = servers.withLockedValue({ $0.records[id] }) else { return }
         ServerProcess.signal(record.process, number)
         // A stopped process takes SIGTERM only when it goes on.
         if number == SIGTERM { ServerProcess.signal(record.process, SIGCONT) }
@@ -110,7 +110,7 @@ extension EffectRunner {
 
     /// The process's status for probes; nil when there is none.
     package func status(of id: Int) -> ProcessTable.Status? {
-        guard let record = servers.withLock({ $0.records[id] }),
+        guard let record = servers.withLockedValue({ $0.records[id] }),
             let status = ProcessTable.status(of: record.process.pid), status.identity == record.process
         else { return nil }
         return status
@@ -123,7 +123,7 @@ extension EffectRunner {
                 let status = ServerProcess.waitForEnd(of: record.process)
                 let cause = OutputFile(path: member.outputFile)
                     .cause(of: status, engine: member.engine, from: off_t(record.outputOffset))
-                self?.servers.withLock { if $0.records[id] == record { $0.records[id] = nil } }
+                self?.servers.withLockedValue { if $0.records[id] == record { $0.records[id] = nil } }
                 self?.emit(.exited(id, cause))
             }
         } catch {

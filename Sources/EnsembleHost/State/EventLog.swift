@@ -1,10 +1,10 @@
+import CLinux
 import EnsembleBase
 import EnsembleControl
 import FoundationEssentials
 import Glibc
-import CLinux
 import KeeperStorage
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// What happened, for `ensemblectl events`: the newest in memory, and on disk in two files of bounded size.
 package final class EventLog: Sendable {
@@ -17,7 +17,7 @@ package final class EventLog: Sendable {
     }
 
     private let file: String
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     package init(file: String) {
         self.file = file
@@ -31,14 +31,14 @@ package final class EventLog: Sendable {
             }
         }
         let events = Array(old.suffix(Self.memoryLimit))
-        state.withLock {
+        state.withLockedValue {
             $0.events = events
             $0.next = (events.last?.sequence ?? 0) + 1
         }
     }
 
     package func append(_ note: Note, at time: WallTime) {
-        state.withLock { state in
+        state.withLockedValue { state in
             let event = EventRecord(
                 sequence: state.next, at: time, severity: note.severity, code: note.code.rawValue, member: note.member,
                 message: note.message)
@@ -50,7 +50,7 @@ package final class EventLog: Sendable {
     }
 
     package func after(_ sequence: UInt64, limit: Int) -> EventsResponse {
-        state.withLock { state in
+        state.withLockedValue { state in
             let found = state.events.filter { $0.sequence > sequence }.prefix(limit)
             let first = state.events.first?.sequence ?? state.next
             return EventsResponse(

@@ -66,7 +66,9 @@ struct Znode: Sendable {
 
     /// Exactly as long as both: what an append would reserve beyond stays for the node's life.
     private static func joined(_ name: ArraySlice<UInt8>, _ data: [UInt8]) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: name.count + data.count) { buffer, count in
+        // The standard library writes the count of an array without room too, which is one array for all threads.
+        if name.isEmpty && data.isEmpty { return [] }
+        return [UInt8](unsafeUninitializedCapacity: name.count + data.count) { buffer, count in
             count = buffer.update(fromContentsOf: name)
             count = buffer[count...].update(fromContentsOf: data)
         }

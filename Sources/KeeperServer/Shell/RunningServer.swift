@@ -1,9 +1,9 @@
 import EnsembleBase
 import KeeperCore
 import Logging
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
-import Synchronization
 
 /// A server from its start to its end: what the program, and tests, hold.
 package final class RunningServer: Sendable {
@@ -13,9 +13,9 @@ package final class RunningServer: Sendable {
     private let configuration: ServerConfiguration
     private let log: Logger
     private let ended: @Sendable (ServerExitReport) -> Void
-    private let hasEnded = Mutex(false)
-    private let listener = Mutex<(any Channel)?>(nil)
-    private let isStopping = Mutex(false)
+    private let hasEnded = NIOLockedValueBox(false)
+    private let listener = NIOLockedValueBox<(any Channel)?>(nil)
+    private let isStopping = NIOLockedValueBox(false)
 
     /// How long an orderly stop may take to hand leadership over.
     private static let handOffLimit = TimeAmount.seconds(3)
@@ -84,7 +84,7 @@ package final class RunningServer: Sendable {
             .whenComplete { [self] result in
                 switch result {
                 case .success(let channel):
-                    listener.withLock { $0 = channel }
+                    listener.withLockedValue { $0 = channel }
                     log.info("listening for clients at \(channel.localAddress?.description ?? client.description)")
                 case .failure(let error):
                     failed(ServerExitReport(exit: .temporaryFailure, message: "cannot listen: \(error)"))
@@ -97,7 +97,7 @@ package final class RunningServer: Sendable {
     }
 
     /// The port that clients connect to; nil until it is open.
-    package var clientPort: Int? { listener.withLock { $0?.localAddress?.port } }
+    package var clientPort: Int? { listener.withLockedValue { $0?.localAddress?.port } }
 
     /// A moment's status.
     package func status() throws -> KeeperStatus { try eventLoop.submit { [self] in shell.value.status }.wait() }
@@ -109,14 +109,14 @@ package final class RunningServer: Sendable {
 
     /// Orderly: no further clients, a leader hands over, the log is flushed. Answered by `ended`.
     package func stop() {
-        let isFirst = isStopping.withLock { stopping in
+        let isFirst = isStopping.withLockedValue { stopping in
             defer { stopping = true }
             return !stopping
         }
         guard isFirst else { return }
         eventLoop.execute { [self] in
             log.info("stopping")
-            listener.withLock { $0 }?.close(promise: nil)
+            listener.withLockedValue { $0 }?.close(promise: nil)
             shell.value.stop(within: RunningServer.handOffLimit) { [self] in finish() }
         }
     }
@@ -135,7 +135,7 @@ package final class RunningServer: Sendable {
     }
 
     private func end(_ report: ServerExitReport) {
-        let isFirst = hasEnded.withLock { ended in
+        let isFirst = hasEnded.withLockedValue { ended in
             defer { ended = true }
             return !ended
         }
@@ -145,10 +145,10 @@ package final class RunningServer: Sendable {
 
 /// Carries a failure from the shell, which is made first, to the server that owns it.
 private final class FailureBox: Sendable {
-    private let state = Mutex<(handler: (@Sendable (ServerExitReport) -> Void)?, early: ServerExitReport?)>((nil, nil))
+    private let state = NIOLockedValueBox<(handler: (@Sendable (ServerExitReport) -> Void)?, early: ServerExitReport?)>((nil, nil))
 
     func arm(_ handler: @escaping @Sendable (ServerExitReport) -> Void) {
-        let early = state.withLock { state in
+        let early = state.withLockedValue { state in
             state.handler = handler
             return state.early
         }
@@ -156,7 +156,7 @@ private final class FailureBox: Sendable {
     }
 
     func fail(_ report: ServerExitReport) {
-        let handler = state.withLock { state in
+        let handler = state.withLockedValue { state in
             if state.handler == nil { state.early = report }
             return state.handler
         }

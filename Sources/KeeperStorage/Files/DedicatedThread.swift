@@ -1,11 +1,11 @@
 import CLinux
 import Glibc
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// A thread of its own for work that blocks: disk writes must neither hold up an event loop nor share a pool.
 package final class DedicatedThread: Sendable {
     private let thread: pthread_t
-    private let joined = Mutex(false)
+    private let joined = NIOLockedValueBox(false)
 
     private final class Body: Sendable {
         let run: @Sendable () -> Void
@@ -39,12 +39,12 @@ package final class DedicatedThread: Sendable {
     /// A thread that nobody joins gives its stack back when it ends: the watchers of servers that died would otherwise
     /// keep theirs for as long as the daemon lives.
     deinit {
-        if !joined.withLock({ $0 }) { pthread_detach(thread) }
+        if !joined.withLockedValue({ $0 }) { pthread_detach(thread) }
     }
 
     /// Waits for the body's end. Never from the thread itself.
     package func join() {
-        joined.withLock { joined in
+        joined.withLockedValue { joined in
             if !joined { pthread_join(thread, nil) }
             joined = true
         }

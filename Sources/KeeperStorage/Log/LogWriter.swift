@@ -2,7 +2,7 @@ import EnsembleBase
 import Glibc
 import KeeperCodec
 import KeeperCore
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// What the log writer reports, on its own thread.
 package enum LogOutcome: Sendable {
@@ -43,9 +43,9 @@ package final class LogWriter: Sendable {
         var isClosed = false
     }
 
-    private let queue: Mutex<Queue>
+    private let queue: NIOLockedValueBox<Queue>
     private let wakeUp: WakeUp
-    private let thread: Mutex<DedicatedThread?>
+    private let thread: NIOLockedValueBox<DedicatedThread?>
     private let directory: String
     private let configuration: Configuration
     private let report: @Sendable (LogOutcome) -> Void
@@ -62,11 +62,11 @@ package final class LogWriter: Sendable {
         self.directory = directory
         self.configuration = configuration
         self.report = report
-        queue = Mutex(Queue(lastZxid: lastZxid))
+        queue = NIOLockedValueBox(Queue(lastZxid: lastZxid))
         wakeUp = try WakeUp()
-        thread = Mutex(nil)
+        thread = NIOLockedValueBox(nil)
         let started = try DedicatedThread(name: "log") { [self] in run() }
-        thread.withLock { $0 = started }
+        thread.withLockedValue { $0 = started }
     }
 
     /// Puts an entry into the queue. It is written after the next `submit`, or earlier.
@@ -75,7 +75,7 @@ package final class LogWriter: Sendable {
     ///   log once spread through an ensemble (ZOOKEEPER-4925). The entry is not queued; end the process.
     package func append(_ entry: LogEntry) throws(StorageError) {
         let payload = entry.payload
-        let previous = queue.withLock { queue -> Zxid? in
+        let previous = queue.withLockedValue { queue -> Zxid? in
             guard entry.zxid.follows(queue.lastZxid) else { return queue.lastZxid }
             queue.lastZxid = entry.zxid
             queue.items.append(.entry(payload: payload, entry.zxid))
@@ -90,7 +90,7 @@ package final class LogWriter: Sendable {
 
     /// Hands over what was appended. Once per turn of the loop.
     package func submit() {
-        let mustWake = queue.withLock { queue -> Bool in
+        let mustWake = queue.withLockedValue { queue -> Bool in
             guard queue.isIdle, !queue.items.isEmpty else { return false }
             queue.isIdle = false
             return true
@@ -100,15 +100,15 @@ package final class LogWriter: Sendable {
 
     /// Lets the next entry start a new file. Called when a snapshot begins.
     package func roll() {
-        queue.withLock { $0.items.append(.roll) }
+        queue.withLockedValue { $0.items.append(.roll) }
         submit()
     }
 
     /// Writes and syncs what is queued, ends the thread and waits for it.
     package func close() {
-        queue.withLock { $0.isClosed = true }
+        queue.withLockedValue { $0.isClosed = true }
         wakeUp.signal()
-        thread.withLock { $0.take() }?.join()
+        thread.withLockedValue { $0.take() }?.join()
     }
 
     // MARK: On the thread
@@ -118,7 +118,7 @@ package final class LogWriter: Sendable {
         while let items = takeItems() {
             do throws(StorageError) {
                 if let zxid = try write(items, to: &file) { report(.synced(zxid)) }
-                if queue.withLock({ $0.items.isEmpty }) { try file?.zeroAhead(configuration) }
+                if queue.withLockedValue({ $0.items.isEmpty }) { try file?.zeroAhead(configuration) }
             } catch {
                 report(.failed(error))
                 return
@@ -129,7 +129,7 @@ package final class LogWriter: Sendable {
     /// Waits for items; nil once closed and empty.
     private func takeItems() -> [Item]? {
         while true {
-            let (items, isClosed) = queue.withLock { queue -> ([Item], Bool) in
+            let (items, isClosed) = queue.withLockedValue { queue -> ([Item], Bool) in
                 defer { queue.items.removeAll(keepingCapacity: false) }
                 queue.isIdle = queue.items.isEmpty
                 return (queue.items, queue.isClosed)

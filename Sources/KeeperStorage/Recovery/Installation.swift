@@ -1,5 +1,5 @@
 import KeeperCore
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// The replacement of a member's data by what a leader sent, at one moment.
 ///
@@ -59,15 +59,15 @@ package struct Installation: Sendable {
 
     private func write(_ entries: [LogEntry], after zxid: Zxid) throws(StorageError) {
         if entries.isEmpty { return }
-        let failure = Mutex<StorageError?>(nil)
+        let failure = NIOLockedValueBox<StorageError?>(nil)
         let writer = try LogWriter(
             directory: incomingLogs, lastZxid: zxid, configuration: .init(preallocation: 1 << 16, zeroChunk: 1 << 16)
         ) { outcome in
-            if case .failed(let error) = outcome { failure.withLock { $0 = $0 ?? error } }
+            if case .failed(let error) = outcome { failure.withLockedValue { $0 = $0 ?? error } }
         }
         for entry in entries { try writer.append(entry) }
         writer.close()
-        if let error = failure.withLock({ $0 }) { throw error }
+        if let error = failure.withLockedValue({ $0 }) { throw error }
     }
 
     /// Finishes an installation that counts, and removes one that doesn't. May be interrupted, and called again.

@@ -1,8 +1,8 @@
 import EnsembleBase
 import KeeperCodec
 import KeeperCore
+import NIOConcurrencyHelpers
 import NIOCore
-import Synchronization
 
 /// Writes one snapshot on a thread of its own, from chunks that an event loop makes of its tree (`TreeEncoder`).
 ///
@@ -20,9 +20,9 @@ package final class SnapshotWriter: Sendable {
         var isOver = false
     }
 
-    private let queue = Mutex(Queue())
+    private let queue = NIOLockedValueBox(Queue())
     private let wakeUp: WakeUp
-    private let thread: Mutex<DedicatedThread?>
+    private let thread: NIOLockedValueBox<DedicatedThread?>
     private let path: String
 
     /// Starts the thread. `report` is called on it once: with the file's path, or with why there is none. After
@@ -36,20 +36,20 @@ package final class SnapshotWriter: Sendable {
     ) throws(StorageError) {
         path = directory + "/snapshot." + zxid.hex
         wakeUp = try WakeUp()
-        thread = Mutex(nil)
+        thread = NIOLockedValueBox(nil)
         let started = try DedicatedThread(name: "snapshot") { [self] in
             do throws(StorageError) {
                 if try run() { report(.success(NumberedFile(zxid: zxid, path: path))) }
             } catch {
-                queue.withLock { queue in queue = Queue(isOver: true) }
+                queue.withLockedValue { queue in queue = Queue(isOver: true) }
                 report(.failure(error))
             }
         }
-        thread.withLock { $0 = started }
+        thread.withLockedValue { $0 = started }
     }
 
     /// What waits to be written: a loop that makes chunks faster than the disk takes them looks here and pauses.
-    package var queuedBytes: Int { queue.withLock { $0.queuedBytes } }
+    package var queuedBytes: Int { queue.withLockedValue { $0.queuedBytes } }
 
     package func write(_ chunk: ByteBuffer) { put(.chunk(chunk), size: chunk.readableBytes) }
 
@@ -63,10 +63,10 @@ package final class SnapshotWriter: Sendable {
     package func abandon() { put(.abandon, size: 0) }
 
     /// Waits for the thread's end, after `finish` or `abandon`.
-    package func join() { thread.withLock { $0.take() }?.join() }
+    package func join() { thread.withLockedValue { $0.take() }?.join() }
 
     private func put(_ item: Item, size: Int) {
-        queue.withLock { queue in
+        queue.withLockedValue { queue in
             if queue.isOver { return }
             queue.items.append(item)
             queue.queuedBytes += size
@@ -102,7 +102,7 @@ package final class SnapshotWriter: Sendable {
     }
 
     private func takeItems() -> [Item] {
-        queue.withLock { queue in
+        queue.withLockedValue { queue in
             defer { queue = Queue() }
             return queue.items
         }
