@@ -1,3 +1,4 @@
+import CLinux
 import EnsembleBase
 import KeeperCodec
 import KeeperCore
@@ -52,7 +53,10 @@ final class Disk {
         let layout = layout
         run { () throws(StorageError) in
             try layout.create()
-            return try recovery.recover()
+            let state = try recovery.recover()
+            // What recovery has read and let go lies between what it has kept, and would stay with the process.
+            malloc_trim(0)
+            return state
         } then: { [self] state in
             resume(with: state)
         }

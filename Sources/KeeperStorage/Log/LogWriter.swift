@@ -228,10 +228,17 @@ private struct LogFile: Sendable {
                 reserved += configuration.preallocation
                 open.file.reserve(upTo: reserved)
             }
-            try open.file.write([UInt8](repeating: 0, count: configuration.zeroChunk), at: zeroed)
-            zeroed += configuration.zeroChunk
+            let chunkEnd = zeroed + configuration.zeroChunk
+            while zeroed < chunkEnd {
+                let zeros = chunkEnd - zeroed < LogFile.zeros.count ? Array(LogFile.zeros[..<(chunkEnd - zeroed)]) : LogFile.zeros
+                try open.file.write(zeros, at: zeroed)
+                zeroed += zeros.count
+            }
         }
     }
+
+    /// Small and kept: a buffer of a whole chunk, made and let go each time, stays with the allocator for good.
+    private static let zeros = [UInt8](repeating: 0, count: 1 << 16)
 
     /// Gives unused preallocated space back.
     func end() throws(StorageError) {
