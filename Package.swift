@@ -150,7 +150,7 @@ let package = Package(
             name: "FuzzedParsers",
             dependencies: [
                 "EnsembleHost", "EnsembleControl", "EnsembleBackup", "KeeperServer", "KeeperStorage", "KeeperCodec",
-                "KeeperCore", "EnsembleBase", nioCore,
+                "KeeperCore", "EnsembleBase", nioCore, nioLocks,
             ], path: "Tests/FuzzTests/Parsers", swiftSettings: settings),
         .testTarget(
             name: "FuzzTests", dependencies: ["FuzzedParsers"], exclude: ["Parsers", "Fuzzer", "Corpora"],

@@ -43,7 +43,7 @@ import Testing
         // What the fuzzers know of every parser; lives below Tests.
         "FuzzedParsers": [
             "EnsembleBase", "EnsembleControl", "EnsembleHost", "EnsembleBackup", "KeeperServer", "KeeperStorage", "KeeperCodec",
-            "KeeperCore", "Glibc", "NIOCore", "FoundationEssentials",
+            "KeeperCore", "Glibc", "NIOCore", "NIOConcurrencyHelpers", "FoundationEssentials",
         ],
         "fuzz": ["FuzzedParsers", "Glibc"],
         "keeper-load": [

@@ -4,6 +4,7 @@ import Glibc
 import KeeperCodec
 import KeeperCore
 import KeeperStorage
+import NIOConcurrencyHelpers
 import NIOCore
 
 extension FuzzedParser {
@@ -132,6 +133,8 @@ extension FuzzedParser {
         guard parts.count == 4, let form = parts[3].first else { return }
         let rest = Array(parts[3].dropFirst())
         let scratch = ScratchFiles.shared
+        scratch.inUse.lock()
+        defer { scratch.inUse.unlock() }
         scratch.write(form == Form.content ? log(payloads(rest)) : rest, to: "log.1")
         for (name, content) in zip(["acceptedEpoch", "currentEpoch", "currentEpoch.tmp"], parts) {
             scratch.write(Array(content), to: name)
@@ -148,6 +151,8 @@ extension FuzzedParser {
 /// A data directory whose files are replaced again and again. It holds the snapshot of an empty database.
 private struct ScratchFiles: Sendable {
     let layout: DataLayout
+    /// Tests run beside each other.
+    let inUse = NIOLock()
 
     static let shared = ScratchFiles()
 
