@@ -112,6 +112,21 @@ def create2_as_create(step, ours, theirs):
     return {session: bare(entries) for session, entries in ours.items()}, theirs
 
 
+def surrogates_joined(step, ours, theirs):
+    """Theirs with each pair of surrogates, which are no UTF-8 and so stand escaped, as the character that it stands for."""
+    def joined(match):
+        units = bytes.fromhex(match[0].replace("\\x", "")).decode("utf-8", "surrogatepass")
+        return units.encode("utf-16-be", "surrogatepass").decode("utf-16-be")
+
+    def changed(value):
+        if isinstance(value, str):
+            return re.sub(r"\\xed\\xa[0-9a-f]\\x..\\xed\\xb[0-9a-f]\\x..", joined, value)
+        if isinstance(value, dict):
+            return {key: changed(item) for key, item in value.items()}
+        return [changed(item) for item in value] if isinstance(value, list) else value
+    return (ours, changed(theirs)) if changed(theirs) != theirs else None
+
+
 def kind_against_flags(step, ours, theirs):
     def differs(part):
         wanted = {"createContainer": (4,), "createTTL": (5, 6)}.get(part["op"], (0, 1, 2, 3, 5, 6))
@@ -142,7 +157,8 @@ KNOWN_DIFFERENCES = [
           "answers, because not every leader of Apache's answers a follower that forwards them",
           when(lambda step, ours, theirs: (ours, theirs) in ((-5, -5), (-123, -123), (-6, -6)) and step.get("op", "a frame") in WRITES + ("a frame",)), ends=True),
     Known("null in an access list", "Apache trips over a null id (−5), where it is an invalid list (−114)",
-          when(lambda step, ours, theirs: (ours, theirs) == (-114, -5) and any(None in right for right in rights(step)))),
+          when(lambda step, ours, theirs: any(None in right for right in rights(step)) and (
+              (ours, theirs) == (-114, -5) or step["op"] == "multi" and (ours, theirs) == (0, -5)))),
     Known("null path", "malformed here (−5); Apache refuses it in some places (−8) and trips over it in others",
           when(lambda step, ours, theirs: ours == -5 and None in paths(step), events=True), ends=True),
     Known("negative count", "malformed here (−5); Apache takes a vector of fewer than −1 items for an empty one",
@@ -161,6 +177,7 @@ KNOWN_DIFFERENCES = [
     Known("prefix of spaces", "Apache trims the prefix of getEphemerals; a name may begin and end with a space",
           when(lambda step, ours, theirs: step.get("op") == "getEphemerals" and isinstance(step["path"], str)
                and step["path"] != step["path"].strip() and step["path"].strip() in ("", "/"))),
+    Known("above U+FFFF", "Apache writes such a character as two surrogates of three bytes each, which is no UTF-8", surrogates_joined),
     Known("no UTF-8", "bytes that are no UTF-8 come back as they were sent; Apache's strings replace them by U+FFFD",
           when(lambda step, ours, theirs: any(
               "hex" in path if isinstance(path, dict) else re.search("[\ud800-\udfff]", path or "") for path in paths(step)), events=True)),

@@ -138,11 +138,8 @@ extension ReconcilerStateMachine {
         observed[id]?.process = .exited(cause)
         observed[id]?.answer = nil
         observed[id]?.silentSince = nil
-        updateRun(id) { run in
-            let vanished = run.vanished
-            run = MemberRun(id: id)
-            run.vanished = vanished
-        }
+        // S10: also of a directory that vanished under it: what is found now that it is dead counts, and that may be nothing.
+        updateRun(id) { $0 = MemberRun(id: id) }
         signal(id, .exited(cause), at: now, into: &actions)
     }
 

@@ -355,6 +355,23 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// Seen to be gone while its server lived, and out of reach since that has died: it may be back.
+    @Test func whatVanishedIsLookedAtAgainWhenItsServerHasDied() {
+        var world = ReconcilerWorld.started(58)
+        world.isLockTaken = true
+        world.change(2) { $0.hasData = false }
+        world.run(for: .seconds(10))
+        world.makeUnreadable(2)
+        world.kill(2)
+        world.isLockTaken = false
+        world.run(for: .seconds(30))
+        #expect(world.quarantined == 0)
+        world.heal()
+        world.run(for: .seconds(60))
+        #expect(world.isWhole && world.quarantined == 1)
+        #expect(world.violations == [])
+    }
+
     @Test func anArchiveThatCannotBeReadHoldsTheReseed() {
         var world = ReconcilerWorld.started(57)
         world.isArchiveReadable = false
