@@ -20,7 +20,10 @@ extension ReconcilerStateMachine {
         guard termination == nil else { return .stopping }
         // S5: a lost member being brought back is a disruption already.
         if let reseed = intents.reseed { return .reseedRunning(reseed.member) }
-        if let lost = candidateForReseed, lost.member != member { return .memberNotParticipating(lost.member) }
+        // One that a person wants reseeded is whole until then, and may wait for the very backup that `member` is to give.
+        if let lost = candidateForReseed, lost.member != member {
+            if case .askedFor = lost.reason {} else { return .memberNotParticipating(lost.member) }
+        }
         if let reason = QuorumGate(observed, at: now).objection(toDisrupting: member, acceptOutage: acceptOutage) {
             return reason
         }

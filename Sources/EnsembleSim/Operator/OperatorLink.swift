@@ -115,7 +115,8 @@ extension World {
         if clients[c].state == .connected {
             if daemon!.link.holdsLock { send(.delete(path: OperatorLink.lock, version: -1), from: c) }
         }
-        dropLink()
+        // A backup's barrier may be under way.
+        failErrands("the session was given up")
     }
 
     /// The session is given up: the servers end it when its time is over.

@@ -10,6 +10,21 @@ import Testing
 
     // MARK: Captures (S1, S7)
 
+    /// A reseed that a person asks for waits for a backup; a cold backup doesn't wait for that reseed in its turn.
+    @Test func anAskedReseedAndAColdBackupDoNotWaitForEachOther() {
+        var world = ReconcilerWorld.started(71)
+        world.archive = []
+        world.listBackups()
+        world.request("r", .reseed(2))
+        world.run(for: .seconds(5))
+        #expect(world.machine.holds.contains { $0.member == 2 && $0.reason == .noVerifiedBackup })
+        world.request("c", .backup(.cold, member: nil))
+        world.run(for: .seconds(120))
+        #expect(world.seeds == 1)
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
     @Test func aFollowerThatLagsIsNotCopied() {
         var world = ReconcilerWorld.started(31)
         world.change(1) { $0.lagsUntil = .distantFuture }
