@@ -159,6 +159,9 @@ KNOWN_DIFFERENCES = [
     Known("null in an access list", "Apache trips over a null id (−5), where it is an invalid list (−114)",
           when(lambda step, ours, theirs: any(None in right for right in rights(step)) and (
               (ours, theirs) == (-114, -5) or step["op"] == "multi" and (ours, theirs) == (0, -5)))),
+    Known("null credential", "an empty one here; Apache trips over it, answers −115 and closes",
+          when(lambda step, ours, theirs: step.get("op") == "auth" and step["credential"] is None and (ours, theirs) == (0, -115),
+               events=True), ends=True),
     Known("null path", "malformed here (−5); Apache refuses it in some places (−8) and trips over it in others",
           when(lambda step, ours, theirs: ours == -5 and None in paths(step), events=True), ends=True),
     Known("negative count", "malformed here (−5); Apache takes a vector of fewer than −1 items for an empty one",
