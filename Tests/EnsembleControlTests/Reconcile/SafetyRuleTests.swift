@@ -29,6 +29,20 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// Of five members three others are seen, and that one is lost is known: the lost one comes first, or one more loss would
+    /// be one too many.
+    @Test func aWholeMemberIsNotTakenAwayWhileAnotherIsLost() {
+        var world = ReconcilerWorld.started(12, members: 5)
+        world.request("r", .reseed(5))
+        while world.terminated == [] { world.run(for: .milliseconds(20)) }
+        world.change(2) { $0.hasData = false }
+        for _ in 0..<6000 where world.quarantined == 0 { world.run(for: .milliseconds(20)) }
+        #expect(world.quarantined == 1 && world.savedIntents.reseed?.member == 2)
+        world.run(for: .seconds(120))
+        #expect(world.seeds == 2 && world.isWhole)
+        #expect(world.violations == [])
+    }
+
     // MARK: S6
 
     /// A newer backup is verified while the older one is about to be restored: retention may then remove the older one.
