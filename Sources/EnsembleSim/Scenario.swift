@@ -94,6 +94,12 @@ extension Plan {
                 guard let fault = FaultAtlas(name: String(name)) else { return false }
                 atlas.insert(fault)
             }
+        case "operatorFaults":
+            operatorFaults = .none
+            for name in value.split(separator: " ") where name != "none" {
+                guard let fault = OperatorFaults(name: String(name)) else { return false }
+                operatorFaults.insert(fault)
+            }
         case "bytes": usesBytes = value == "yes"
         case "lulls": lulls = value == "yes"
         case "moment":

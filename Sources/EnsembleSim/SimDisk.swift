@@ -38,6 +38,10 @@ struct SimDisk: Sendable {
     /// Whether it holds no files of a server.
     var isBlank: Bool { snapshot == nil && log.isEmpty && unsynced.isEmpty }
 
+    func isAbove(_ floor: DataFloor) -> Bool {
+        !isBlank && floor.isMet(zxid: end.rawValue, acceptedEpoch: acceptedEpoch)
+    }
+
     /// A crash keeps what was synced, and of the rest a prefix that chance decides: a torn record fails its checksum,
     /// and the log ends before it.
     mutating func crash(using random: inout SeededRandom) {

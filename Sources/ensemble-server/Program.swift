@@ -26,6 +26,19 @@ struct Program: ParsableCommand {
             valueName: "reason"))
     var markRecovering: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Refuse data that ends before this transaction or has promised less than this epoch.",
+            discussion: "The daemon passes what it found there when it looked, as in 0x500000012:5.",
+            valueName: "zxid:epoch"),
+        transform: { text in
+            guard let floor = DataFloor(text) else {
+                throw ValidationError("'\(text)' is not a transaction and an epoch, as in 0x500000012:5")
+            }
+            return floor
+        })
+    var dataFloor: DataFloor?
+
     @Flag(help: "Check the configuration and verify the data directory, print a report, and exit.")
     var check = false
 
@@ -33,12 +46,15 @@ struct Program: ParsableCommand {
         guard [initialize, markRecovering != nil, check].count(where: { $0 }) <= 1 else {
             throw ValidationError("--initialize, --mark-recovering and --check exclude each other")
         }
+        guard dataFloor == nil || !initialize && markRecovering == nil && !check else {
+            throw ValidationError("--data-floor is for a server that serves")
+        }
     }
 
     mutating func run() throws {
         if initialize { ServerProgram.initialize(configurationFile) }
         if let markRecovering { ServerProgram.markRecovering(configurationFile, reason: markRecovering) }
         if check { ServerProgram.check(configurationFile) }
-        ServerProgram.serve(configurationFile)
+        ServerProgram.serve(configurationFile, floor: dataFloor)
     }
 }

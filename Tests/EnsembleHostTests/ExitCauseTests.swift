@@ -74,7 +74,8 @@ import Testing
         ("snapshots-flipped", .damagedData, "Not able to find valid snapshots", "checksum is"),
         ("snapshots-cut", .damagedData, "No snapshot found", "the bytes end inside it"),
         ("snapshots-gone", .damagedData, "No snapshot found", "no snapshot that they could be replayed on"),
-        ("myid-missing", .configuration, "myid file is missing", "myid is missing"),
+        // The daemon wrote it.
+        ("myid-missing", .damagedData, "myid file is missing", "myid is missing"),
         ("myid-wrong", .configuration, "serverid one is not a number", "found \"one\""),
         ("myid-of-another", .configuration, "My id 7 not in the peer list", "there is no server.7 line"),
         ("config-value", .configuration, "For input string: \"soon\"", "zoo.cfg:1: error: tickTime"),

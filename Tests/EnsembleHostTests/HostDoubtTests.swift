@@ -1,4 +1,5 @@
 import CLinux
+import EnsembleBase
 import EnsembleControl
 import EnsembleHost
 import FoundationEssentials
@@ -33,6 +34,21 @@ import Testing
         unlink(root + "/data/" + DataProbe.identityName)
         #expect(
             DataProbe.glance(at: member, expected: "5f1c") == .vanished(.otherIdentity(expected: "5f1c", found: nil)))
+    }
+
+    /// S2: what is looked for right before Apache's server is launched.
+    @Test func aDirectoryThatLostSomethingIsNotTheOneThatWasSeen() throws {
+        let root = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        let declaration = MemberDeclaration(
+            id: 1, host: "127.0.0.1", clientPort: 2181, quorumPort: 2881, electionPort: 3881, dataDirectory: root + "/data")
+        let manifest = Manifest(cluster: "orders", dataDirectory: root, members: [declaration])
+        let member = manifest.rendered(on: HostLayout(stateDirectory: root, bundledServer: "/usr/bin/ensemble-server"))[0]
+        #expect(!DataProbe.finds(DataFloor(zxid: 0, acceptedEpoch: 0), in: member))
+        _ = try Recovery(layout: DataLayout(dataDir: root + "/data", dataLogDir: root + "/data"), isStandalone: false).recover()
+        #expect(DataProbe.finds(DataFloor(zxid: 0, acceptedEpoch: 0), in: member))
+        #expect(!DataProbe.finds(DataFloor(zxid: 1, acceptedEpoch: 0), in: member))
+        #expect(!DataProbe.finds(DataFloor(zxid: 0, acceptedEpoch: 1), in: member))
     }
 
     /// The last words of a server whose output was cut after its start are at the beginning of what is left.

@@ -49,6 +49,33 @@ import Testing
         #expect(try !scratch.recovery(isStandalone: false).recover().recovering)
     }
 
+    private func refused(above floor: DataFloor) throws -> String {
+        let names = try Directory.names(layout.snapshotDirectory).sorted()
+        let error = #expect(throws: StorageError.self) {
+            try Recovery(layout: layout, isStandalone: false, floor: floor).recover()
+        }
+        #expect(try Directory.names(layout.snapshotDirectory).sorted() == names)
+        return error?.description ?? ""
+    }
+
+    // S2: remove `checkFloor`, or the floor's guard before `recoverEmpty`, and this fails.
+    @Test func lessThanWasSeenBeforeTheStartIsRefused() throws {
+        try layout.create()
+        try InitializeFile(directory: layout.dataLogDir).create()
+        #expect(try refused(above: DataFloor(zxid: 0, acceptedEpoch: 0)).contains("it is empty, and held 0x0"))
+        try InitializeFile(directory: layout.dataLogDir).consume()
+        let history = SampleHistory(30)
+        try prepare(history)
+        let end = try #require(history.entries.last).zxid.rawValue
+        #expect(try refused(above: DataFloor(zxid: end + 1, acceptedEpoch: 0)).contains("held \(Zxid(rawValue: end + 1))"))
+        #expect(try refused(above: DataFloor(zxid: end, acceptedEpoch: end >> 32 + 1)).contains("epoch \(end >> 32 + 1)"))
+        let recovery = Recovery(layout: layout, isStandalone: false, floor: DataFloor(zxid: end, acceptedEpoch: end >> 32))
+        #expect(try recovery.recover().tree.lastProcessedZxid.rawValue == end)
+        // What was promised since, and what is cut off for a leader, is none of the floor's business.
+        try EpochFiles(directory: layout.snapshotDirectory).save(.init(accepted: 9, current: 1))
+        _ = try Recovery(layout: layout, isStandalone: false, floor: DataFloor(zxid: 1, acceptedEpoch: 9)).recover()
+    }
+
     // S2: an `initialize` file beside an epoch file means that data was lost behind the operator's back.
     @Test func initializeIsNotBelievedWhereAnEpochWasAccepted() throws {
         try layout.create()

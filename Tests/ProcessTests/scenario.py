@@ -2,6 +2,7 @@
 whole again without help (S9, S10), and is every acknowledged write on every member (S1)."""
 import os
 import random
+import signal
 import threading
 import time
 import unittest
@@ -48,6 +49,13 @@ class Scenario(unittest.TestCase):
         view = self.daemon.wait_renewed({member: before[member] for member in members}, within)
         self.times_whole.append(time.monotonic() - begun)
         return view
+
+    def lose_at_start(self, member, part=""):
+        """Kills a member; its directory, or a part of it, goes between the daemon's look at it and the new process's start."""
+        with open(self.daemon.configuration(member) + ".environment", "w") as file:
+            # What the launcher reads before it becomes the server.
+            file.write(f'rm -rf "{self.daemon.member_directory(member)}{part}"\nrm "$last.environment"\n')
+        self.disturb(lambda: self.daemon.signal_member(member, signal.SIGKILL), [member])
 
     def back_up(self):
         """A verified backup of all that was acknowledged so far; gives its id."""

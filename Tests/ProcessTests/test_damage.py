@@ -55,6 +55,13 @@ class Damage(Scenario):
         self.assertTrue(any("reason" in name for name in kept), kept)
         self.check()
 
+    def test_directory_lost_between_the_look_and_the_start(self):
+        """S2: the daemon found it whole, and the server finds nothing: it doesn't begin with that"""
+        for part, said in (("", "/myid is missing"), ("/version-2", "looked at before this start")):
+            self.lose_at_start(self.random.choice(MEMBERS), part)
+            self.assertIn(said, self.daemon.events(), self.daemon.explain())
+        self.check()
+
     def test_bit_flip_at_the_logs_end(self):
         """S2: what looks like an interrupted write was acknowledged; the ledger, or the leader, knows better"""
         for _ in range(ROUNDS):
@@ -78,6 +85,17 @@ class Damage(Scenario):
                 file.truncate(0)
             self.daemon.let_up(member)
         self.disturb(cut, [member])
+        self.check()
+
+
+class ApacheLoss(Scenario):
+    engine = daemon.APACHE
+
+    def test_directory_lost_between_the_look_and_the_start(self):
+        """S2: it ends without the `myid` that was written right before, which is no mistake of a person's"""
+        self.daemon.wait_backup()
+        self.lose_at_start(self.random.choice(MEMBERS))
+        self.assertIn("myid file is missing", self.daemon.events(), self.daemon.explain())
         self.check()
 
 

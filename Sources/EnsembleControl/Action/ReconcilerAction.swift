@@ -9,8 +9,9 @@ package enum ReconcilerAction: Sendable, Hashable {
     /// Look at the data directory; answered by `dataInspected`.
     case inspectData(MemberID, InspectionDepth)
     /// Write `zoo.cfg` and `myid` as the manifest has them now, and spawn; answered by `launched` or `launchFailed`.
-    /// `identity` is written into a data directory that has none.
-    case launch(MemberID, LaunchMode, identity: String?)
+    /// `identity` is written into a data directory that has none. S2: a server that finds less than `floor` ends again,
+    /// with its data as it was; nil: nothing was there.
+    case launch(MemberID, LaunchMode, identity: String?, floor: DataFloor?)
     case terminate(MemberID)
     case kill(MemberID)
 

@@ -217,7 +217,12 @@ package struct ReconcilerStateMachine: Sendable {
         case .voter, nil: mode = .existing
         }
         updateRun(id) { $0.isFirst = mode == .bootstrap }
-        actions.append(.launch(id, mode, identity: ledger[id]?.identity))
+        // S2: what was judged is what is served from, also if the directory is another one by then.
+        var floor: DataFloor?
+        if case .holding(let contents) = running.first(where: { $0.id == id })?.condition {
+            floor = DataFloor(zxid: contents.zxid, acceptedEpoch: contents.acceptedEpoch)
+        }
+        actions.append(.launch(id, mode, identity: ledger[id]?.identity, floor: floor))
     }
 
     mutating func setStanding(

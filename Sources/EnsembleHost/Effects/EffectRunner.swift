@@ -64,8 +64,8 @@ package final class EffectRunner: Sendable {
                 let condition = try? await bulk.runIfActive { DataProbe.inspect(member, depth) }
                 emit(.dataInspected(id, condition ?? .unreadable("the daemon is stopping")))
             }
-        case .launch(let id, let mode, let identity):
-            await launch(id, mode, identity: identity, background)
+        case .launch(let id, let mode, let identity, let floor):
+            await launch(id, mode, identity: identity, floor: floor, background)
         case .terminate(let id): signal(id, SIGTERM)
         case .kill(let id): signal(id, SIGKILL)
         case .quarantine, .seed, .capture, .verify, .prune:

@@ -8,11 +8,11 @@ import NIOPosix
 /// Servers: files, spawning, adoption, signals, deaths.
 extension EffectRunner {
     func launch(
-        _ id: Int, _ mode: LaunchMode, identity: String?, _ background: Background
+        _ id: Int, _ mode: LaunchMode, identity: String?, floor: DataFloor?, _ background: Background
     ) async {
         guard let member = cluster.member(id) else { return }
         do {
-            let record = try await files.runIfActive { try self.start(member, mode, identity: identity) }
+            let record = try await files.runIfActive { try self.start(member, mode, identity: identity, floor: floor) }
             servers.withLockedValue { $0.records[id] = record }
             emit(.launched(id, pid: record.process.pid))
             watch(id, record, member, background)
@@ -31,11 +31,18 @@ extension EffectRunner {
 
     /// Blocks. The configuration and everything beside it is durable before the process exists, and the record of the
     /// process follows at once; a daemon that dies between the two finds the process by its argument.
-    private func start(_ member: RenderedMember, _ mode: LaunchMode, identity: String?) throws -> ServerRecord {
+    private func start(
+        _ member: RenderedMember, _ mode: LaunchMode, identity: String?, floor: DataFloor?
+    ) throws -> ServerRecord {
         // S3: never two servers on one directory, whatever became of the record.
         if let stray = ProcessTable.find(executable: member.launch.executable, argument: member.configurationFile).first {
             throw HostError(
                 "process \(stray.pid)", "is a server of member \(member.id) already", remedy: "end it, or let the daemon adopt it by a restart")
+        }
+        // S2: Apache's server can't be told what it should find, so a last look comes as late as can be.
+        if member.engine == .apache, let floor, !DataProbe.finds(floor, in: member) {
+            throw HostError(
+                member.dataDirectory, "is not what was looked at just now", remedy: "it is looked at again before the next launch")
         }
         for path in [member.home, member.dataDirectory, member.logDirectory] { try StateDirectory.createParents(path) }
         try Directory.replace(file: member.configurationFile, with: Array(member.configuration.utf8))
@@ -56,7 +63,10 @@ extension EffectRunner {
         let output = OutputFile(path: member.outputFile)
         output.rotateIfLarge()
         let offset = output.size
-        let process = try ServerProcess.spawn(member.launch, directory: member.home, outputFile: member.outputFile)
+        var launch = member.launch
+        // The configuration file stays the last argument.
+        if member.engine == .bundled, let floor { launch.arguments = ["--data-floor", floor.description] + launch.arguments }
+        let process = try ServerProcess.spawn(launch, directory: member.home, outputFile: member.outputFile)
         let record = ServerRecord(
             process: process, fingerprint: member.fingerprint.description, executable: member.launch.executable,
             outputOffset: Int64(offset))

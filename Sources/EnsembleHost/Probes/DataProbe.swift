@@ -1,3 +1,4 @@
+import EnsembleBase
 import EnsembleControl
 import Glibc
 import KeeperCore
@@ -34,6 +35,12 @@ package enum DataProbe {
             case .damaged, .inconsistent: return .damaged(error.description)
             }
         }
+    }
+
+    /// S2: whether all of what was seen there is there. Blocks.
+    package static func finds(_ floor: DataFloor, in member: RenderedMember) -> Bool {
+        guard case .holding(let contents) = inspect(member, .seals) else { return false }
+        return floor.isMet(zxid: contents.zxid, acceptedEpoch: contents.acceptedEpoch)
     }
 
     /// - Throws: when it can't be told (S10): a directory without identity is reseeded, one that can't be read is not.

@@ -75,6 +75,8 @@ package struct OutputFile: Sendable {
     private func cause(of report: ServerExitReport) -> ExitCause {
         switch report.exit {
         case .orderly: .clean
+        // It was written right before the launch: the directory is lost, and no mistake of a person's.
+        case .configuration where report.file?.hasSuffix("/myid") ?? false: .damagedData(report.message)
         case .usage, .configuration: .configuration(report.message)
         case .corruptData: .damagedData(report.message + place(of: report))
         case .inputOutput: .storage(report.message)
@@ -96,7 +98,9 @@ enum ApacheLastWords {
         for announcement in [
             "Invalid config, exiting abnormally", "Could not find or load main class", "Could not create the Java Virtual Machine",
         ] {
-            if let why = reason(behind: announcement, lines) { return .configuration(why) }
+            guard let why = reason(behind: announcement, lines) else { continue }
+            // As above.
+            return says(why, ["myid file is missing"]) ? .damagedData(why) : .configuration(why)
         }
         if let why = reason(behind: "Severe unrecoverable error", lines), says(why, fullOrFailed) { return .storage(why) }
         if let why = reason(behind: "exiting abnormally", lines) {

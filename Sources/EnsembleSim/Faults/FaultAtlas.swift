@@ -10,8 +10,8 @@ import EnsembleBase
 ///
 /// Outside of the promise: bytes that lie and pass their checksums (TCP's, and those of log and snapshot), a majority of
 /// directories lost at a time, a directory swapped for another member's (its `myid` gives it away), a directory rolled
-/// back that the operator's ledger does not know (rule S2), or under its living server, or between the operator's look at
-/// it and the launch, a monotonic clock that runs backwards, and members that are malicious.
+/// back that the operator's ledger does not know (rule S2), or under its living server, a monotonic clock that runs
+/// backwards, and members that are malicious.
 package struct FaultAtlas: OptionSet, Hashable, Sendable {
     package let rawValue: UInt32
     package init(rawValue: UInt32) { self.rawValue = rawValue }

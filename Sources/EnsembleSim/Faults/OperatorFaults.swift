@@ -34,6 +34,9 @@ package struct OperatorFaults: OptionSet, Hashable, Sendable {
     /// Not a fault: people ask for restarts, stops, backups, reseeds and restores, and restart the daemon.
     package static let people = OperatorFaults(rawValue: 1 << 9)
 
+    /// A directory is lost or rolled back between the daemon's look at it and the launch.
+    package static let lateLosses = OperatorFaults(rawValue: 1 << 10)
+
     package static let none: OperatorFaults = []
 
     /// In the order of their bits.
@@ -41,7 +44,7 @@ package struct OperatorFaults: OptionSet, Hashable, Sendable {
         ("operatorCrashes", .crashes), ("operatorFreezes", .freezes), ("damagedDirectories", .damagedDirectories),
         ("unreadableDirectories", .unreadableDirectories), ("damagedBackups", .damagedBackups),
         ("rottenBackups", .rottenBackups), ("archiveOutages", .archiveOutages), ("effectFailures", .effectFailures),
-        ("stoppedServers", .stoppedServers), ("people", .people),
+        ("stoppedServers", .stoppedServers), ("people", .people), ("lateLosses", .lateLosses),
     ]
 
     package var names: [String] { OperatorFaults.named.filter { contains($0.fault) }.map(\.name) }

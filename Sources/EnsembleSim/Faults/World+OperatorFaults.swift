@@ -8,7 +8,9 @@ extension World {
         guard faultsEnabled, daemon != nil else { return }
         schedule(SimOperator.Event.fault, in: .milliseconds(Int64.random(in: 200...4_000, using: &daemon!.faultRandom)))
         guard let victim = servers.randomElement(using: &daemon!.faultRandom)?.id,
-            let (_, fault) = OperatorFaults.named.randomElement(using: &daemon!.faultRandom),
+            // Late losses have their own moment.
+            let (_, fault) = OperatorFaults.named.filter({ $0.fault != .lateLosses })
+                .randomElement(using: &daemon!.faultRandom),
             plan.operatorFaults.contains(fault)
         else { return }
         switch fault {
@@ -79,12 +81,16 @@ extension World {
         guard mayLoseDirectory(id), let copy = servers[index(id)].copy, let entry = daemon!.intendedLedger[Int(id)],
             copy.end.rawValue < entry.zxid, copy.end < servers[index(id)].disk.end
         else { return }
-        switch daemon!.machine?.supervisors.first(where: { $0.id == Int(id) })?.state {
-        case .inspecting, .launching: return
-        case _: break
-        }
         // Under a living server nothing tells an older copy from the directory itself, before the next start.
         replaceDirectory(of: id, by: copy, underLiveServer: false, "gets back a copy that ends at \(copy.end)")
+    }
+
+    /// The moment that chance seldom hits: the daemon knows what is there, and launches a server on something else.
+    mutating func strikeBehindLook(at id: ServerID, within milliseconds: Int64) {
+        guard faultsEnabled, plan.operatorFaults.contains(.lateLosses), Int.random(in: 0..<4, using: &daemon!.faultRandom) == 0
+        else { return }
+        let fault = Bool.random(using: &daemon!.faultRandom) ? FaultAtlas.lostDisks : .rolledBackDisks
+        schedule(.blow(fault, id), in: .milliseconds(Int64.random(in: 0...milliseconds, using: &daemon!.faultRandom)))
     }
 
     private mutating func replaceDirectory(

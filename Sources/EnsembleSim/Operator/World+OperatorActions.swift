@@ -7,7 +7,8 @@ extension World {
     mutating func perform(_ action: ReconcilerAction) {
         switch action {
         case .inspectData(let id, let depth): inspect(ServerID(id), depth)
-        case .launch(let id, let mode, let identity): launch(ServerID(id), mode, identity: identity)
+        case .launch(let id, let mode, let identity, let floor):
+            launch(ServerID(id), mode, identity: identity, floor: floor)
         case .terminate(let id): terminate(ServerID(id))
         case .kill(let id): kill(ServerID(id))
         case .saveLedger(let ledger):
@@ -47,12 +48,12 @@ extension World {
                     currentEpoch: disk.currentEpoch, recovering: disk.marked))
         }
         checkers.oversight.inspected(index(id), unreadable: servers[index(id)].isUnreadable)
-        tell(
-            .dataInspected(Int(id), found),
-            in: .milliseconds(Int64.random(in: depth == .replay ? 10...200 : 1...20, using: &daemon!.random)))
+        let pause = Int64.random(in: depth == .replay ? 10...200 : 1...20, using: &daemon!.random)
+        tell(.dataInspected(Int(id), found), in: .milliseconds(pause))
+        strikeBehindLook(at: id, within: pause)
     }
 
-    private mutating func launch(_ id: ServerID, _ mode: LaunchMode, identity: String?) {
+    private mutating func launch(_ id: ServerID, _ mode: LaunchMode, identity: String?, floor: DataFloor?) {
         let i = index(id)
         checkers.oversight.launches(i, isAlive: servers[i].machine != nil, &checkers.verdict)
         if Int.random(in: 0..<40, using: &daemon!.random) == 0, faultsEnabled, plan.operatorFaults.contains(.effectFailures) {
@@ -67,6 +68,11 @@ extension World {
         if servers[i].disk.isDamaged {
             // The server reads all of it before it takes part in anything.
             return tell(.exited(Int(id), .damagedData("version-2/log.1: offset 77")), in: .milliseconds(30))
+        }
+        // S2: it must find what the daemon saw.
+        if let floor, bug != .floorIgnored, !servers[i].disk.isAbove(floor) {
+            record("\(id) refuses to start: its directory held more when it was looked at")
+            return tell(.exited(Int(id), .damagedData("version-2: not what was looked at")), in: .milliseconds(30))
         }
         checkers.oversight.starts(
             i, disk: servers[i].disk, hasForgotten: checkers.quorum.hasForgotten(id),

@@ -103,6 +103,8 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     case restoreWithoutEpoch
     /// Intents do not survive the daemon (rule S9).
     case intentsNotSaved
+    /// A server does not compare what it finds with what the daemon saw before the launch (rule S2).
+    case floorIgnored
     /// The ledger does not survive the daemon (rule S2).
     case ledgerNotSaved
     /// A directory that can't be read passes for an empty one (rule S10).
@@ -115,7 +117,7 @@ extension DeliberateBug {
         switch self {
         case .fenceSkipped, .adoptionMissed, .seedUnmarked, .promiseWaitSkipped, .probesFlatter, .lockNotTaken,
             .twoDisruptions, .quarantineDeletes, .retentionDropsBase, .unverifiedBackupUsed, .restoreWithoutEpoch,
-            .intentsNotSaved, .ledgerNotSaved, .doubtTakenForLoss:
+            .intentsNotSaved, .floorIgnored, .ledgerNotSaved, .doubtTakenForLoss:
             true
         default: false
         }

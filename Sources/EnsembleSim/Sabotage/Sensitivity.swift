@@ -65,7 +65,7 @@ extension DeliberateBug {
         case .watchAfterReply, .watchTwice, .watchLost: [.watches]
         case .syncWithoutLeader: [.syncFreshness]
         case .adoptionMissed, .fenceSkipped: [.fence]
-        case .seedUnmarked, .promiseWaitSkipped, .ledgerNotSaved: [.amnesia]
+        case .seedUnmarked, .promiseWaitSkipped, .floorIgnored, .ledgerNotSaved: [.amnesia]
         case .lockNotTaken, .twoDisruptions: [.disruption]
         case .quarantineDeletes, .retentionDropsBase: [.quarantine]
         case .unverifiedBackupUsed: [.verifiedBackups]
@@ -139,6 +139,9 @@ extension DeliberateBug {
             plan.operatorFaults.insert(.damagedBackups)
             plan.atlas.insert(.lostDisks)
         case .doubtTakenForLoss: plan.operatorFaults.insert(.unreadableDirectories)
+        case .floorIgnored:
+            plan.operatorFaults.formUnion([.lateLosses, .people])
+            plan.atlas.insert(.crashes)
         default: plan.atlas.insert(.lostDisks)
         }
     }

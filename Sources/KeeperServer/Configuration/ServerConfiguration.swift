@@ -17,6 +17,8 @@ package struct ServerConfiguration: Hashable, Sendable {
     package var dataDirectory: String
     /// `dataLogDir`; the data directory if the file names none.
     package var logDirectory: String
+    /// Not of the file, but of this one start: what the directories must hold at least (S2).
+    package var dataFloor: DataFloor?
 
     /// Where clients connect. Port 0 lets the system choose (tests).
     package var client: HostPort

@@ -49,7 +49,7 @@ final class Disk {
 
     /// Reads the directories; answered by `recovered`.
     func recover() {
-        let recovery = Recovery(layout: layout, isStandalone: configuration.standalone)
+        let recovery = Recovery(layout: layout, isStandalone: configuration.standalone, floor: configuration.dataFloor)
         let layout = layout
         run { () throws(StorageError) in
             try layout.create()

@@ -8,7 +8,9 @@ import Logging
 /// What `ensemble-server` does, each to the process's end.
 package enum ServerProgram {
     /// Serves until a signal or a failure.
-    package static func serve(_ file: String) -> Never {
+    ///
+    /// - Parameter floor: S2: what the data must hold at least; nil: anything is taken for what it says.
+    package static func serve(_ file: String, floor: DataFloor?) -> Never {
         // Before any thread exists, so that every thread inherits it: the signals are taken by `sigwait` alone.
         var signals = sigset_t()
         sigemptyset(&signals)
@@ -20,7 +22,8 @@ package enum ServerProgram {
         signal(SIGHUP, SIG_IGN)
 
         let log = Logger(label: "ensemble-server") { _ in CompactLog() }
-        let configuration = load(file, log)
+        var configuration = load(file, log)
+        configuration.dataFloor = floor
         let server: RunningServer
         do throws(ServerExitReport) {
             server = try RunningServer.start(configuration, log: log) { report in end(report) }
@@ -85,13 +88,21 @@ package enum ServerProgram {
         guard let bytes = FileContent.read(file) else {
             end(ServerExitReport(exit: .configuration, message: "cannot read \(file): \(String(cString: strerror(errno)))", file: file))
         }
-        let outcome = ConfigurationParser.parse(bytes, file: file, readMyID: FileContent.read)
+        var missing: String?
+        let outcome = ConfigurationParser.parse(bytes, file: file) { path in
+            let content = FileContent.read(path)
+            if content == nil, errno == ENOENT { missing = path }
+            return content
+        }
         for problem in outcome.problems {
             log.log(level: problem.severity == .error ? .error : .warning, "\(problem)")
         }
         guard let configuration = outcome.configuration else {
             let first = outcome.problems.first { $0.severity == .error }
-            end(ServerExitReport(exit: .configuration, message: first.map { "\($0)" } ?? "no configuration", file: file))
+            // For the daemon, which wrote `myid`: that it is gone is no mistake in the file.
+            end(
+                ServerExitReport(
+                    exit: .configuration, message: first.map { "\($0)" } ?? "no configuration", file: missing ?? file))
         }
         return configuration
     }

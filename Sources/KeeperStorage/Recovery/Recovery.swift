@@ -8,11 +8,16 @@ package struct Recovery: Sendable {
     package let layout: DataLayout
     /// A standalone server has no peers whose data an empty directory could contradict.
     package let isStandalone: Bool
+    /// What was seen in the directories before this start; nil: nothing, or nobody looked.
+    private let floor: DataFloor?
     private let window: RecentEntries
 
-    package init(layout: DataLayout, isStandalone: Bool, recent: RecentEntries = RecentEntries()) {
+    package init(
+        layout: DataLayout, isStandalone: Bool, floor: DataFloor? = nil, recent: RecentEntries = RecentEntries()
+    ) {
         self.layout = layout
         self.isStandalone = isStandalone
+        self.floor = floor
         window = recent
     }
 
@@ -25,7 +30,7 @@ package struct Recovery: Sendable {
     /// New entries go into a new file (`LogWriter` never appends to one that it didn't create).
     ///
     /// - Throws: for damage anywhere else, naming file and offset; for gaps between logs; for logs without a snapshot;
-    ///   for files in the wrong directory. The files are then as they were.
+    ///   for files in the wrong directory; for less than the floor. The files are then as they were.
     package func recover() throws(StorageError) -> RecoveredState {
         try layout.create()
         try Installation(layout).complete()
@@ -33,8 +38,12 @@ package struct Recovery: Sendable {
         try checkPlaces()
         let snapshots = try layout.snapshots()
         let logs = try layout.logs()
-        if snapshots.isEmpty, try !holdEntries(logs) { return try recoverEmpty(logs) }
+        if snapshots.isEmpty, try !holdEntries(logs) {
+            if let floor { throw shortfall(floor, found: "it is empty") }
+            return try recoverEmpty(logs)
+        }
         let replay = try Replay.run(snapshots: snapshots, logs: logs, limit: nil, recent: window)
+        try checkFloor(replay.tree.lastProcessedZxid)
         try repair(replay)
         try makeDurable(replay)
         return try state(replay)
@@ -113,6 +122,22 @@ package struct Recovery: Sendable {
     }
 
     // MARK: Checks and repairs
+
+    /// S2: promises that this directory does not know of may have been made from the one that was looked at. Whoever looked
+    /// waits them out; a server that went on would not.
+    private func checkFloor(_ end: Zxid) throws(StorageError) {
+        guard let floor else { return }
+        let accepted = try epochs.load(lastZxid: isStandalone ? .zero : end).accepted
+        guard floor.isMet(zxid: end.rawValue, acceptedEpoch: accepted) else {
+            throw shortfall(floor, found: "it ends at \(end), with epoch \(accepted) accepted")
+        }
+    }
+
+    private func shortfall(_ floor: DataFloor, found: String) -> StorageError {
+        .inconsistent(
+            layout.snapshotDirectory,
+            "\(found), and held \(Zxid(rawValue: floor.zxid)) and epoch \(floor.acceptedEpoch) when it was looked at before this start")
+    }
 
     private func state(_ replay: Replay) throws(StorageError) -> RecoveredState {
         let last = replay.tree.lastProcessedZxid

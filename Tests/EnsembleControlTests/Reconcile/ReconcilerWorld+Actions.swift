@@ -13,7 +13,7 @@ extension ReconcilerWorld {
         case .inspectData(let id, let depth):
             inspections.append(depth)
             later(.dataInspected(id, condition(id)))
-        case .launch(let id, let mode, let identity): launch(id, mode, identity)
+        case .launch(let id, let mode, let identity, let floor): launch(id, mode, identity, floor)
         case .terminate(let id):
             terminated.append(id)
             // It takes its time to stop: until it is gone, it is alive (S3).
@@ -103,7 +103,11 @@ extension ReconcilerWorld {
                 currentEpoch: server.zxid >> 32, recovering: server.recovering))
     }
 
-    private mutating func launch(_ id: Int, _ mode: LaunchMode, _ identity: String?) {
+    private mutating func launch(_ id: Int, _ mode: LaunchMode, _ identity: String?, _ floor: DataFloor?) {
+        if let floor, !server(id).isAbove(floor) {
+            later(.launched(id, pid: Int32(id)))
+            return later(.exited(id, .damagedData("not what was looked at")), takes: .milliseconds(450))
+        }
         let joining = Duration.milliseconds(Int64.random(in: 200...1500, using: &random))
         let participatesAt = now + joining
         change(id) {

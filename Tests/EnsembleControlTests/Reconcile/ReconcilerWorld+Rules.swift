@@ -6,7 +6,7 @@ import EnsembleControl
 extension ReconcilerWorld {
     mutating func judge(_ action: ReconcilerAction) {
         switch action {
-        case .launch(let id, let mode, _): judgeLaunch(id, mode)
+        case .launch(let id, let mode, _, let floor): judgeLaunch(id, mode, floor)
         case .terminate(let id): judgeTermination(id)
         case .kill(let id):
             if !server(id).isFrozen, server(id).hasData, participants.contains(id) { violate("killed member \(id), which participates") }
@@ -42,9 +42,11 @@ extension ReconcilerWorld {
         server(id).unreadableSince.map { now - $0 > .seconds(3) } ?? false
     }
 
-    private mutating func judgeLaunch(_ id: Int, _ mode: LaunchMode) {
+    private mutating func judgeLaunch(_ id: Int, _ mode: LaunchMode, _ floor: DataFloor?) {
         let server = server(id)
         if server.isAlive { violate("a second server of member \(id)") }
+        // S2: it refuses what the daemon has not seen.
+        if let floor, !server.isAbove(floor) { return }
         if !server.hasData, mode == .existing { violate("member \(id) launched as a voter without data (S2)") }
         if mode == .bootstrap, zxid > 1 << 32, !server.hasData, servers.contains(where: { $0.id != id && $0.hasData && $0.zxid > 1 << 32 }) {
             violate("member \(id) bootstrapped beside members with history (S2)")

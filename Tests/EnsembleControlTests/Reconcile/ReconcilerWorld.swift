@@ -28,6 +28,10 @@ struct ReconcilerWorld {
         /// When the daemon last heard that it serves.
         var servedAt = Instant(nanoseconds: -1 << 40)
 
+        func isAbove(_ floor: DataFloor) -> Bool {
+            hasData && floor.isMet(zxid: zxid, acceptedEpoch: acceptedEpoch)
+        }
+
         mutating func forgetEverything() {
             (hasData, zxid, acceptedEpoch, identity, isFreshSeed, recovering) = (false, 0, 0, nil, false, false)
         }

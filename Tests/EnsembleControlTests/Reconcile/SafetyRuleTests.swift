@@ -386,6 +386,20 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// S2: what was judged may be gone when the server starts; its launch says what it must find.
+    @Test func whatIsLostBehindTheLookIsNotServedFrom() {
+        var world = ReconcilerWorld.started(59)
+        let looks = world.inspections.count
+        world.kill(2)
+        while world.inspections.count == looks { world.run(for: .milliseconds(1)) }
+        world.change(2) { $0.forgetEverything() }
+        world.run(for: .seconds(2))
+        #expect(!world.server(2).isAlive)
+        world.run(for: .seconds(60))
+        #expect(world.isWhole && world.seeds == 1)
+        #expect(world.violations == [])
+    }
+
     @Test func anArchiveThatCannotBeReadHoldsTheReseed() {
         var world = ReconcilerWorld.started(57)
         world.isArchiveReadable = false
