@@ -80,7 +80,8 @@ import Testing
         defer { try? group.syncShutdownGracefully() }
         let (server, client, received) = try connect(group) { _ in [] }
         try client.close(mode: .output).wait()
-        try client.setOption(.autoRead, value: true).wait()
+        // Fails where the server was faster: with both sides ended, the channel is closed without a read.
+        try? client.setOption(.autoRead, value: true).wait()
         #expect(try received.wait() == 0)
         try server.close().wait()
     }
