@@ -48,9 +48,9 @@ struct OutstandingChanges: Sendable {
         if let record = records[path] { return record.node }
         let slot = tree.slot(of: path)
         if slot == .none { return nil }
-        let node = tree.nodes[slot]
         return ForeseenNode(
-            stat: node.stat, childCount: node.children.count, acl: tree.access.list(node.aclKey), digest: node.digest)
+            stat: tree.nodes.stat(slot), childCount: tree.nodes.childCount(slot),
+            acl: tree.access.list(tree.nodes.aclKey(slot)), digest: tree.nodes[slot].digest)
     }
 
     func isOpen(_ session: SessionID, over tree: DataTree) -> Bool {

@@ -51,7 +51,7 @@ package struct ReadProcessing: Sendable {
         case .getData(let path, let watch):
             let slot = try readable(path, tree)
             if watch { watches.addDataWatch(connection, path) }
-            return .data(tree.nodes[slot].data, tree.nodes[slot].shownStat)
+            return .data(tree.nodes.data(slot), tree.nodes.shownStat(slot))
         case .getChildren(let path, let watch):
             let slot = try readable(path, tree)
             if watch { watches.addChildWatch(connection, path) }
@@ -59,7 +59,7 @@ package struct ReadProcessing: Sendable {
         case .getChildren2(let path, let watch):
             let slot = try readable(path, tree)
             if watch { watches.addChildWatch(connection, path) }
-            return .childrenAndStat(tree.childNames(slot), tree.nodes[slot].shownStat)
+            return .childrenAndStat(tree.childNames(slot), tree.nodes.shownStat(slot))
         case .getACL(let path): return try accessList(path, tree)
         case .multiRead(let parts): return .multi(try readAll(parts, tree))
         case .getAllChildrenNumber(let path):
@@ -95,7 +95,7 @@ package struct ReadProcessing: Sendable {
         }
         guard tree.allows(slot, .read, identities) else { throw .noAuth }
         if watch { watches.addDataWatch(connection, path) }
-        return .stat(tree.nodes[slot].shownStat)
+        return .stat(tree.nodes.shownStat(slot))
     }
 
     /// Needs READ or ADMIN; without ADMIN the hashes of `digest` ids are masked (reference/zookeeper.md, 1.6).
@@ -103,9 +103,9 @@ package struct ReadProcessing: Sendable {
         let slot = tree.slot(of: path)
         guard slot != .none else { throw .noNode }
         guard tree.allows(slot, [.read, .admin], identities) else { throw .noAuth }
-        let list = tree.access.list(tree.nodes[slot].aclKey) ?? AccessRight.openToAll
+        let list = tree.access.list(tree.nodes.aclKey(slot)) ?? AccessRight.openToAll
         let isAdmin = tree.allows(slot, .admin, identities)
-        return .acl(isAdmin ? list : AccessControl.masked(list), tree.nodes[slot].shownStat)
+        return .acl(isAdmin ? list : AccessControl.masked(list), tree.nodes.shownStat(slot))
     }
 
     /// - Throws: `marshalling` if the answer were too long: a request of a megabyte can ask fifty thousand times for the
@@ -139,7 +139,7 @@ package struct ReadProcessing: Sendable {
         do throws(KeeperError) {
             let slot = try readable(path, tree)
             if case .getChildren = part { return .getChildren(tree.childNames(slot)) }
-            return .getData(tree.nodes[slot].data, tree.nodes[slot].shownStat)
+            return .getData(tree.nodes.data(slot), tree.nodes.shownStat(slot))
         } catch {
             return .error(error)
         }

@@ -123,7 +123,7 @@ extension DataTree {
     }
 
     func allows(_ slot: NodeSlot, _ permissions: Permissions, _ identities: [Identity]) -> Bool {
-        let key = nodes[slot].aclKey
+        let key = nodes.aclKey(slot)
         return key == AccessTable.openKey || AccessControl.allows(access.list(key), permissions, to: identities)
     }
 }

@@ -44,18 +44,18 @@ extension DataTree {
         case .setData(let path, let data, let version):
             let slot = slot(of: path)
             if slot == .none { return .failed(.noNode) }
-            var stat = nodes[slot].stat
+            var stat = nodes.stat(slot)
             stat.setData(version: version, zxid: entry.zxid, time: entry.time)
             replaceData(slot, at: path, data, stat: stat)
-            changes.append(TreeChange(kind: .dataChanged, path: path, acl: access.list(nodes[slot].aclKey)))
-            return .dataSet(nodes[slot].shownStat)
+            changes.append(TreeChange(kind: .dataChanged, path: path, acl: access.list(nodes.aclKey(slot))))
+            return .dataSet(nodes.shownStat(slot))
         case .setACL(let path, let acl, let version):
             let slot = slot(of: path)
             if slot == .none { return .failed(.noNode) }
             replaceACL(slot, acl)
-            nodes[slot].stat.aversion = version
+            nodes.amend(slot) { $0.stat.aversion = version }
             refreshDigest(slot)
-            return .aclSet(nodes[slot].shownStat)
+            return .aclSet(nodes.shownStat(slot))
         case .check: return .checked
         case .error(let code): return .failed(KeeperError(rawValue: code) ?? .systemError)
         // Nested in a multi: no client can ask for it and no leader proposes it.
@@ -107,32 +107,32 @@ extension DataTree {
         if existing != .none {
             // Only in replay. The snapshot's key may be the stand-in for one that came too late for its table, so the
             // transaction's list is put in its place (ZOOKEEPER-3306, 4846).
-            access.release(nodes[existing].aclKey)
-            nodes[existing].aclKey = aclKey
+            access.release(nodes.aclKey(existing))
+            nodes.setACLKey(existing, aclKey)
         }
-        if nodes[parent].stat.childCreated(parentCVersion: parentCVersion, zxid: stat.czxid) {
+        if nodes.amend(parent, { $0.stat.childCreated(parentCVersion: parentCVersion, zxid: stat.czxid) }) {
             refreshDigest(parent)
         }
         if existing != .none { return .failed(.nodeExists) }
         let slot = insert(path, below: parent, data: data, aclKey: aclKey, stat: stat)
         changes.append(
             TreeChange(
-                kind: .created, path: path, acl: access.list(aclKey), parentACL: access.list(nodes[parent].aclKey)))
-        return .created(path, nodes[slot].shownStat)
+                kind: .created, path: path, acl: access.list(aclKey), parentACL: access.list(nodes.aclKey(parent))))
+        return .created(path, nodes.shownStat(slot))
     }
 
     /// False if there is no such node; the parent's pzxid moves forward nevertheless.
     private mutating func delete(_ path: NodePath, _ zxid: Zxid, _ changes: inout [TreeChange]) -> Bool {
         let parent = parentSlot(of: path)
         if parent == .none { return false }
-        if nodes[parent].stat.childDeleted(zxid: zxid) { refreshDigest(parent) }
+        if nodes.amend(parent, { $0.stat.childDeleted(zxid: zxid) }) { refreshDigest(parent) }
         let slot = slot(of: path)
         if slot == .none { return false }
         removeLeftovers(below: slot, &changes)
         changes.append(
             TreeChange(
-                kind: .deleted, path: path, acl: access.list(nodes[slot].aclKey),
-                parentACL: access.list(nodes[parent].aclKey)))
+                kind: .deleted, path: path, acl: access.list(nodes.aclKey(slot)),
+                parentACL: access.list(nodes.aclKey(parent))))
         remove(slot, at: path)
         return true
     }
@@ -140,16 +140,16 @@ extension DataTree {
     /// A deleted node had no children when the leader deleted it. Those that it has in a replay belong to a later node
     /// of the same path, which the fuzzy snapshot saw; the log creates them again.
     private mutating func removeLeftovers(below slot: NodeSlot, _ changes: inout [TreeChange]) {
-        if nodes[slot].children.isEmpty { return }
-        var order = nodes[slot].children
+        if nodes.childCount(slot) == 0 { return }
+        var order = nodes.children(slot)
         var next = 0
         while next < order.count {
-            order.append(contentsOf: nodes[order[next]].children)
+            order.append(contentsOf: nodes.children(order[next]))
             next += 1
         }
         for descendant in order.reversed() {
             let path = path(of: descendant)
-            changes.append(TreeChange(kind: .deleted, path: path, acl: access.list(nodes[descendant].aclKey)))
+            changes.append(TreeChange(kind: .deleted, path: path, acl: access.list(nodes.aclKey(descendant))))
             remove(descendant, at: path)
         }
     }
@@ -166,8 +166,8 @@ extension DataTree {
 
     private mutating func replaceACL(_ slot: NodeSlot, _ acl: [AccessRight]) {
         let key = access.retain(acl)
-        access.release(nodes[slot].aclKey)
-        nodes[slot].aclKey = key
+        access.release(nodes.aclKey(slot))
+        nodes.setACLKey(slot, key)
     }
 }
 

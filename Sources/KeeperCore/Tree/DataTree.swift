@@ -10,8 +10,7 @@ import EnsembleBase
 /// digests (reference/zookeeper.md, 2.4); a node whose owner is a session is in that session's list of ephemerals.
 package struct DataTree: Sendable {
     var nodes = NodeSlab()
-    private var freeHead: NodeSlot = .none
-    private var index = PathIndex()
+    private(set) var index = PathIndex()
     var access = AccessTable()
     /// Milliseconds by session.
     var sessionTimeouts: [SessionID: Int32] = [:]
@@ -65,23 +64,22 @@ package struct DataTree: Sendable {
 
     package func contains(_ path: NodePath) -> Bool { slot(of: path) != .none }
 
-    package func stat(_ path: NodePath) -> Stat? { node(path)?.shownStat }
+    package func stat(_ path: NodePath) -> Stat? { found(path).map { nodes.shownStat($0) } }
 
-    package func storedStat(_ path: NodePath) -> StoredStat? { node(path)?.stat }
+    package func storedStat(_ path: NodePath) -> StoredStat? { found(path).map { nodes.stat($0) } }
 
     /// nil if there is no such node; empty if its data is null.
-    package func data(_ path: NodePath) -> [UInt8]? { node(path).map { Array($0.data ?? []) } }
+    package func data(_ path: NodePath) -> [UInt8]? { found(path).map { Array(nodes.data($0) ?? []) } }
 
     /// The access list as stored.
     package func acl(_ path: NodePath) -> [AccessRight]? {
-        node(path).map { access.list($0.aclKey) ?? AccessRight.openToAll }
+        found(path).map { access.list(nodes.aclKey($0)) ?? AccessRight.openToAll }
     }
 
     /// The children's names, in the order in which they were linked: the same on a member that replays the same log,
     /// not the same on one that loaded a snapshot.
     package func children(_ path: NodePath) -> [ByteString]? {
-        let slot = slot(of: path)
-        return slot == .none ? nil : childNames(slot)
+        found(path).map(childNames)
     }
 
     /// The number of nodes below `path`; nil if there is no such node. Cost: one visit of each.
@@ -90,10 +88,10 @@ package struct DataTree: Sendable {
         if slot == .none { return nil }
         if slot == DataTree.rootSlot { return nodeCount - 1 }
         var count = 0
-        var pending = nodes[slot].children
+        var pending = nodes.children(slot)
         while let next = pending.popLast() {
             count += 1
-            pending.append(contentsOf: nodes[next].children)
+            pending.append(contentsOf: nodes.children(next))
         }
         return count
     }
@@ -123,8 +121,7 @@ package struct DataTree: Sendable {
     package func emptyContainers(limit: Int = .max) -> [NodePath] {
         var result: [NodePath] = []
         for slot in containers where result.count < limit {
-            let node = nodes[slot]
-            if node.stat.cversion > 0, node.children.isEmpty { result.append(path(of: slot)) }
+            if nodes.stat(slot).cversion > 0, nodes.childCount(slot) == 0 { result.append(path(of: slot)) }
         }
         return result
     }
@@ -140,13 +137,13 @@ package struct DataTree: Sendable {
         return path.bytes.withUnsafeBytes { index.find(UnsafeRawBufferPointer(rebasing: $0[..<slash]), in: nodes) }
     }
 
-    func node(_ path: NodePath) -> Znode? {
+    private func found(_ path: NodePath) -> NodeSlot? {
         let slot = slot(of: path)
-        return slot == .none ? nil : nodes[slot]
+        return slot == .none ? nil : slot
     }
 
     func childNames(_ slot: NodeSlot) -> [ByteString] {
-        nodes[slot].children.map { ByteString(Array(nodes[$0].name)) }
+        nodes.children(slot).map { ByteString(Array(nodes.name($0))) }
     }
 
     /// The names from the root down, joined: nodes hold no more than their own.
@@ -155,15 +152,15 @@ package struct DataTree: Sendable {
         var length = 0
         var next = slot
         while next != DataTree.rootSlot {
-            length += nodes[next].nameCount + 1
+            length += Int(nodes[next].nameCount) + 1
             next = nodes[next].parent
         }
         let bytes = [UInt8](unsafeUninitializedCapacity: length) { buffer, count in
             var end = length
             var next = slot
             while next != DataTree.rootSlot {
-                end -= nodes[next].nameCount
-                _ = buffer[end...].update(fromContentsOf: nodes[next].name)
+                end -= Int(nodes[next].nameCount)
+                _ = buffer[end...].update(fromContentsOf: nodes.name(next))
                 end -= 1
                 buffer[end] = UInt8(ascii: "/")
                 next = nodes[next].parent
@@ -181,78 +178,63 @@ package struct DataTree: Sendable {
     mutating func insert(
         _ path: NodePath, below parent: NodeSlot, data: [UInt8]?, aclKey: Int64, stat: StoredStat
     ) -> NodeSlot {
-        var node = Znode(
-            name: path.isRoot ? [] : path.name, data: data, aclKey: aclKey, stat: stat,
-            digest: NodeDigest(path: path, data: data, stat: stat), parent: parent)
-        digest &+= node.digest.value
+        let nodeDigest = NodeDigest(path: path, data: data, stat: stat)
+        digest &+= nodeDigest.value
         nodeCount += 1
         approximateDataSize += path.bytes.count + (data?.count ?? 0)
-        let slot = freeHead == .none ? NodeSlot(nodes.count) : freeHead
-        if parent != .none {
-            node.indexInParent = Int32(nodes[parent].children.count)
-            nodes[parent].children.append(slot)
-        }
-        node.indexInOwner = join(owner: NodeOwner(stat.ephemeralOwner), slot)
-        if freeHead == .none {
-            nodes.append(node)
-        } else {
-            freeHead = nodes[slot].indexInParent
-            nodes[slot] = node
-        }
+        let slot = nodes.insert(
+            name: path.isRoot ? [] : path.name, data: data, aclKey: aclKey, stat: stat, digest: nodeDigest,
+            parent: parent)
+        join(owner: NodeOwner(stat.ephemeralOwner), slot)
         index.insert(path, slot)
         return slot
     }
 
     /// Unlinks and frees a node that has no children.
     mutating func remove(_ slot: NodeSlot, at path: NodePath) {
-        let node = nodes[slot]
-        precondition(node.children.isEmpty && node.parent >= 0, "a node with children, or the root, is not removed")
         index.remove(path, slot)
-        let siblingCount = nodes[node.parent].children.count
-        let lastSibling = nodes[node.parent].children[siblingCount - 1]
-        nodes[node.parent].children[Int(node.indexInParent)] = lastSibling
-        nodes[lastSibling].indexInParent = node.indexInParent
-        nodes[node.parent].children.removeLast()
-        leave(owner: NodeOwner(node.stat.ephemeralOwner), node.indexInOwner)
-        access.release(node.aclKey)
-        digest &-= node.digest.value
+        leave(owner: NodeOwner(nodes.stat(slot).ephemeralOwner), nodes.indexInOwner(slot))
+        access.release(nodes.aclKey(slot))
+        digest &-= nodes[slot].digest.value
         nodeCount -= 1
-        approximateDataSize -= path.bytes.count + node.dataCount
-        nodes[slot] = Znode(
-            name: [], data: nil, aclKey: AccessTable.openKey, stat: StoredStat(), digest: node.digest,
-            parent: Znode.freed, indexInParent: freeHead)
-        freeHead = slot
+        approximateDataSize -= path.bytes.count + nodes.dataCount(slot)
+        nodes.remove(slot)
     }
 
     /// - Parameters:
     ///   - path: the slot's.
     ///   - stat: the node's new one.
     mutating func replaceData(_ slot: NodeSlot, at path: NodePath, _ data: [UInt8]?, stat: StoredStat) {
-        approximateDataSize += (data?.count ?? 0) - nodes[slot].dataCount
-        digest &-= nodes[slot].digest.value
-        nodes[slot].setData(data)
-        nodes[slot].stat = stat
-        nodes[slot].digest.replaceData(data, path: path, stat: stat)
-        digest &+= nodes[slot].digest.value
+        approximateDataSize += (data?.count ?? 0) - nodes.dataCount(slot)
+        nodes.setData(slot, data)
+        nodes.amend(slot) { $0.stat = stat }
+        var changed = nodes[slot].digest
+        changed.replaceData(data, path: path, stat: stat)
+        replaceDigest(slot, changed)
     }
 
     /// To be called after each change of a node's stat.
     mutating func refreshDigest(_ slot: NodeSlot) {
-        digest &-= nodes[slot].digest.value
-        nodes[slot].digest.refresh(nodes[slot].stat)
-        digest &+= nodes[slot].digest.value
+        var changed = nodes[slot].digest
+        changed.refresh(nodes.stat(slot))
+        replaceDigest(slot, changed)
     }
 
-    private mutating func join(owner: NodeOwner, _ slot: NodeSlot) -> Int32 {
+    private mutating func replaceDigest(_ slot: NodeSlot, _ changed: NodeDigest) {
+        digest &+= changed.value &- nodes[slot].digest.value
+        nodes.setDigest(slot, changed)
+    }
+
+    private mutating func join(owner: NodeOwner, _ slot: NodeSlot) {
         switch owner {
-        case .persistent, .ttl: return 0
+        case .persistent, .ttl: return
         case .container:
+            nodes.amend(slot) { $0.indexInOwner = Int32(containers.count) }
             containers.append(slot)
-            return Int32(containers.count - 1)
         case .session(let session):
             ephemeralCount += 1
+            nodes.amend(slot) { $0.indexInOwner = Int32(ephemerals[session]?.count ?? 0) }
             ephemerals[session, default: []].append(slot)
-            return Int32(ephemerals[session, default: []].count - 1)
         }
     }
 
@@ -262,7 +244,7 @@ package struct DataTree: Sendable {
         case .container:
             let last = containers[containers.count - 1]
             containers[Int(position)] = last
-            nodes[last].indexInOwner = position
+            nodes.amend(last) { $0.indexInOwner = position }
             containers.removeLast()
         case .session(let session):
             ephemeralCount -= 1
@@ -272,7 +254,7 @@ package struct DataTree: Sendable {
             }
             let last = ephemerals[session, default: []][count - 1]
             ephemerals[session, default: []][Int(position)] = last
-            nodes[last].indexInOwner = position
+            nodes.amend(last) { $0.indexInOwner = position }
             ephemerals[session, default: []].removeLast()
         }
     }
@@ -294,7 +276,7 @@ package struct DataTree: Sendable {
             slot = self.slot(of: DataTree.configPath)
         }
         if text.isEmpty { return }
-        var stat = nodes[slot].stat
+        var stat = nodes.stat(slot)
         stat.setData(version: -1, zxid: zxid, time: time)
         replaceData(slot, at: DataTree.configPath, text, stat: stat)
     }

@@ -68,14 +68,15 @@ package struct SnapshotWalk: Sendable {
         budget -= path.count - 1
         for slot in path.reversed() {
             visited[Int(slot) / 64] |= 1 << UInt64(slot % 64)
-            let node = tree.nodes[slot]
-            visit(tree.path(of: slot), node.data.map(Array.init), min(node.aclKey, standIn), node.stat)
+            visit(
+                tree.path(of: slot), tree.nodes.data(slot).map(Array.init), min(tree.nodes.aclKey(slot), standIn),
+                tree.nodes.stat(slot))
         }
     }
 
     private func isDue(_ slot: NodeSlot, _ tree: borrowing DataTree) -> Bool {
         slot < end && slot < tree.nodes.count && visited[Int(slot) / 64] & 1 << UInt64(slot % 64) == 0
-            && tree.nodes[slot].isLive && tree.nodes[slot].stat.czxid <= start
+            && tree.nodes[slot].isLive && tree.nodes[slot].czxid <= start
     }
 }
 

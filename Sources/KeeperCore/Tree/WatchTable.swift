@@ -210,7 +210,7 @@ package struct WatchTable: Sendable {
             let slot = tree.slot(of: path)
             if slot == .none {
                 report(.deleted, path, slot)
-            } else if tree.nodes[slot].stat.mzxid > set.relativeZxid {
+            } else if tree.nodes.stat(slot).mzxid > set.relativeZxid {
                 report(.dataChanged, path, slot)
             } else {
                 addDataWatch(connection, path)
@@ -224,7 +224,7 @@ package struct WatchTable: Sendable {
             let slot = tree.slot(of: path)
             if slot == .none {
                 report(.deleted, path, slot)
-            } else if tree.nodes[slot].stat.pzxid > set.relativeZxid {
+            } else if tree.nodes.stat(slot).pzxid > set.relativeZxid {
                 report(.childrenChanged, path, slot)
             } else {
                 addChildWatch(connection, path)

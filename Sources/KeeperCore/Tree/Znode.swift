@@ -7,83 +7,55 @@ extension NodeSlot {
     static let none: NodeSlot = -1
 }
 
-/// One node in the slab: 112 bytes and one allocation, for a tree is as large as its nodes are many. The order of the
-/// properties leaves no padding between them. A freed slot is an empty node whose `parent` is `Znode.freed`; its
-/// `indexInParent` links to the next free slot.
+/// What every node has: 48 bytes, for a tree is as large as its nodes are many. Its name and data are in
+/// `NodeContents`, the rest, which a leaf that nobody changed lacks, in a `ZnodeDetails`. The order of the properties
+/// leaves no padding but two bytes. A freed slot's `parent` is `Znode.freed`; its `indexInParent` links to the next free
+/// slot.
 struct Znode: Sendable {
     static let freed: NodeSlot = -2
 
-    /// The name (the path's last part, empty for the root) and, behind it, the data.
-    private var content: [UInt8]
-    var children: [NodeSlot]
-    var aclKey: Int64
-    var stat: StoredStat
+    var digest: NodeDigest
+    /// Whether a client gave null for data, which it gets back; in all else, null is as empty.
+    var isNull: Bool
+    let nameCount: Int32
+    let czxid: Zxid
+    /// Wall clock, milliseconds.
+    let ctime: Int64
     /// `NodeSlot.none` for the root.
     var parent: NodeSlot
     /// Where the parent's `children` holds this slot, so that removal is a swap with the last.
     var indexInParent: Int32
-    /// Where the owner's list (a session's ephemerals, or the containers) holds this slot.
-    var indexInOwner: Int32
-    private let storedNameCount: Int32
-    var digest: NodeDigest
-    private var isNull: Bool
-
-    init(
-        name: ArraySlice<UInt8>, data: [UInt8]?, aclKey: Int64, stat: StoredStat, digest: NodeDigest, parent: NodeSlot,
-        indexInParent: Int32 = 0
-    ) {
-        content = Znode.joined(name, data ?? [])
-        storedNameCount = Int32(name.count)
-        isNull = data == nil
-        children = []
-        self.aclKey = aclKey
-        self.stat = stat
-        self.digest = digest
-        self.parent = parent
-        self.indexInParent = indexInParent
-        indexInOwner = 0
-    }
+    /// `NodeSlot.none`: no children, and `stat` is as the node's creation made it.
+    var details: NodeSlot = .none
+    var aclKey: NarrowACLKey
 
     var isLive: Bool { parent != Znode.freed }
 
-    var nameCount: Int { Int(storedNameCount) }
+    /// Its stat while it has no details.
+    var initialStat: StoredStat { StoredStat(created: czxid, time: ctime, owner: .persistent) }
+}
 
-    var name: ArraySlice<UInt8> { content[..<nameCount] }
+/// An access list's key in half its width: keys count up from 1, but a snapshot from elsewhere may hold any
+/// (reference/zookeeper.md, 2.2).
+struct NarrowACLKey: Sendable {
+    /// Int32.min, which is no key, says that the key is in the node's details.
+    private let stored: Int32
 
-    /// nil if a client gave null, which it gets back; in all else, as empty.
-    var data: ArraySlice<UInt8>? { isNull ? nil : content[nameCount...] }
+    init(_ key: Int64) { stored = Int32(exactly: key) ?? .min }
 
-    var dataCount: Int { content.count - nameCount }
+    /// nil: too wide for here.
+    var key: Int64? { stored == .min ? nil : Int64(stored) }
+}
 
-    mutating func setData(_ data: [UInt8]?) {
-        content = Znode.joined(name, data ?? [])
-        isNull = data == nil
-    }
-
-    func withName<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-        content.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<nameCount])) }
-    }
-
-    /// Exactly as long as both: what an append would reserve beyond stays for the node's life.
-    private static func joined(_ name: ArraySlice<UInt8>, _ data: [UInt8]) -> [UInt8] {
-        // The standard library writes the count of an array without room too, which is one array for all threads.
-        if name.isEmpty && data.isEmpty { return [] }
-        return [UInt8](unsafeUninitializedCapacity: name.count + data.count) { buffer, count in
-            count = buffer.update(fromContentsOf: name)
-            count = buffer[count...].update(fromContentsOf: data)
-        }
-    }
-
-    /// The stat as clients see it. The shown cversion counts deletions too: 2 × stored − children; the owner is
-    /// hidden unless it is a session (reference/zookeeper.md, 1.3).
-    var shownStat: Stat {
-        Stat(
-            czxid: stat.czxid, mzxid: stat.mzxid, ctime: stat.ctime, mtime: stat.mtime, version: stat.version,
-            cversion: stat.cversion &* 2 &- Int32(truncatingIfNeeded: children.count), aversion: stat.aversion,
-            ephemeralOwner: NodeOwner(stat.ephemeralOwner).session ?? 0,
-            dataLength: Int32(truncatingIfNeeded: dataCount),
-            numChildren: Int32(truncatingIfNeeded: children.count), pzxid: stat.pzxid)
-    }
+/// What only nodes have that were changed since their creation, have or had children, belong to a session, or are a
+/// container or a TTL node. A freed one's `indexInOwner` links to the next free one.
+struct ZnodeDetails: Sendable {
+    var children: [NodeSlot] = []
+    var stat: StoredStat
+    /// Where the owner's list (a session's ephemerals, or the containers) holds the node's slot.
+    var indexInOwner: Int32 = 0
+    /// The access list's key, where it is too wide for the node.
+    var wideACLKey: Int64 = 0
 }
 
 /// What the `ephemeralOwner` field says about a node (reference/zookeeper.md, 1.6).
