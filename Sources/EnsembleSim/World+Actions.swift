@@ -84,8 +84,8 @@ extension World {
         checkers.noted(note, by: id)
         let i = index(id)
         switch note {
-        case .roleEnded(reason: "handed off on request"):
-            // What it committed in this step nobody else may know yet.
+        case .roleEnded(_, handedOff: true):
+            // It ends in the step that commits its last proposal, which nobody else may know yet.
             observe(id, isServing: true)
         case .leading(let epoch):
             checkers.quorum.establishes(epoch, id, disk: servers[i].disk, at: now, &checkers.verdict)

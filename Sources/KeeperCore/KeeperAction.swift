@@ -58,7 +58,8 @@ package enum KeeperNote: Hashable, Sendable {
     case following(leader: ServerID, epoch: Int64)
     case leading(epoch: Int64)
     case standalone
-    case roleEnded(reason: String)
+    /// - Parameter handedOff: everything that it had proposed is committed.
+    case roleEnded(reason: String, handedOff: Bool)
     case learnerSynced(ServerID, how: String)
     case learnerDropped(ServerID, reason: String)
     case sessionExpired(SessionID)

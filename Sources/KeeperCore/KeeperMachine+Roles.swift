@@ -19,9 +19,11 @@ extension KeeperMachine {
     }
 
     /// Ends following or leading: clients and peers are let go; what the disk still does is awaited.
-    mutating func endRole(_ reason: String, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+    mutating func endRole(
+        _ reason: String, handedOff: Bool = false, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
         guard role == .following || role == .leading else { return }
-        actions.append(.note(.roleEnded(reason: reason)))
+        actions.append(.note(.roleEnded(reason: reason, handedOff: handedOff)))
         for connection in clients.keys.sorted() { actions.append(.closeClient(connection)) }
         clients = [:]
         connectionBySession = [:]

@@ -12,7 +12,7 @@ from stream import Stream
 RESEED = ("fencing", "quarantining", "seeding", "waiting", "joining")
 ROLL = ("choosing", "stopping", "joining", "soaking")
 COLD_BACKUP = ("choosing", "stopping", "copying", "joining")
-RESTORE = ("stopping", "quarantining", "seeding", "starting")
+RESTORE = ("verifying", "stopping", "quarantining", "seeding", "starting")
 
 
 class Interrupted(Scenario):

@@ -17,7 +17,7 @@ package struct Intents: Sendable, Hashable, Codable {
     package var backupInUse: String? {
         if case .restore(let restore) = operation?.kind {
             switch restore.phase {
-            case .stopping, .quarantining, .seeding: return restore.backup.id
+            case .verifying, .stopping, .quarantining, .seeding: return restore.backup.id
             case .starting: return nil
             }
         }
@@ -186,6 +186,9 @@ package struct ColdBackup: Sendable, Hashable, Codable {
 
 package struct Restore: Sendable, Hashable, Codable {
     package enum Phase: Sendable, Hashable, Codable {
+        /// The backup is being read back while everyone serves: what has rotted since it was verified costs nobody anything.
+        /// → stopping, or the end
+        case verifying
         /// → quarantining
         case stopping
         /// → seeding
@@ -197,12 +200,16 @@ package struct Restore: Sendable, Hashable, Codable {
     }
 
     package var backup: BackupReference
-    package var phase: Phase = .stopping
+    package var phase: Phase
     /// Above every epoch ever seen (S8): a lower bound while the members are being stopped, then chosen for good.
     package var acceptedEpoch: Int64
 
-    package init(backup: BackupReference, acceptedEpoch: Int64) {
+    package init(backup: BackupReference, phase: Phase = .verifying, acceptedEpoch: Int64) {
         self.backup = backup
+        self.phase = phase
         self.acceptedEpoch = acceptedEpoch
     }
+
+    /// Whether the members are, or may be, out of service for it.
+    package var hasBegun: Bool { phase != .verifying }
 }

@@ -18,7 +18,7 @@ extension ReconcilerStateMachine {
         switch intents.operation?.kind {
         case .rolling(let rolling): return rolling.phase == .stopping(id)
         case .coldBackup(let cold): return cold.member == id && (cold.phase == .stopping || cold.phase == .copying)
-        case .restore(let restore): return restore.phase != .starting
+        case .restore(let restore): return restore.hasBegun && restore.phase != .starting
         case .stopMember, nil: return false
         }
     }

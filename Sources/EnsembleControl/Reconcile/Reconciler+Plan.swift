@@ -70,7 +70,9 @@ extension ReconcilerStateMachine {
     }
 
     private func plan(of restore: Restore) -> [PlanStep] {
-        let phases: [Restore.Phase] = [.stopping, .quarantining(remaining: []), .seeding(remaining: []), .starting]
+        let phases: [Restore.Phase] = [
+            .verifying, .stopping, .quarantining(remaining: []), .seeding(remaining: []), .starting,
+        ]
         return sequence(
             phases.map { ($0.description, $0.description == restore.phase.description) }, member: nil,
             reason: "restore of backup \(restore.backup.id)", held: held(intents.operation?.title))

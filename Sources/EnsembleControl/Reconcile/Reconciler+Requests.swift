@@ -37,11 +37,13 @@ extension ReconcilerStateMachine {
         case .verify(let backup):
             beginVerification(of: backup, operation: id, at: now, into: &actions)
         case .restore(let backup):
+            var restore = Restore(backup: backup, acceptedEpoch: epochAboveAll(backup))
+            // What another one has begun isn't left half done while this backup is read.
+            if case .restore(let former) = intents.operation?.kind, former.hasBegun { restore.phase = .stopping }
             if let former = intents.operation {
                 record(former.id, former.title, failure: "a restore of backup \(backup.id) replaced it")
             }
             clock.failure = nil
-            let restore = Restore(backup: backup, acceptedEpoch: epochAboveAll(backup))
             begin(Operation(id: id, kind: .restore(restore)), at: now, into: &actions)
         }
         actions.append(.answer(request: id, .accepted))

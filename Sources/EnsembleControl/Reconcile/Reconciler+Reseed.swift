@@ -27,7 +27,7 @@ extension ReconcilerStateMachine {
 
     mutating func advanceReseed(at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
         guard termination == nil else { return }
-        if case .restore = intents.operation?.kind { return }
+        if case .restore(let restore) = intents.operation?.kind, restore.hasBegun { return }
         if intents.reseed == nil { beginReseed(at: now, into: &actions) }
         guard let reseed = intents.reseed else { return }
         switch reseed.phase {

@@ -22,6 +22,9 @@ extension ReconcilerStateMachine {
     ) {
         var next = restore
         switch restore.phase {
+        case .verifying:
+            // S7: a proof is as old as the last reading.
+            perform(of: operation, at: now, into: &actions) { token in .verify(backup: restore.backup.id, token) }
         case .stopping:
             stopInOrder(at: now, into: &actions)
             // S3: no process may exist while its files are replaced.
@@ -105,6 +108,10 @@ extension ReconcilerStateMachine {
     ) {
         var next = restore
         switch (restore.phase, outcome) {
+        case (.verifying, .failed(let why)):
+            return end(operation, failure: "nothing was changed: \(why)", into: &actions)
+        case (.verifying, _):
+            next.phase = .stopping
         case (_, .failed(let why)):
             clock.failure = why
             clock.retryAt = now + policy.retry

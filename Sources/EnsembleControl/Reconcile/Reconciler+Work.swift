@@ -121,6 +121,7 @@ extension ColdBackup.Phase {
 extension Restore.Phase {
     package var description: String {
         switch self {
+        case .verifying: "reading the backup back and replaying it"
         case .stopping: "stopping the members, the leader last"
         case .quarantining: "moving what the members have to quarantine"
         case .seeding: "writing the backup into the members' directories"

@@ -144,8 +144,12 @@ package final class EffectRunner: Sendable {
             let progress = reporting(token)
             answer(token, background) { [self] in
                 await refreshBackups()
-                try await files.runIfActive { try cluster.backups.verify(backup, now: now, progress: progress) }
+                let proof = try await files.runIfActive {
+                    Result { try cluster.backups.verify(backup, now: now, progress: progress) }
+                }
+                // What it proved, or withdrew.
                 await refreshBackups()
+                try proof.get()
                 return .done
             }
         case .prune(let token):

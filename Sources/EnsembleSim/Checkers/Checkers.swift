@@ -26,7 +26,7 @@ package struct Checkers: Sendable {
     mutating func noted(_ note: KeeperNote, by id: ServerID) {
         let reason: String
         switch note {
-        case .roleEnded(let text), .learnerDropped(_, let text): reason = text
+        case .roleEnded(let text, _), .learnerDropped(_, let text): reason = text
         case .digestMismatch: return fail(.digest, "\(id): \(note)")
         default: return
         }

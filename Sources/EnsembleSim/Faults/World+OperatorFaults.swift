@@ -128,11 +128,9 @@ extension World {
 
     // MARK: The archive
 
-    /// One that nobody works with by a person's word: a person would have to choose another.
+    /// One that no restore stands on: a person would have to choose another.
     private mutating func rotBackup() {
         guard let backup = daemon!.archive.backups.randomElement(using: &daemon!.faultRandom) else { return }
-        // The request may still wait for a daemon that stands still.
-        for case .requested(_, .restore(let asked)) in daemon!.waiting where asked.id == backup.reference.id { return }
         for intents in [daemon!.intents, daemon!.machine?.intents ?? Intents()] {
             if case .restore(let restore) = intents.operation?.kind, restore.backup.id == backup.reference.id { return }
         }

@@ -150,6 +150,7 @@ extension World {
         guard let backup = daemon!.archive.backup(id) else { return .failed("there is no backup \(id)") }
         guard daemon!.archive.passesVerification(backup) || bug == .unverifiedBackupUsed else {
             record("backup \(id) does not verify")
+            daemon!.archive.change(id) { $0.isVerified = false }
             return .failed("backup \(id) is damaged")
         }
         daemon!.archive.change(id) { $0.isVerified = true }

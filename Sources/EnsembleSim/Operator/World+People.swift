@@ -34,9 +34,7 @@ extension World {
 
     private mutating func askForRestore() {
         // A person may well choose what an earlier restore has undone, but the checkers know one history only.
-        let verified = daemon!.archive.backups.filter {
-            $0.isVerified && !$0.isDamaged && checkers.history.digest(at: $0.end) != nil
-        }
+        let verified = daemon!.archive.backups.filter { $0.isVerified && checkers.history.digest(at: $0.end) != nil }
         // S1's word holds for people too: they wait until nothing else is lost.
         guard let backup = verified.randomElement(using: &daemon!.personRandom), servers.allSatisfy({ isWhole($0) }) else { return }
         ask(.restore(backup.reference))
@@ -60,7 +58,7 @@ extension World {
     mutating func judgeDisruption(of id: ServerID) {
         guard let machine = daemon?.machine, machine.termination == nil, servers[index(id)].machine != nil else { return }
         let isStoppedByPerson = machine.ledger.stoppedByPerson.contains(Int(id))
-        if case .restore = machine.intents.operation?.kind { return }
+        if case .restore(let restore) = machine.intents.operation?.kind, restore.hasBegun { return }
         checkers.oversight.disrupts(
             index(id), holdsLock: daemonHoldsLock, patience: machine.policy.freshness + .milliseconds(600), at: now,
             &checkers.verdict)

@@ -325,7 +325,7 @@ extension KeeperMachine {
 
     mutating func finishHandOff(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
         guard role == .leading, let reason = leader!.handOff, history.outstanding.isEmpty else { return }
-        endRole(reason, at: now, into: &actions)
+        endRole(reason, handedOff: true, at: now, into: &actions)
     }
 }
 

@@ -10,7 +10,7 @@ extension KeeperNote {
         case .following(let leader, let epoch): "following \(leader) in epoch \(epoch)"
         case .leading(let epoch): "leading in epoch \(epoch)"
         case .standalone: "serving alone"
-        case .roleEnded(let reason): "role ended: \(reason)"
+        case .roleEnded(let reason, _): "role ended: \(reason)"
         case .learnerSynced(let server, let how): "\(server) is synchronised (\(how))"
         case .learnerDropped(let server, let reason): "\(server) was dropped: \(reason)"
         case .sessionExpired(let session): "session 0x\(String(UInt64(bitPattern: session), radix: 16)) expired"

@@ -5,7 +5,7 @@ struct Restore: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Put the whole cluster back to a backup.",
         discussion:
-            "Every write since the backup is lost to clients, and every member is down meanwhile. What the members have now is moved to quarantine, not removed.")
+            "The backup is read back first; if it is damaged, nothing is changed. Every write since the backup is lost to clients, and every member is down meanwhile. What the members have now is moved to quarantine, not removed.")
 
     @Argument(help: "Id of the backup: see `ensemblectl backup list`.")
     var backup: String

@@ -43,7 +43,8 @@ extension ReconcilerWorld {
             let backup = Backup(id: "b\(captured.count + 1)", isVerified: false, endZxid: upTo, acceptedEpoch: upTo >> 32)
             later(.effectFinished(token, .captured(backup.reference)), .captured(backup))
         case .verify(let backup, let token):
-            later(.effectFinished(token, verificationFails ? .failed("damaged") : .done), verificationFails ? nil : .verified(backup))
+            let fails = verificationFails || rotten.contains(backup)
+            later(.effectFinished(token, fails ? .failed("damaged") : .done), fails ? nil : .verified(backup))
         case .prune(let token):
             pruneCount += 1
             later(.effectFinished(token, .done))

@@ -28,13 +28,14 @@ extension ReconcilerWorld {
 
     /// From the disk's word, phase by phase: not by the machine's own idea of it.
     private var backupInUse: String? {
-        if let restore = savedRestore, restore.phase != .starting { return restore.backup.id }
+        if case .restore(let restore) = savedIntents.operation?.kind, restore.phase != .starting { return restore.backup.id }
         guard let reseed = savedIntents.reseed, [.fencing, .quarantining, .seeding].contains(reseed.phase) else { return nil }
         return reseed.backup
     }
 
+    /// One that may have touched the members.
     private var savedRestore: Restore? {
-        if case .restore(let restore) = savedIntents.operation?.kind { restore } else { nil }
+        if case .restore(let restore) = savedIntents.operation?.kind, restore.hasBegun { restore } else { nil }
     }
 
     private func isUnreadable(_ id: Int) -> Bool {

@@ -124,6 +124,17 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// S7: what was verified once may have rotted since, and the members' own data is moved away for it.
+    @Test func aRestoreReadsItsBackupBeforeItStopsAnyone() {
+        var world = ReconcilerWorld.started(60)
+        world.rotten = ["b1"]
+        world.request("1", restore())
+        world.run(for: .seconds(20))
+        #expect(world.machine.outcomes.first { $0.id == "1" }?.failure?.contains("nothing was changed") == true)
+        #expect(world.terminated == [] && world.quarantined == 0 && world.isWhole)
+        #expect(world.violations == [])
+    }
+
     @Test func aRestoreThatCannotGoOnMakesWayForAnother() {
         var world = ReconcilerWorld.started(52)
         world.archive.append(ReconcilerWorld.Backup(id: "b9", isVerified: true))
@@ -135,10 +146,13 @@ import Testing
             return
         }
         #expect(error.code == .busy)
+        while world.terminated.isEmpty { world.run(for: .milliseconds(10)) }
         world.rotten = ["b9"]
         world.run(for: .seconds(15))
         for number in 3..<13 where world.answers.last != .accepted {
             world.request("\(number)", restore("b1"))
+            let step = world.machine.intents.operation?.step
+            #expect(step != Restore.Phase.verifying.description, "the members have nothing to go on with while it is read")
             world.run(for: .milliseconds(300))
         }
         world.run(for: .seconds(40))
