@@ -269,7 +269,8 @@ import Testing
         #expect(throws: StorageError.self) { try Recovery(layout: moved, isStandalone: true).recover() }
     }
 
-    @Test func purgeKeepsWhatIsNeeded() throws {
+    /// Snapshots at 0, 4, 8, 12, 16 and 20, with the logs between.
+    private func writeSnapshots() throws -> SampleHistory {
         var history = SampleHistory(0)
         _ = try scratch.recovery().recover()
         var written = 0
@@ -279,16 +280,30 @@ import Testing
             written = history.entries.count
             try SnapshotFile.write(history.tree, in: layout.snapshotDirectory)
         }
+        return history
+    }
+
+    @Test func purgeKeepsWhatIsNeeded() throws {
+        let history = try writeSnapshots()
         // S6: a damaged snapshot doesn't count as one that supersedes.
         let newest = try #require(try layout.snapshots().first)
         var bytes = try File.openForReading(newest.path).readAll()
         bytes[40] ^= 1
         try Directory.replace(file: newest.path, with: bytes)
-        try Purge.run(layout)
+        try Purge(layout)?.remove()
         #expect(try layout.snapshots().map(\.zxid.rawValue) == [20, 16, 12, 8])
         #expect(try layout.logs().map(\.zxid.rawValue) == [9, 13, 17])
         #expect(try scratch.recovery().recover().tree.digest == history.tree.digest)
-        #expect(try Purge.run(layout).isEmpty)
+        #expect(try Purge(layout)?.remove() == [])
+    }
+
+    /// S6: remove `allSatisfy` and this fails.
+    @Test func purgeRemovesNothingWhenTheDataIsCutBackMeanwhile() throws {
+        _ = try writeSnapshots()
+        let purge = try #require(try Purge(layout))
+        _ = try scratch.recovery().truncateLog(to: Zxid(rawValue: 6))
+        #expect(try purge.remove() == [])
+        #expect(try scratch.recovery().recover().tree.lastProcessedZxid == Zxid(rawValue: 6))
     }
 
     @Test func verificationReportsTheEnd() throws {

@@ -16,9 +16,9 @@ final class Disk {
     private let log: Logger
     /// The end of the process: called once, with the reason.
     private let fatal: (ServerExitReport) -> Void
-    /// One thread: epochs, truncation, installation, in the order asked.
+    /// One thread: epochs, truncation, installation, removal, in the order asked.
     private let thread = NIOThreadPool(numberOfThreads: 1)
-    /// Another one, so that an epoch never waits for a purge.
+    /// Another one, so that an epoch never waits for the reading of old snapshots.
     private let housekeeping = NIOThreadPool(numberOfThreads: 1)
 
     /// nil before recovery, and while the directory is being rewritten.
@@ -219,12 +219,21 @@ final class Disk {
         let layout = layout
         let keep = configuration.snapRetainCount
         let log = log
+        let thread = thread
+        @Sendable func attempt(_ body: () throws(StorageError) -> Void) {
+            do throws(StorageError) { try body() } catch { log.warning("purge stopped: \(error)") }
+        }
         housekeeping.submit { state in
             guard state == .active else { return }
-            do throws(StorageError) {
-                for path in try Purge.run(layout, keep: keep) { log.info("purged \(path)") }
-            } catch {
-                log.warning("purge stopped: \(error)")
+            attempt { () throws(StorageError) in
+                guard let purge = try Purge(layout, keep: keep) else { return }
+                // In turn with what rewrites the directories.
+                thread.submit { state in
+                    guard state == .active else { return }
+                    attempt { () throws(StorageError) in
+                        for path in try purge.remove() { log.info("purged \(path)") }
+                    }
+                }
             }
         }
     }

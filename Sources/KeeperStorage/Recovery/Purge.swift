@@ -3,41 +3,51 @@ import KeeperCodec
 import KeeperCore
 import NIOCore
 
-/// Removes snapshots and logs that newer, verified snapshots supersede.
-package enum Purge {
+/// Removes snapshots and logs that newer, verified snapshots supersede: read first, which takes its time, then removed.
+package struct Purge: Sendable {
     /// The fewest snapshots that are ever kept.
     package static let minimum = 3
 
-    /// Keeps the newest `count` sound snapshots and every log that may hold an entry behind the oldest of them; removes
-    /// what is older, also from what was set aside.
+    private let layout: DataLayout
+    /// Snapshots that were found sound, newest first.
+    private let kept: [NumberedFile]
+
+    /// Keeps the newest `count` sound snapshots and every log that may hold an entry behind the oldest of them.
     ///
-    /// S6: a snapshot counts only after its bytes were read and their checksums compared. With fewer sound ones than
-    /// `count`, nothing is removed.
+    /// S6: a snapshot counts only after its bytes were read and their checksums compared.
+    ///
+    /// - Returns: nil with fewer sound ones than `count`: then nothing is removed.
+    package init?(_ layout: DataLayout, keep count: Int = minimum) throws(StorageError) {
+        self.layout = layout
+        kept = try Purge.newestSound(layout.snapshots(), max(count, Purge.minimum))
+        if kept.count < max(count, Purge.minimum) { return nil }
+    }
+
+    /// Removes what is older, also from what was set aside. Not to be called while the directories are rewritten.
     ///
     /// - Returns: the paths that were removed.
     @discardableResult
-    package static func run(_ layout: DataLayout, keep count: Int = minimum) throws(StorageError) -> [String] {
+    package func remove() throws(StorageError) -> [String] {
         let snapshots = try layout.snapshots()
-        guard let oldest = try oldestKept(snapshots, max(count, minimum)) else { return [] }
+        // S6: if the data was cut back or replaced meanwhile, what was superseded then may be all there is now.
+        guard let oldest = kept.last, kept.allSatisfy(snapshots.contains) else { return [] }
         let logs = try layout.logs()
         let needed = logs.lastIndex { $0.zxid <= Zxid(rawValue: oldest.zxid.rawValue + 1) } ?? 0
         var removed = snapshots.filter { $0.zxid < oldest.zxid }
         removed += logs.prefix(needed)
         for directory in Set([layout.snapshotDirectory, layout.logDirectory]).sorted() {
-            removed += try setAside(in: directory).filter { $0.zxid < oldest.zxid }
+            removed += try Purge.setAside(in: directory).filter { $0.zxid < oldest.zxid }
         }
         for file in removed { try Directory.remove(file: file.path) }
         return removed.map(\.path)
     }
 
-    /// The last of the newest `count` sound snapshots; nil if there are fewer.
-    private static func oldestKept(_ snapshots: [NumberedFile], _ count: Int) throws(StorageError) -> NumberedFile? {
-        var sound = 0
-        for snapshot in snapshots where try isSound(snapshot) {
-            sound += 1
-            if sound == count { return snapshot }
+    private static func newestSound(_ snapshots: [NumberedFile], _ count: Int) throws(StorageError) -> [NumberedFile] {
+        var sound: [NumberedFile] = []
+        for snapshot in snapshots where sound.count < count {
+            if try isSound(snapshot) { sound.append(snapshot) }
         }
-        return nil
+        return sound
     }
 
     private static func isSound(_ snapshot: NumberedFile) throws(StorageError) -> Bool {
