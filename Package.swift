@@ -134,7 +134,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "EnsembleHostTests",
-            dependencies: ["EnsembleHost", "EnsembleControl", "EnsembleBackup", "EnsembleBase", "CLinux", nioCore, nioPosix],
+            dependencies: [
+                "EnsembleHost", "EnsembleControl", "EnsembleBackup", "EnsembleBase", "KeeperServer", "KeeperCore", "CLinux",
+                nioCore, nioPosix, nioLocks, logging,
+            ],
             exclude: ["ExitFixtures"], swiftSettings: settings),
         .testTarget(
             name: "SimulationTests", dependencies: ["EnsembleSim", "KeeperCore", "EnsembleBase"],
