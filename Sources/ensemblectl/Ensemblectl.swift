@@ -41,6 +41,8 @@ struct CommandFailure: Error, Hashable {
     var status: CommandStatus
     var message: String
     var remedy: String
+    /// Something else is at work, and asking again when it has ended may succeed.
+    var isBusy = false
 
     init(_ status: CommandStatus, _ message: String, remedy: String) {
         self.status = status

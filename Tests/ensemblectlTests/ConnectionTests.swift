@@ -44,6 +44,32 @@ import Testing
         for (code, status) in expected { #expect(code.exitStatus == status) }
     }
 
+    /// A schedule's backup must not fail a person's.
+    @Test func whatIsBusyIsAskedAgain() throws {
+        var refusals = 2
+        var asked = 0
+        var code = ControlError.Code.busy
+        func ask() throws(CommandFailure) -> [UInt8] {
+            asked += 1
+            guard asked > refusals else { throw CommandFailure(ControlError(code, "a backup is under way", remedy: "wait for it")) }
+            return [7]
+        }
+        #expect(try WaitingOptions.parse([]).inTurn(ask) == [7])
+        #expect(asked == 3)
+
+        (asked, refusals) = (0, .max)
+        #expect(throws: CommandFailure.self) { try WaitingOptions.parse(["--no-wait"]).inTurn(ask) }
+        #expect(asked == 1)
+        #expect(throws: CommandFailure.self) { try WaitingOptions.parse(["--timeout", "100ms"]).inTurn(ask) }
+        #expect(asked == 3)
+        #expect(throws: CommandFailure.self) { try WaitingOptions.parse([]).inTurn(patience: .milliseconds(100), ask) }
+        #expect(asked == 5)
+        // What waits for a condition may wait for days.
+        code = .held
+        #expect(throws: CommandFailure.self) { try WaitingOptions.parse([]).inTurn(ask) }
+        #expect(asked == 6)
+    }
+
     @Test func daemonThatIsNotThere() {
         let client = ControlClient(path: "/nonexistent/control.sock")
         #expect {

@@ -68,6 +68,7 @@ extension CommandFailure {
         var message = printable(error.message)
         if let condition = error.missingCondition { message += " (waits for \(printable(condition)))" }
         self.init(error.code.exitStatus, message, remedy: printable(error.remedy))
+        isBusy = error.code == .busy
     }
 }
 

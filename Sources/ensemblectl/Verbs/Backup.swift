@@ -21,7 +21,8 @@ struct Backup: ParsableCommand {
 
         func run() throws {
             let client = try connection.client()
-            let body = try client.ask(.createBackup, CreateBackupRequest(mode: mode, member: member))
+            let request = CreateBackupRequest(mode: mode, member: member)
+            let body = try waiting.inTurn { () throws(CommandFailure) in try client.ask(.createBackup, request) }
             try waiting.follow(body, client, connection)
         }
     }
@@ -53,7 +54,8 @@ struct Backup: ParsableCommand {
 
         func run() throws {
             let client = try connection.client()
-            try waiting.follow(try client.ask(.verifyBackup(backup)), client, connection)
+            let body = try waiting.inTurn { () throws(CommandFailure) in try client.ask(.verifyBackup(backup)) }
+            try waiting.follow(body, client, connection)
         }
     }
 

@@ -20,7 +20,9 @@ struct Restore: ParsableCommand {
 
     func run() throws {
         let client = try connection.client()
-        let body = try client.ask(.restore, RestoreRequest(backup: backup, confirm: confirm))
+        let request = RestoreRequest(backup: backup, confirm: confirm)
+        // The removal of old backups is over in a moment. What takes longer is for the person to know of first.
+        let body = try waiting.inTurn(patience: .seconds(10)) { () throws(CommandFailure) in try client.ask(.restore, request) }
         try waiting.follow(body, client, connection)
     }
 }

@@ -19,6 +19,27 @@ struct WaitingOptions: ParsableArguments {
         }
     }
 
+    /// Asks, and asks again while something else is at work: what the daemon does by its schedule must not fail what a
+    /// person wants.
+    ///
+    /// - Parameter patience: how long at most; nil: as long as `--timeout` says.
+    func inTurn(
+        patience: Duration? = nil, _ ask: () throws(CommandFailure) -> [UInt8]
+    ) throws(CommandFailure) -> [UInt8] {
+        let limit = patience ?? timeout.flatMap { try? Duration.parsed($0) }
+        let start = wallClock()
+        var said = ""
+        while true {
+            let refusal: CommandFailure
+            do { return try ask() } catch { refusal = error }
+            guard refusal.isBusy, !noWait else { throw refusal }
+            if let limit, wallClock() - start > limit { throw refusal }
+            if said != refusal.message { StandardStream.error.write("\(refusal.message): waiting for its end\n") }
+            said = refusal.message
+            usleep(250_000)
+        }
+    }
+
     /// Follows an accepted operation to its end. Progress goes to standard error: one line that is rewritten on a
     /// terminal, one line per change of step elsewhere.
     func follow(_ accepted: [UInt8], _ client: ControlClient, _ connection: ConnectionOptions) throws(CommandFailure) {
