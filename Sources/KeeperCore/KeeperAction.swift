@@ -58,7 +58,7 @@ package enum KeeperNote: Hashable, Sendable {
     case following(leader: ServerID, epoch: Int64)
     case leading(epoch: Int64)
     case standalone
-    /// - Parameter handedOff: everything that it had proposed is committed.
+    /// It follows or leads no longer. `handedOff`: a leader that has committed all that it proposed.
     case roleEnded(reason: String, handedOff: Bool)
     case learnerSynced(ServerID, how: String)
     case learnerDropped(ServerID, reason: String)
