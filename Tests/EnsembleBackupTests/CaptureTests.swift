@@ -49,6 +49,21 @@ import Testing
         #expect(second.objects.map(\.sha256) == manifest.objects.map(\.sha256))
     }
 
+    /// The newest verified one is what seeds a lost member. The random half of an id says nothing about time.
+    @Test func capturesOfOneSecondAreListedInTheirOrder() throws {
+        var ids: [BackupID] = []
+        for (milliseconds, random) in [(100, UInt32(9)), (250, 1), (900, 5)] {
+            var request = files.request(random: random)
+            request.now = WallTime(milliseconds: 1_800_000_000_000 + Int64(milliseconds))
+            ids.append(try Capture.run(request, into: archive).id)
+        }
+        #expect(try archive.list().map(\.id) == ids)
+
+        // Without its manifest a backup's time is that of its id, to the second.
+        try write([], "\(archive.path)/backups/\(ids[1])/manifest.json")
+        #expect(try archive.list().map(\.id) == [ids[1], ids[0], ids[2]])
+    }
+
     @Test(arguments: [16, 20, 21, 27, 39]) func uncommittedTailIsCut(_ index: Int) throws {
         let manifest = try Capture.run(files.request(committedUpTo: MemberFiles.zxid(index)), into: archive)
         #expect(manifest.lastZxid == MemberFiles.zxid(index))

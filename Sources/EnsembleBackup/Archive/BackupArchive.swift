@@ -47,7 +47,7 @@ package struct BackupArchive: Sendable {
             guard let id = BackupID(name), let backup = try backup(id) else { continue }
             backups.append(backup)
         }
-        return backups
+        return backups.sorted { ($0.capturedAt, $0.id) < ($1.capturedAt, $1.id) }
     }
 
     /// Nil if there is no such backup: a directory without a manifest is what a crash left of one.
@@ -144,4 +144,10 @@ package struct ArchivedBackup: Sendable {
     package var manifestSHA256: ContentHash
     /// S7: nil unless the proof belongs to this manifest.
     package var verified: VerifiedRecord?
+
+    /// When the capture began; the second that the id names if the manifest cannot be read.
+    package var capturedAt: WallTime {
+        if case .success(let manifest) = content { return manifest.capturedAt }
+        return id.second
+    }
 }

@@ -1,7 +1,7 @@
 import EnsembleBase
 
-/// Names a backup: `20261121T022817Z-1f3a9c20`. Sorts as text in the order of capture; the random half keeps two
-/// captures of one second, or of two hosts, apart.
+/// Names a backup: `20261121T022817Z-1f3a9c20`. The random half keeps two captures of one second, or of two hosts,
+/// apart; so ids tell the order of capture to the second only (`ArchivedBackup.capturedAt` is finer).
 package struct BackupID: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
     package let text: String
 
@@ -31,6 +31,9 @@ package struct BackupID: Hashable, Comparable, Sendable, Codable, CustomStringCo
         var container = encoder.singleValueContainer()
         try container.encode(text)
     }
+
+    /// The second in which the capture began.
+    var second: WallTime { CivilTime(compact: text.prefix(16))?.wallTime ?? WallTime(milliseconds: 0) }
 
     package static func < (a: BackupID, b: BackupID) -> Bool { a.text < b.text }
     package var description: String { text }
