@@ -108,6 +108,8 @@ extension ReconcilerStateMachine {
     ) {
         var next = restore
         switch (restore.phase, outcome) {
+        // S9: the daemon that ends cuts the reading short, which says nothing of the backup: the next one reads again.
+        case (.verifying, .failed) where termination != nil: return
         case (.verifying, .failed(let why)):
             return end(operation, failure: "nothing was changed: \(why)", into: &actions)
         case (.verifying, _):

@@ -135,6 +135,23 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// S9: SIGTERM cancels the reading, which then fails while the members stop; what was answered as begun is finished.
+    @Test func aRestoreWhoseReadingTheDaemonsEndCutShortIsBegunAgain() {
+        var world = ReconcilerWorld.started(61)
+        world.verificationFails = true
+        world.request("1", restore())
+        #expect(world.machine.intents.operation?.step == Restore.Phase.verifying.description)
+        world.step(.terminationRequested(leaveMembers: false))
+        world.run(for: .seconds(20))
+        #expect(Set(world.terminated) == [1, 2, 3] && world.machine.outcomes == [] && world.quarantined == 0)
+        world.verificationFails = false
+        world.restartDaemon()
+        world.run(for: .seconds(60))
+        #expect(world.seededFrom == ["b1", "b1", "b1"])
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
     @Test func aRestoreThatCannotGoOnMakesWayForAnother() {
         var world = ReconcilerWorld.started(52)
         world.archive.append(ReconcilerWorld.Backup(id: "b9", isVerified: true))
