@@ -7,20 +7,23 @@ import EnsembleBase
 struct History: Sendable {
     /// Appended and not yet committed, oldest first.
     private(set) var outstanding = FIFO<LogEntry>()
-    /// The last committed ones, oldest first, at most `capacity`: what DIFF can send.
+    /// The last committed ones, oldest first, at most `capacity` and, but for the last, of at most
+    /// `KeeperConfiguration.windowSize`: what DIFF can send.
     private(set) var window = FIFO<LogEntry>()
     private(set) var lastAppended: Zxid
     private(set) var lastCommitted: Zxid
     /// Durable up to here.
     private(set) var lastSynced: Zxid
     private let capacity: Int
+    /// Bytes of the window's transactions.
+    private var windowSize = 0
 
     init(recent: [LogEntry], last: Zxid, capacity: Int) {
         self.capacity = max(capacity, 1)
         lastAppended = last
         lastCommitted = last
         lastSynced = last
-        for entry in recent.suffix(self.capacity) { window.append(entry) }
+        for entry in recent { enterWindow(entry) }
     }
 
     var isSynced: Bool { lastSynced >= lastAppended }
@@ -45,11 +48,18 @@ struct History: Sendable {
     mutating func commitNext(upTo zxid: Zxid) -> LogEntry? {
         guard let first = outstanding.first, first.zxid <= zxid, var entry = outstanding.popFirst() else { return nil }
         lastCommitted = entry.zxid
-        // The window may be long: it shares its paths and data with the tree, which the wire's copy would double.
+        // The window may be long, and the wire's copy would double it.
         entry.encoded = nil
-        window.append(entry)
-        if window.count > capacity { _ = window.popFirst() }
+        enterWindow(entry)
         return entry
+    }
+
+    private mutating func enterWindow(_ entry: LogEntry) {
+        window.append(entry)
+        windowSize += entry.size
+        while window.count > capacity || (windowSize > KeeperConfiguration.windowSize && window.count > 1),
+            let oldest = window.popFirst()
+        { windowSize -= oldest.size }
     }
 
     /// The smallest and largest zxid from which DIFF can start; both the last committed one if the window is empty.

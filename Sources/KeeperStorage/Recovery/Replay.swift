@@ -120,7 +120,7 @@ package struct RecentEntries: Sendable {
     private let countLimit: Int
     private let sizeLimit: Int
 
-    package init(countLimit: Int = 10_000, sizeLimit: Int = 16 << 20) {
+    package init(countLimit: Int = 10_000, sizeLimit: Int = KeeperConfiguration.windowSize) {
         self.countLimit = countLimit
         self.sizeLimit = sizeLimit
     }

@@ -42,6 +42,32 @@ import Testing
         #expect(SyncPlan(peer: zxid(1, 2), history: leader) == .snap)
     }
 
+    /// Ten thousand writes of a megabyte each must not take ten gigabytes.
+    @Test func theWindowForgetsTheOldestOfLargeOnes() {
+        func entry(_ counter: UInt32, bytes: Int) -> LogEntry {
+            let data = [UInt8](repeating: 1, count: bytes)
+            return LogEntry(
+                session: 1, cxid: 0, zxid: zxid(1, counter), time: 0, transaction: .setData(path: "/a", data: data, version: 1))
+        }
+        let quarter = KeeperConfiguration.windowSize / 4
+        var leader = History(recent: (1...9).map { entry($0, bytes: quarter) }, last: zxid(1, 9), capacity: 100)
+        #expect(leader.diffRange == zxid(1, 7)...zxid(1, 9))
+        func commit(_ counter: UInt32, bytes: Int) {
+            leader.append(entry(counter, bytes: bytes))
+            _ = leader.commitNext(upTo: zxid(1, counter))
+        }
+        commit(10, bytes: 1)
+        #expect(leader.diffRange == zxid(1, 7)...zxid(1, 10))
+        commit(11, bytes: quarter)
+        #expect(leader.diffRange == zxid(1, 8)...zxid(1, 11))
+        commit(12, bytes: 5 * quarter)
+        #expect(leader.diffRange == zxid(1, 12)...zxid(1, 12))
+        commit(13, bytes: 1)
+        #expect(leader.diffRange == zxid(1, 13)...zxid(1, 13))
+        commit(14, bytes: 1)
+        #expect(leader.diffRange == zxid(1, 13)...zxid(1, 14))
+    }
+
     /// ZOOKEEPER-4925: a hole must not enter the log.
     @Test func onlyTheNextZxidMayFollow() {
         let log = history([zxid(1, 5)])
