@@ -24,6 +24,20 @@ import Testing
         #expect(try epochs.load(lastZxid: .zero) == .init(accepted: 6, current: 6))
     }
 
+    /// A device may have nothing to write back, and says so; that is no failed write.
+    @Test func writingBackKeepsWhatWasWrittenAndIsNoError() throws {
+        let file = try File.replace(scratch.path + "/f")
+        let bytes = (0..<100_000).map { UInt8(truncatingIfNeeded: $0) }
+        for round in 0..<3 {
+            try bytes.withUnsafeBytes { try file.write($0, at: round * bytes.count) }
+            try file.writeBack(round * bytes.count..<(round + 1) * bytes.count)
+        }
+        try file.sync()
+        #expect(try file.readAll() == bytes + bytes + bytes)
+        let device = try File.openForWriting("/dev/null")
+        try device.writeBack(0..<1)
+    }
+
     @Test func contradictionsAreRefused() throws {
         try put("4", "currentEpoch")
         try put("3", "acceptedEpoch")

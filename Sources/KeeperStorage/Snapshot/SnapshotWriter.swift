@@ -115,6 +115,10 @@ struct SnapshotOutput: ~Copyable {
     private let path: String
     private var sealer = SnapshotSealer()
     private var position = 0
+    private var writtenBack = 0
+
+    /// Were a large snapshot left to its last sync, the log's syncs would wait behind all of it: clients would notice.
+    private static let writeBackSize = 8 << 20
 
     static func create(for path: String) throws(StorageError) -> SnapshotOutput {
         var output = SnapshotOutput(file: try File.replace(path + ".writing"), path: path)
@@ -140,6 +144,10 @@ struct SnapshotOutput: ~Copyable {
             }
         }.get()
         position += chunk.readableBytes
+        if position - writtenBack >= SnapshotOutput.writeBackSize {
+            try file.writeBack(writtenBack..<position)
+            writtenBack = position
+        }
     }
 
     private mutating func put(_ bytes: [UInt8]) throws(StorageError) {
