@@ -50,7 +50,7 @@ struct OutstandingChanges: Sendable {
         if slot == .none { return nil }
         return ForeseenNode(
             stat: tree.nodes.stat(slot), childCount: tree.nodes.childCount(slot),
-            acl: tree.access.list(tree.nodes.aclKey(slot)), digest: tree.nodes[slot].digest)
+            acl: tree.access.list(tree.nodes.aclKey(slot)), digest: tree.nodes.digest(slot, at: path))
     }
 
     func isOpen(_ session: SessionID, over tree: DataTree) -> Bool {

@@ -158,7 +158,7 @@ package struct RequestPreparation: Sendable {
         let stat = StoredStat(created: origin.zxid, time: origin.time, owner: mode.owner(session: origin.session))
         let node = ForeseenNode(
             stat: stat, childCount: 0, acl: AccessTable.isOpen(acl) ? nil : acl,
-            digest: NodeDigest(path: path, data: request.data, stat: stat))
+            digest: NodeDigest(path: path, data: request.data?[...], stat: stat))
         changes.set(path, node, replacing: 0, zxid: origin.zxid, over: tree)
         if mode.isEphemeral { changes.addEphemeral(path, of: origin.session, zxid: origin.zxid) }
         return .create(
@@ -209,7 +209,7 @@ package struct RequestPreparation: Sendable {
         let next = try RequestPreparation.nextVersion(node.stat.version, expected: version)
         let old = node.digest.value
         node.stat.setData(version: next, zxid: origin.zxid, time: origin.time)
-        node.digest.replaceData(data, path: path, stat: node.stat)
+        node.digest.replaceData(data?[...], path: path, stat: node.stat)
         changes.set(path, node, replacing: old, zxid: origin.zxid, over: tree)
         return .setData(path: path, data: data, version: next)
     }

@@ -53,8 +53,10 @@ extension DataTree {
             let slot = slot(of: path)
             if slot == .none { return .failed(.noNode) }
             replaceACL(slot, acl)
-            nodes.amend(slot) { $0.stat.aversion = version }
-            refreshDigest(slot)
+            amendStat(slot) {
+                $0.aversion = version
+                return true
+            }
             return .aclSet(nodes.shownStat(slot))
         case .check: return .checked
         case .error(let code): return .failed(KeeperError(rawValue: code) ?? .systemError)
@@ -110,9 +112,7 @@ extension DataTree {
             access.release(nodes.aclKey(existing))
             nodes.setACLKey(existing, aclKey)
         }
-        if nodes.amend(parent, { $0.stat.childCreated(parentCVersion: parentCVersion, zxid: stat.czxid) }) {
-            refreshDigest(parent)
-        }
+        amendStat(parent) { $0.childCreated(parentCVersion: parentCVersion, zxid: stat.czxid) }
         if existing != .none { return .failed(.nodeExists) }
         let slot = insert(path, below: parent, data: data, aclKey: aclKey, stat: stat)
         changes.append(
@@ -125,7 +125,7 @@ extension DataTree {
     private mutating func delete(_ path: NodePath, _ zxid: Zxid, _ changes: inout [TreeChange]) -> Bool {
         let parent = parentSlot(of: path)
         if parent == .none { return false }
-        if nodes.amend(parent, { $0.stat.childDeleted(zxid: zxid) }) { refreshDigest(parent) }
+        amendStat(parent) { $0.childDeleted(zxid: zxid) }
         let slot = slot(of: path)
         if slot == .none { return false }
         removeLeftovers(below: slot, &changes)

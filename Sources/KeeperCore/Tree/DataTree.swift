@@ -146,29 +146,7 @@ package struct DataTree: Sendable {
         nodes.children(slot).map { ByteString(Array(nodes.name($0))) }
     }
 
-    /// The names from the root down, joined: nodes hold no more than their own.
-    func path(of slot: NodeSlot) -> NodePath {
-        if slot == DataTree.rootSlot { return .root }
-        var length = 0
-        var next = slot
-        while next != DataTree.rootSlot {
-            length += Int(nodes[next].nameCount) + 1
-            next = nodes[next].parent
-        }
-        let bytes = [UInt8](unsafeUninitializedCapacity: length) { buffer, count in
-            var end = length
-            var next = slot
-            while next != DataTree.rootSlot {
-                end -= Int(nodes[next].nameCount)
-                _ = buffer[end...].update(fromContentsOf: nodes.name(next))
-                end -= 1
-                buffer[end] = UInt8(ascii: "/")
-                next = nodes[next].parent
-            }
-            count = length
-        }
-        return NodePath(unchecked: bytes)
-    }
+    func path(of slot: NodeSlot) -> NodePath { nodes.path(of: slot) }
 
     func ephemeralSlots(of session: SessionID) -> [NodeSlot] { ephemerals[session] ?? [] }
 
@@ -178,7 +156,7 @@ package struct DataTree: Sendable {
     mutating func insert(
         _ path: NodePath, below parent: NodeSlot, data: [UInt8]?, aclKey: Int64, stat: StoredStat
     ) -> NodeSlot {
-        let nodeDigest = NodeDigest(path: path, data: data, stat: stat)
+        let nodeDigest = NodeDigest(path: path, data: data?[...], stat: stat)
         digest &+= nodeDigest.value
         nodeCount += 1
         approximateDataSize += path.bytes.count + (data?.count ?? 0)
@@ -195,7 +173,7 @@ package struct DataTree: Sendable {
         index.remove(path, slot)
         leave(owner: NodeOwner(nodes.stat(slot).ephemeralOwner), nodes.indexInOwner(slot))
         access.release(nodes.aclKey(slot))
-        digest &-= nodes[slot].digest.value
+        digest &-= nodes.digest(slot, at: path).value
         nodeCount -= 1
         approximateDataSize -= path.bytes.count + nodes.dataCount(slot)
         nodes.remove(slot)
@@ -206,23 +184,25 @@ package struct DataTree: Sendable {
     ///   - stat: the node's new one.
     mutating func replaceData(_ slot: NodeSlot, at path: NodePath, _ data: [UInt8]?, stat: StoredStat) {
         approximateDataSize += (data?.count ?? 0) - nodes.dataCount(slot)
+        digest &+= nodes.amend(slot) { details in
+            let old = details.digest.value
+            details.stat = stat
+            details.digest.replaceData(data?[...], path: path, stat: stat)
+            return details.digest.value &- old
+        }
         nodes.setData(slot, data)
-        nodes.amend(slot) { $0.stat = stat }
-        var changed = nodes[slot].digest
-        changed.replaceData(data, path: path, stat: stat)
-        replaceDigest(slot, changed)
     }
 
-    /// To be called after each change of a node's stat.
-    mutating func refreshDigest(_ slot: NodeSlot) {
-        var changed = nodes[slot].digest
-        changed.refresh(nodes.stat(slot))
-        replaceDigest(slot, changed)
-    }
-
-    private mutating func replaceDigest(_ slot: NodeSlot, _ changed: NodeDigest) {
-        digest &+= changed.value &- nodes[slot].digest.value
-        nodes.setDigest(slot, changed)
+    /// Changes a node's stat, and with it the digests.
+    ///
+    /// - Parameter change: returns whether it changed anything.
+    mutating func amendStat(_ slot: NodeSlot, _ change: (inout StoredStat) -> Bool) {
+        digest &+= nodes.amend(slot) { details in
+            guard change(&details.stat) else { return 0 }
+            let old = details.digest.value
+            details.digest.refresh(details.stat)
+            return details.digest.value &- old
+        }
     }
 
     private mutating func join(owner: NodeOwner, _ slot: NodeSlot) {

@@ -1,9 +1,9 @@
-/// Each node's name (the path's last part, empty for the root) and, behind it, its data, by the node's slot.
+/// Each node's bytes, by the node's slot: a `NodeHeader` with the name, and the data. Here they are just bytes.
 ///
 /// An array of its own would cost a node of 130 bytes another 48 (a reference, the array's header, what malloc adds), so
-/// sixteen neighbours share one. A group's array begins with the ends of its sixteen contents, which stand behind it in
-/// the order of their slots; a group without contents is the empty array. What is longer than `limit` does stand alone,
-/// so that a change never moves much.
+/// sixteen neighbours share one. A group's array begins with the ends of its sixteen contents and the group's origin;
+/// the contents stand behind in the order of their slots. What is longer than `limit` does stand alone, so that a change
+/// never moves much.
 ///
 /// Invariant: a content is in its group or in `alone`, never in both. A reader may keep a slice: a later change copies
 /// the group, as any shared array.
@@ -15,7 +15,8 @@ struct NodeContents: Sendable {
     private static let groupBits: NodeSlot = 4
     private static let groupSize = 1 << Int(groupBits)
     /// Two bytes for each end: a full group is 8 KiB long.
-    private static let headerSize = groupSize * MemoryLayout<UInt16>.stride
+    private static let endsSize = groupSize * MemoryLayout<UInt16>.stride
+    static let headerSize = endsSize + MemoryLayout<NodeHeader.Origin>.size
 
     private(set) var groups = ChunkedArray<[UInt8]>()
     /// The long contents, a dictionary for each chunk of slots: one for all would be rehashed by a single write.
@@ -40,12 +41,17 @@ struct NodeContents: Sendable {
         return groups[NodeContents.group(slot)].withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 
+    func origin(_ slot: NodeSlot) -> NodeHeader.Origin {
+        groups[NodeContents.group(slot)].withUnsafeBytes {
+            $0.loadUnaligned(fromByteOffset: NodeContents.endsSize, as: NodeHeader.Origin.self)
+        }
+    }
+
     private func own(_ slot: NodeSlot) -> [UInt8]? { alone[NodeContents.chunk(slot)][slot] }
 
     /// Where the content is in its group; empty if it is alone.
     private func range(_ slot: NodeSlot) -> Range<Int> {
         groups[NodeContents.group(slot)].withUnsafeBytes { bytes in
-            if bytes.isEmpty { return 0..<0 }
             let place = NodeContents.place(slot)
             let start = place == 0 ? NodeContents.headerSize : NodeContents.end(place - 1, bytes)
             return start..<NodeContents.end(place, bytes)
@@ -60,43 +66,59 @@ struct NodeContents: Sendable {
         Int(group.loadUnaligned(fromByteOffset: place * MemoryLayout<UInt16>.stride, as: UInt16.self))
     }
 
-    /// Of a group that has contents: where the last one ends.
+    /// Where the group's last content ends.
     private static func used(_ group: UnsafeRawBufferPointer) -> Int { end(groupSize - 1, group) }
 
     // MARK: Writing
 
-    /// - Parameter isNew: the slot was never used; slots come in their order.
-    mutating func write(_ slot: NodeSlot, isNew: Bool, name: ArraySlice<UInt8>, data: [UInt8]) {
-        if NodeContents.group(slot) == groups.count { groups.append([]) }
+    /// Makes place for a slot that was never used; slots come in their order.
+    ///
+    /// - Parameter origin: becomes its group's if the slot is the first of one.
+    mutating func addSlot(_ slot: NodeSlot, origin: NodeHeader.Origin) {
         if NodeContents.chunk(slot) == alone.count { alone.append([:]) }
-        replace(slot, keeping: 0, name, data, isNew: isNew)
+        guard NodeContents.group(slot) == groups.count else { return }
+        var group = [UInt8](repeating: 0, count: NodeContents.headerSize)
+        group.withUnsafeMutableBytes { bytes in
+            for place in 0..<NodeContents.groupSize { NodeContents.setEnd(place, NodeContents.headerSize, bytes) }
+            bytes.storeBytes(of: origin, toByteOffset: NodeContents.endsSize, as: NodeHeader.Origin.self)
+        }
+        groups.append(group)
     }
 
-    /// - Parameter nameCount: of the content's bytes, the first that stay.
-    mutating func writeData(_ slot: NodeSlot, behind nameCount: Int, _ data: [UInt8]) {
-        replace(slot, keeping: nameCount, [], data)
+    /// - Parameters:
+    ///   - isNew: the slot was added for this.
+    ///   - fill: is given `count` bytes to write.
+    mutating func write(_ slot: NodeSlot, isNew: Bool, count: Int, fill: (UnsafeMutableRawBufferPointer) -> Void) {
+        replace(slot, keeping: 0, count, isNew: isNew, fill)
     }
 
-    mutating func erase(_ slot: NodeSlot) { replace(slot, keeping: 0, [], []) }
+    /// - Parameter kept: of the content's bytes, the first that stay.
+    mutating func write(_ slot: NodeSlot, behind kept: Int, _ bytes: [UInt8]) {
+        replace(slot, keeping: kept, bytes.count) { place in bytes.withUnsafeBytes { place.copyMemory(from: $0) } }
+    }
 
-    /// Everything behind the first `kept` bytes becomes `name` and `data`.
+    mutating func erase(_ slot: NodeSlot) { replace(slot, keeping: 0, 0) { _ in } }
+
+    /// Everything behind the first `kept` bytes becomes `added` bytes that `fill` writes.
     private mutating func replace(
-        _ slot: NodeSlot, keeping kept: Int, _ name: ArraySlice<UInt8>, _ data: [UInt8], isNew: Bool = false
+        _ slot: NodeSlot, keeping kept: Int, _ added: Int, isNew: Bool = false, _ fill: (UnsafeMutableRawBufferPointer) -> Void
     ) {
-        let count = kept + name.count + data.count
         let chunk = NodeContents.chunk(slot)
-        if count > NodeContents.limit {
-            let long = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-                initialized = buffer.update(fromContentsOf: self[slot].prefix(kept))
-                initialized = buffer[initialized...].update(fromContentsOf: name)
-                initialized = buffer[initialized...].update(fromContentsOf: data)
+        if kept + added > NodeContents.limit {
+            let long = [UInt8](unsafeUninitializedCapacity: kept + added) { buffer, initialized in
+                _ = buffer.update(fromContentsOf: self[slot].prefix(kept))
+                fill(UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[kept...]))
+                initialized = kept + added
             }
-            splice(slot, keeping: 0, [], [])
+            splice(slot, keeping: 0, 0) { _ in }
             alone[chunk][slot] = long
         } else if !alone[chunk].isEmpty, let long = alone[chunk].removeValue(forKey: slot) {
-            splice(slot, keeping: 0, kept > 0 ? long[..<kept] : name, data)
+            splice(slot, keeping: 0, kept + added) { place in
+                long.withUnsafeBytes { place.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[..<kept])) }
+                fill(UnsafeMutableRawBufferPointer(rebasing: place[kept...]))
+            }
         } else {
-            splice(slot, keeping: kept, name, data, isNew: isNew)
+            splice(slot, keeping: kept, added, isNew: isNew, fill)
         }
     }
 
@@ -105,23 +127,18 @@ struct NodeContents: Sendable {
     /// an append would reserve beyond stays for the nodes' lives. Only the last group, while creates fill it, has room for
     /// the rest of them, if they are like those before.
     private mutating func splice(
-        _ slot: NodeSlot, keeping kept: Int, _ name: ArraySlice<UInt8>, _ data: [UInt8], isNew: Bool = false
+        _ slot: NodeSlot, keeping kept: Int, _ added: Int, isNew: Bool = false, _ fill: (UnsafeMutableRawBufferPointer) -> Void
     ) {
         let index = NodeContents.group(slot)
         let place = NodeContents.place(slot)
         let capacity = groups[index].count
-        let old = capacity == 0 ? NodeContents.headerSize..<NodeContents.headerSize : range(slot)
-        let used = capacity == 0 ? old.upperBound : groups[index].withUnsafeBytes(NodeContents.used)
-        let change = kept + name.count + data.count - old.count
+        let old = range(slot)
+        let used = groups[index].withUnsafeBytes(NodeContents.used)
+        let change = kept + added - old.count
         let needed = used + change
-        if needed == NodeContents.headerSize {
-            if capacity > 0 { groups[index] = [] }
-            return
-        }
         func put(_ group: UnsafeMutableRawBufferPointer) {
             let start = old.lowerBound + kept
-            name.withUnsafeBytes { NodeContents.copy($0[...], to: start, in: group) }
-            data.withUnsafeBytes { NodeContents.copy($0[...], to: start + name.count, in: group) }
+            fill(UnsafeMutableRawBufferPointer(rebasing: group[start..<start + added]))
             if change != 0 { NodeContents.moveEnds(from: place, by: change, in: group) }
         }
         let missing = isNew ? NodeContents.groupSize - 1 - place : 0
@@ -136,7 +153,6 @@ struct NodeContents: Sendable {
             groups[index] = [UInt8](unsafeUninitializedCapacity: needed + room) { buffer, initialized in
                 let group = UnsafeMutableRawBufferPointer(buffer)
                 groups[index].withUnsafeBytes { bytes in
-                    if bytes.isEmpty { return NodeContents.startEnds(in: group) }
                     NodeContents.copy(bytes[..<(old.lowerBound + kept)], to: 0, in: group)
                     NodeContents.copy(bytes[old.upperBound..<used], to: old.upperBound + change, in: group)
                 }
@@ -150,10 +166,6 @@ struct NodeContents: Sendable {
     /// The two may overlap.
     private static func copy(_ bytes: Slice<UnsafeRawBufferPointer>, to start: Int, in group: UnsafeMutableRawBufferPointer) {
         UnsafeMutableRawBufferPointer(rebasing: group[start...]).copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes))
-    }
-
-    private static func startEnds(in group: UnsafeMutableRawBufferPointer) {
-        for place in 0..<groupSize { setEnd(place, headerSize, group) }
     }
 
     private static func moveEnds(from first: Int, by change: Int, in group: UnsafeMutableRawBufferPointer) {

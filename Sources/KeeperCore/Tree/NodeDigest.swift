@@ -14,18 +14,24 @@ struct NodeDigest: Hashable, Sendable {
     /// What the node adds to the tree's digest.
     var value: UInt64 { UInt64(checksum) }
 
-    init(path: NodePath, data: [UInt8]?, stat: StoredStat) {
-        isCovered = !NodeDigest.isExcluded(path)
+    static let uncovered = NodeDigest(isCovered: false)
+
+    private init(isCovered: Bool) {
+        self.isCovered = isCovered
         prefix = 0
         checksum = 0
+    }
+
+    init(path: NodePath, data: ArraySlice<UInt8>?, stat: StoredStat) {
+        self.init(isCovered: !NodeDigest.isExcluded(path))
         replaceData(data, path: path, stat: stat)
     }
 
     /// Recomputes everything.
-    mutating func replaceData(_ data: [UInt8]?, path: NodePath, stat: StoredStat) {
+    mutating func replaceData(_ data: ArraySlice<UInt8>?, path: NodePath, stat: StoredStat) {
         guard isCovered else { return }
         var behind = Checksum()
-        if !path.isRoot { behind.update(path.bytes) }
+        if !path.isRoot { behind.update(path.bytes[...]) }
         if let data { behind.update(data) }
         prefix = behind.state
         refresh(stat)
@@ -55,7 +61,7 @@ struct Checksum: Sendable {
 
     var value: UInt32 { ~state }
 
-    mutating func update(_ bytes: [UInt8]) {
+    mutating func update(_ bytes: ArraySlice<UInt8>) {
         if bytes.isEmpty { return }
         state = Checksum.tables.withUnsafeBufferPointer { t in
             bytes.withUnsafeBytes { raw in

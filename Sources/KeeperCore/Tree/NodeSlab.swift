@@ -3,8 +3,7 @@ import EnsembleBase
 /// The nodes by their slots, with what they hold and how they are linked. A slot never moves while its node lives; the
 /// last one freed is used next.
 ///
-/// Invariants: a live node's parent is live and has its slot once among its children, at `indexInParent`; each
-/// `ZnodeDetails` is one live node's or in the list of the free ones.
+/// Invariants: a live node's parent is live and has it once in the ring of its children; each `ZnodeDetails` is one live node's or in the list of the free ones.
 struct NodeSlab: Sendable {
     private(set) var nodes = ChunkedArray<Znode>()
     private(set) var details = ChunkedArray<ZnodeDetails>()
@@ -23,32 +22,110 @@ struct NodeSlab: Sendable {
         @inline(__always) _read { yield nodes[Int(slot)] }
     }
 
-    func name(_ slot: NodeSlot) -> ArraySlice<UInt8> { contents[slot].prefix(Int(self[slot].nameCount)) }
+    func name(_ slot: NodeSlot) -> ArraySlice<UInt8> {
+        let content = contents[slot]
+        let name = content.withUnsafeBytes { NodeHeader.name(in: $0) }
+        return content[(content.startIndex + name.lowerBound)..<(content.startIndex + name.upperBound)]
+    }
+
+    private func nameCount(_ slot: NodeSlot) -> Int { contents.withBytes(slot) { NodeHeader.name(in: $0).count } }
+
+    /// The names from the root down, joined: nodes hold no more than their own.
+    func path(of slot: NodeSlot) -> NodePath {
+        if self[slot].parent == .none { return .root }
+        // Most paths are short: to find out how long one is costs as much as to write it.
+        let bytes = withUnsafeTemporaryAllocation(byteCount: 256, alignment: 1) { buffer -> [UInt8]? in
+            writePath(of: slot, to: buffer).map { [UInt8](buffer[$0...]) }
+        }
+        if let bytes { return NodePath(unchecked: bytes) }
+        var length = 0
+        var next = slot
+        while self[next].parent != .none {
+            length += nameCount(next) + 1
+            next = self[next].parent
+        }
+        return NodePath(
+            unchecked: [UInt8](unsafeUninitializedCapacity: length) { buffer, count in
+                _ = writePath(of: slot, to: UnsafeMutableRawBufferPointer(buffer))
+                count = length
+            })
+    }
+
+    /// Writes the path to the buffer's end; returns where it begins, or nil if the buffer is too short.
+    private func writePath(of slot: NodeSlot, to buffer: UnsafeMutableRawBufferPointer) -> Int? {
+        var start = buffer.count
+        var next = slot
+        while self[next].parent != .none {
+            let isWritten = contents.withBytes(next) { content in
+                let name = NodeHeader.name(in: content)
+                guard start > name.count else { return false }
+                start -= name.count
+                UnsafeMutableRawBufferPointer(rebasing: buffer[start...]).copyMemory(from: UnsafeRawBufferPointer(rebasing: content[name]))
+                start -= 1
+                buffer[start] = UInt8(ascii: "/")
+                return true
+            }
+            guard isWritten else { return nil }
+            next = self[next].parent
+        }
+        return start
+    }
 
     /// nil if a client gave null.
     func data(_ slot: NodeSlot) -> ArraySlice<UInt8>? {
-        self[slot].isNull ? nil : contents[slot].dropFirst(Int(self[slot].nameCount))
+        let (header, count) = header(slot)
+        return header.isNull ? nil : contents[slot].dropFirst(count)
     }
 
-    func dataCount(_ slot: NodeSlot) -> Int { contents.count(slot) - Int(self[slot].nameCount) }
+    func dataCount(_ slot: NodeSlot) -> Int { contents.count(slot) - header(slot).count }
+
+    func aclKey(_ slot: NodeSlot) -> Int64 { header(slot).header.aclKey }
+
+    func czxid(_ slot: NodeSlot) -> Zxid { header(slot).header.czxid }
+
+    private func header(_ slot: NodeSlot) -> (header: NodeHeader, count: Int) {
+        contents.withBytes(slot) { NodeHeader.read($0, from: contents.origin(slot)) }
+    }
 
     func stat(_ slot: NodeSlot) -> StoredStat {
         let position = self[slot].details
-        return position == .none ? self[slot].initialStat : details[Int(position)].stat
+        return position == .none ? header(slot).header.initialStat : details[Int(position)].stat
+    }
+
+    /// What a snapshot has of a node besides its path.
+    func record(_ slot: NodeSlot) -> (data: ArraySlice<UInt8>?, aclKey: Int64, stat: StoredStat) {
+        let (header, count) = header(slot)
+        let position = self[slot].details
+        return (
+            header.isNull ? nil : contents[slot].dropFirst(count), header.aclKey,
+            position == .none ? header.initialStat : details[Int(position)].stat
+        )
+    }
+
+    /// - Parameter path: the slot's.
+    func digest(_ slot: NodeSlot, at path: NodePath) -> NodeDigest {
+        let position = self[slot].details
+        if position != .none { return details[Int(position)].digest }
+        return NodeDigest(path: path, data: data(slot), stat: header(slot).header.initialStat)
     }
 
     func children(_ slot: NodeSlot) -> [NodeSlot] {
         let position = self[slot].details
-        return position == .none ? [] : details[Int(position)].children
+        if position == .none { return [] }
+        let count = Int(details[Int(position)].childCount)
+        var child = details[Int(position)].firstChild
+        return [NodeSlot](unsafeUninitializedCapacity: count) { buffer, initialized in
+            for i in 0..<count {
+                buffer.initializeElement(at: i, to: child)
+                child = self[child].next
+            }
+            initialized = count
+        }
     }
 
     func childCount(_ slot: NodeSlot) -> Int {
         let position = self[slot].details
-        return position == .none ? 0 : details[Int(position)].children.count
-    }
-
-    func aclKey(_ slot: NodeSlot) -> Int64 {
-        self[slot].aclKey.key ?? details[Int(self[slot].details)].wideACLKey
+        return position == .none ? 0 : Int(details[Int(position)].childCount)
     }
 
     /// 0 for a node without an owner.
@@ -60,13 +137,15 @@ struct NodeSlab: Sendable {
     /// The stat as clients see it. The shown cversion counts deletions too: 2 × stored − children; the owner is
     /// hidden unless it is a session (reference/zookeeper.md, 1.3).
     func shownStat(_ slot: NodeSlot) -> Stat {
-        let stat = stat(slot)
-        let childCount = Int32(truncatingIfNeeded: childCount(slot))
+        let (header, headerCount) = header(slot)
+        let position = self[slot].details
+        let stat = position == .none ? header.initialStat : details[Int(position)].stat
+        let childCount = position == .none ? 0 : details[Int(position)].childCount
         return Stat(
             czxid: stat.czxid, mzxid: stat.mzxid, ctime: stat.ctime, mtime: stat.mtime, version: stat.version,
             cversion: stat.cversion &* 2 &- childCount, aversion: stat.aversion,
             ephemeralOwner: NodeOwner(stat.ephemeralOwner).session ?? 0,
-            dataLength: Int32(truncatingIfNeeded: dataCount(slot)), numChildren: childCount, pzxid: stat.pzxid)
+            dataLength: Int32(truncatingIfNeeded: contents.count(slot) - headerCount), numChildren: childCount, pzxid: stat.pzxid)
     }
 
     /// Whether these bytes are the node's path, compared from its end: nodes hold no more than their own names.
@@ -75,27 +154,32 @@ struct NodeSlab: Sendable {
         var end = bytes.count
         var next = slot
         while self[next].parent != .none {
-            let nameCount = Int(self[next].nameCount)
-            let start = end - nameCount
-            guard start > 0, bytes[start - 1] == UInt8(ascii: "/"),
-                contents.withBytes(next, { NodeSlab.begins($0, with: UnsafeRawBufferPointer(rebasing: bytes[start..<end])) })
-            else { return false }
+            let start = contents.withBytes(next) { content -> Int in
+                let name = NodeHeader.name(in: content)
+                let start = end - name.count
+                guard start > 0, bytes[start - 1] == UInt8(ascii: "/"),
+                    NodeSlab.areEqual(
+                        UnsafeRawBufferPointer(rebasing: content[name]), UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
+                else { return 0 }
+                return start
+            }
+            if start == 0 { return false }
             end = start - 1
             next = self[next].parent
         }
         return end == 0
     }
 
-    /// Eight bytes a step. `bytes` is at least as long as `start`.
-    private static func begins(_ bytes: UnsafeRawBufferPointer, with start: UnsafeRawBufferPointer) -> Bool {
+    /// Of the same length. Eight bytes a step.
+    private static func areEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
         var i = 0
-        while i + 8 <= start.count {
-            let (a, b) = (bytes.loadUnaligned(fromByteOffset: i, as: UInt64.self), start.loadUnaligned(fromByteOffset: i, as: UInt64.self))
-            guard a == b else { return false }
+        while i + 8 <= a.count {
+            guard a.loadUnaligned(fromByteOffset: i, as: UInt64.self) == b.loadUnaligned(fromByteOffset: i, as: UInt64.self)
+            else { return false }
             i += 8
         }
-        while i < start.count {
-            guard bytes[i] == start[i] else { return false }
+        while i < a.count {
+            guard a[i] == b[i] else { return false }
             i += 1
         }
         return true
@@ -107,71 +191,98 @@ struct NodeSlab: Sendable {
     mutating func insert(
         name: ArraySlice<UInt8>, data: [UInt8]?, aclKey: Int64, stat: StoredStat, digest: NodeDigest, parent: NodeSlot
     ) -> NodeSlot {
-        let node = Znode(
-            digest: digest, isNull: data == nil, nameCount: Int32(name.count), czxid: stat.czxid, ctime: stat.ctime,
-            parent: parent, indexInParent: 0, aclKey: NarrowACLKey(aclKey))
         let isNew = freeNode == .none
         let slot = isNew ? NodeSlot(nodes.count) : freeNode
         if isNew {
-            nodes.append(node)
+            nodes.append(Znode(parent: parent))
+            contents.addSlot(slot, origin: NodeHeader.Origin(czxid: stat.czxid, ctime: stat.ctime))
         } else {
-            freeNode = self[slot].indexInParent
-            nodes[Int(slot)] = node
+            freeNode = self[slot].next
+            nodes[Int(slot)] = Znode(parent: parent)
         }
-        contents.write(slot, isNew: isNew, name: name, data: data ?? [])
-        if stat != node.initialStat { amend(slot) { $0.stat = stat } }
-        if node.aclKey.key == nil { setACLKey(slot, aclKey) }
-        if parent != .none {
-            nodes[Int(slot)].indexInParent = amend(parent) { details in
-                details.children.append(slot)
-                return Int32(details.children.count - 1)
-            }
+        let header = NodeHeader(isNull: data == nil, aclKey: aclKey, czxid: stat.czxid, ctime: stat.ctime)
+        write(slot, isNew: isNew, header, name: name, data: data?[...])
+        if stat != header.initialStat || contents.count(slot) > NodeContents.limit {
+            addDetails(slot, ZnodeDetails(stat: stat, digest: digest))
         }
+        if parent != .none { link(slot, below: parent) }
         return slot
+    }
+
+    /// Behind the last of the parent's children.
+    private mutating func link(_ slot: NodeSlot, below parent: NodeSlot) {
+        let first = amend(parent) { details in
+            details.childCount += 1
+            if details.firstChild == .none { details.firstChild = slot }
+            return details.firstChild
+        }
+        let last = first == slot ? slot : self[first].previous
+        nodes[Int(slot)].next = first
+        nodes[Int(slot)].previous = last
+        nodes[Int(last)].next = slot
+        nodes[Int(first)].previous = slot
+    }
+
+    private mutating func unlink(_ slot: NodeSlot) {
+        let node = self[slot]
+        amend(node.parent) { details in
+            details.childCount -= 1
+            if details.firstChild == slot { details.firstChild = node.next == slot ? .none : node.next }
+        }
+        nodes[Int(node.previous)].next = node.next
+        nodes[Int(node.next)].previous = node.previous
+    }
+
+    private mutating func write(
+        _ slot: NodeSlot, isNew: Bool = false, _ header: NodeHeader, name: ArraySlice<UInt8>, data: ArraySlice<UInt8>?
+    ) {
+        let origin = contents.origin(slot)
+        let count = header.count(nameCount: name.count, from: origin) + (data?.count ?? 0)
+        contents.write(slot, isNew: isNew, count: count) { content in
+            let start = header.write(to: content, name: name, from: origin)
+            data?.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: content[start...]).copyMemory(from: $0) }
+        }
     }
 
     /// Unlinks and frees a node that has a parent and no children.
     mutating func remove(_ slot: NodeSlot) {
         let node = self[slot]
         precondition(childCount(slot) == 0 && node.parent >= 0, "a node with children, or the root, is not removed")
-        let lastSibling = amend(node.parent) { details in
-            let last = details.children[details.children.count - 1]
-            details.children[Int(node.indexInParent)] = last
-            details.children.removeLast()
-            return last
-        }
-        nodes[Int(lastSibling)].indexInParent = node.indexInParent
+        unlink(slot)
         contents.erase(slot)
         if node.details != .none {
-            details[Int(node.details)] = ZnodeDetails(stat: StoredStat(), indexInOwner: freeDetails)
+            details[Int(node.details)] = ZnodeDetails(stat: StoredStat(), indexInOwner: freeDetails, digest: .uncovered)
             freeDetails = node.details
         }
-        nodes[Int(slot)].parent = Znode.freed
-        nodes[Int(slot)].details = .none
-        nodes[Int(slot)].indexInParent = freeNode
+        nodes[Int(slot)] = Znode(parent: Znode.freed, next: freeNode)
         freeNode = slot
     }
 
+    /// The node has details, which keep its digest, from before on: what its digest was can't be computed afterwards.
     mutating func setData(_ slot: NodeSlot, _ data: [UInt8]?) {
-        contents.writeData(slot, behind: Int(self[slot].nameCount), data ?? [])
-        nodes[Int(slot)].isNull = data == nil
+        precondition(self[slot].details != .none, "data is set that no digest was taken of")
+        var (header, count) = header(slot)
+        if header.isNull == (data == nil) { return contents.write(slot, behind: count, data ?? []) }
+        header.isNull = data == nil
+        write(slot, header, name: name(slot), data: data?[...])
     }
 
-    mutating func setDigest(_ slot: NodeSlot, _ digest: NodeDigest) { nodes[Int(slot)].digest = digest }
-
     mutating func setACLKey(_ slot: NodeSlot, _ key: Int64) {
-        nodes[Int(slot)].aclKey = NarrowACLKey(key)
-        if self[slot].aclKey.key == nil { amend(slot) { $0.wideACLKey = key } }
+        var (header, count) = header(slot)
+        if header.aclKey == key { return }
+        header.aclKey = key
+        write(slot, header, name: name(slot), data: contents[slot].dropFirst(count))
     }
 
     /// Changes what only some nodes have; this one has it from now on.
     mutating func amend<Result>(_ slot: NodeSlot, _ change: (inout ZnodeDetails) -> Result) -> Result {
-        if self[slot].details == .none { addDetails(slot) }
+        if self[slot].details == .none {
+            addDetails(slot, ZnodeDetails(stat: header(slot).header.initialStat, digest: digest(slot, at: path(of: slot))))
+        }
         return change(&details[Int(self[slot].details)])
     }
 
-    private mutating func addDetails(_ slot: NodeSlot) {
-        let added = ZnodeDetails(stat: self[slot].initialStat)
+    private mutating func addDetails(_ slot: NodeSlot, _ added: ZnodeDetails) {
         if freeDetails == .none {
             nodes[Int(slot)].details = NodeSlot(details.count)
             details.append(added)

@@ -6,9 +6,8 @@ import EnsembleBase
 /// ends, is visited once, its parent earlier; a node created since (its czxid is later than `start`) is not, because
 /// its create is in the log behind `start`. Effects of later transactions on visited nodes may show.
 ///
-/// The walk goes by slab position, not along the children: a node never moves while it lives, whereas the children
-/// are reordered by removals and a cursor in them could skip one, which the log would not bring back. The walk belongs
-/// to the tree that it began on; drop it when that tree is replaced.
+/// The walk goes by slab position, not along the children: a node never moves while it lives, whereas a cursor among
+/// the children would be lost with the child that it stands at. The walk belongs to the tree that it began on; drop it when that tree is replaced.
 package struct SnapshotWalk: Sendable {
     /// The last transaction in the tree when the walk began: names the snapshot; replay starts behind it.
     package let start: Zxid
@@ -59,24 +58,28 @@ package struct SnapshotWalk: Sendable {
     ) {
         guard isDue(slot, tree) else { return }
         // The parent of a node from before the walk is from before the walk, too.
-        var path = [slot]
         var parent = tree.nodes[slot].parent
+        guard parent >= 0, isDue(parent, tree) else { return report(slot, tree, visit) }
+        var path = [slot]
         while parent >= 0, isDue(parent, tree) {
             path.append(parent)
             parent = tree.nodes[parent].parent
         }
         budget -= path.count - 1
-        for slot in path.reversed() {
-            visited[Int(slot) / 64] |= 1 << UInt64(slot % 64)
-            visit(
-                tree.path(of: slot), tree.nodes.data(slot).map(Array.init), min(tree.nodes.aclKey(slot), standIn),
-                tree.nodes.stat(slot))
-        }
+        for slot in path.reversed() { report(slot, tree, visit) }
+    }
+
+    private mutating func report(
+        _ slot: NodeSlot, _ tree: borrowing DataTree, _ visit: (NodePath, [UInt8]?, Int64, StoredStat) -> Void
+    ) {
+        visited[Int(slot) / 64] |= 1 << UInt64(slot % 64)
+        let record = tree.nodes.record(slot)
+        visit(tree.path(of: slot), record.data.map(Array.init), min(record.aclKey, standIn), record.stat)
     }
 
     private func isDue(_ slot: NodeSlot, _ tree: borrowing DataTree) -> Bool {
         slot < end && slot < tree.nodes.count && visited[Int(slot) / 64] & 1 << UInt64(slot % 64) == 0
-            && tree.nodes[slot].isLive && tree.nodes[slot].czxid <= start
+            && tree.nodes[slot].isLive && tree.nodes.czxid(slot) <= start
     }
 }
 

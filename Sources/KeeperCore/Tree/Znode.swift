@@ -7,55 +7,36 @@ extension NodeSlot {
     static let none: NodeSlot = -1
 }
 
-/// What every node has: 48 bytes, for a tree is as large as its nodes are many. Its name and data are in
-/// `NodeContents`, the rest, which a leaf that nobody changed lacks, in a `ZnodeDetails`. The order of the properties
-/// leaves no padding but two bytes. A freed slot's `parent` is `Znode.freed`; its `indexInParent` links to the next free
-/// slot.
+/// How a node is linked: 16 bytes, for a tree is as large as its nodes are many. All else that every node has is in its
+/// content (`NodeHeader`, then the data); what a leaf that nobody changed lacks, in a `ZnodeDetails`. A freed slot's
+/// `parent` is `Znode.freed`; its `next` is the next free slot.
 struct Znode: Sendable {
     static let freed: NodeSlot = -2
 
-    var digest: NodeDigest
-    /// Whether a client gave null for data, which it gets back; in all else, null is as empty.
-    var isNull: Bool
-    let nameCount: Int32
-    let czxid: Zxid
-    /// Wall clock, milliseconds.
-    let ctime: Int64
     /// `NodeSlot.none` for the root.
     var parent: NodeSlot
-    /// Where the parent's `children` holds this slot, so that removal is a swap with the last.
-    var indexInParent: Int32
-    /// `NodeSlot.none`: no children, and `stat` is as the node's creation made it.
+    /// Siblings form a ring, in the order in which they were linked. To keep them in an array of the parent's would make
+    /// one write in many pay for its growth, which a parent of a million notices.
+    var next: NodeSlot = .none
+    var previous: NodeSlot = .none
+    /// `NodeSlot.none`: no children, `stat` is as the node's creation made it, and it was created with little data.
     var details: NodeSlot = .none
-    var aclKey: NarrowACLKey
 
     var isLive: Bool { parent != Znode.freed }
-
-    /// Its stat while it has no details.
-    var initialStat: StoredStat { StoredStat(created: czxid, time: ctime, owner: .persistent) }
 }
 
-/// An access list's key in half its width: keys count up from 1, but a snapshot from elsewhere may hold any
-/// (reference/zookeeper.md, 2.2).
-struct NarrowACLKey: Sendable {
-    /// Int32.min, which is no key, says that the key is in the node's details.
-    private let stored: Int32
-
-    init(_ key: Int64) { stored = Int32(exactly: key) ?? .min }
-
-    /// nil: too wide for here.
-    var key: Int64? { stored == .min ? nil : Int64(stored) }
-}
-
-/// What only nodes have that were changed since their creation, have or had children, belong to a session, or are a
-/// container or a TTL node. A freed one's `indexInOwner` links to the next free one.
+/// What only nodes have that were changed since their creation, have or had children, belong to a session, are a
+/// container or a TTL node, or hold much. A freed one's `indexInOwner` links to the next free one.
 struct ZnodeDetails: Sendable {
-    var children: [NodeSlot] = []
+    /// `NodeSlot.none`: no children.
+    var firstChild: NodeSlot = .none
+    var childCount: Int32 = 0
     var stat: StoredStat
     /// Where the owner's list (a session's ephemerals, or the containers) holds the node's slot.
     var indexInOwner: Int32 = 0
-    /// The access list's key, where it is too wide for the node.
-    var wideACLKey: Int64 = 0
+    /// Of the content and `stat`. A node without details has its digest computed when something needs it: its deletion,
+    /// or its first change.
+    var digest: NodeDigest
 }
 
 /// What the `ephemeralOwner` field says about a node (reference/zookeeper.md, 1.6).
