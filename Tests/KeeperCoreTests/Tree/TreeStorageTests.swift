@@ -157,6 +157,9 @@ import Testing
         }
         #expect(count == tree.nodeCount)
         #expect(behind < count * 3)
+        // Of so many some share a table and the sixteen bits that an entry has of the hash.
+        for i in 1...20_000 { #expect(tree.path(of: tree.slot(of: NodePath("/n\(i)"))) == NodePath("/n\(i)")) }
+        for i in 20_001...40_000 { #expect(tree.slot(of: NodePath("/n\(i)")) == .none) }
     }
 
     @Test("An access list's key may be any that a snapshot has", arguments: [0, 1, 0x7FFF_FFFF, 0x8000_0000, Int64.max - 1] as [Int64])
