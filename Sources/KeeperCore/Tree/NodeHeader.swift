@@ -10,7 +10,7 @@ import EnsembleBase
 ///     varint: ctime, from its group's origin on, signs folded
 ///
 /// Varints have seven bits a byte, the lowest first, the eighth set if more follow. Neighbours were mostly created one
-/// after the other, so that the last two are short, whereas the numbers themselves would need thirteen bytes.
+/// after the other, so that the last two are short, whereas the numbers themselves would need twelve bytes.
 struct NodeHeader {
     /// What a group of neighbours counts czxid and ctime from: those of the first that ever stood there.
     struct Origin: Sendable {

@@ -3,7 +3,8 @@ import EnsembleBase
 /// The nodes by their slots, with what they hold and how they are linked. A slot never moves while its node lives; the
 /// last one freed is used next.
 ///
-/// Invariants: a live node's parent is live and has it once in the ring of its children; each `ZnodeDetails` is one live node's or in the list of the free ones.
+/// Invariants: a live node's parent is live and has it once in the ring of its children; each `ZnodeDetails` is one live
+/// node's or in the list of the free ones.
 struct NodeSlab: Sendable {
     private(set) var nodes = ChunkedArray<Znode>()
     private(set) var details = ChunkedArray<ZnodeDetails>()
@@ -60,7 +61,8 @@ struct NodeSlab: Sendable {
                 let name = NodeHeader.name(in: content)
                 guard start > name.count else { return false }
                 start -= name.count
-                UnsafeMutableRawBufferPointer(rebasing: buffer[start...]).copyMemory(from: UnsafeRawBufferPointer(rebasing: content[name]))
+                UnsafeMutableRawBufferPointer(rebasing: buffer[start...]).copyMemory(
+                    from: UnsafeRawBufferPointer(rebasing: content[name]))
                 start -= 1
                 buffer[start] = UInt8(ascii: "/")
                 return true
@@ -72,10 +74,7 @@ struct NodeSlab: Sendable {
     }
 
     /// nil if a client gave null.
-    func data(_ slot: NodeSlot) -> ArraySlice<UInt8>? {
-        let (header, count) = header(slot)
-        return header.isNull ? nil : contents[slot].dropFirst(count)
-    }
+    func data(_ slot: NodeSlot) -> ArraySlice<UInt8>? { record(slot).data }
 
     func dataCount(_ slot: NodeSlot) -> Int { contents.count(slot) - header(slot).count }
 
@@ -87,26 +86,25 @@ struct NodeSlab: Sendable {
         contents.withBytes(slot) { NodeHeader.read($0, from: contents.origin(slot)) }
     }
 
-    func stat(_ slot: NodeSlot) -> StoredStat {
+    func stat(_ slot: NodeSlot) -> StoredStat { stat(slot, header(slot).header) }
+
+    private func stat(_ slot: NodeSlot, _ header: NodeHeader) -> StoredStat {
         let position = self[slot].details
-        return position == .none ? header(slot).header.initialStat : details[Int(position)].stat
+        return position == .none ? header.initialStat : details[Int(position)].stat
     }
 
     /// What a snapshot has of a node besides its path.
     func record(_ slot: NodeSlot) -> (data: ArraySlice<UInt8>?, aclKey: Int64, stat: StoredStat) {
         let (header, count) = header(slot)
-        let position = self[slot].details
-        return (
-            header.isNull ? nil : contents[slot].dropFirst(count), header.aclKey,
-            position == .none ? header.initialStat : details[Int(position)].stat
-        )
+        return (header.isNull ? nil : contents[slot].dropFirst(count), header.aclKey, stat(slot, header))
     }
 
     /// - Parameter path: the slot's.
     func digest(_ slot: NodeSlot, at path: NodePath) -> NodeDigest {
         let position = self[slot].details
         if position != .none { return details[Int(position)].digest }
-        return NodeDigest(path: path, data: data(slot), stat: header(slot).header.initialStat)
+        let record = record(slot)
+        return NodeDigest(path: path, data: record.data, stat: record.stat)
     }
 
     func children(_ slot: NodeSlot) -> [NodeSlot] {
@@ -138,9 +136,8 @@ struct NodeSlab: Sendable {
     /// hidden unless it is a session (reference/zookeeper.md, 1.3).
     func shownStat(_ slot: NodeSlot) -> Stat {
         let (header, headerCount) = header(slot)
-        let position = self[slot].details
-        let stat = position == .none ? header.initialStat : details[Int(position)].stat
-        let childCount = position == .none ? 0 : details[Int(position)].childCount
+        let stat = stat(slot, header)
+        let childCount = Int32(truncatingIfNeeded: childCount(slot))
         return Stat(
             czxid: stat.czxid, mzxid: stat.mzxid, ctime: stat.ctime, mtime: stat.mtime, version: stat.version,
             cversion: stat.cversion &* 2 &- childCount, aversion: stat.aversion,
@@ -277,7 +274,7 @@ struct NodeSlab: Sendable {
     /// Changes what only some nodes have; this one has it from now on.
     mutating func amend<Result>(_ slot: NodeSlot, _ change: (inout ZnodeDetails) -> Result) -> Result {
         if self[slot].details == .none {
-            addDetails(slot, ZnodeDetails(stat: header(slot).header.initialStat, digest: digest(slot, at: path(of: slot))))
+            addDetails(slot, ZnodeDetails(stat: stat(slot), digest: digest(slot, at: path(of: slot))))
         }
         return change(&details[Int(self[slot].details)])
     }

@@ -21,9 +21,9 @@ package enum ServerProgram {
         // The daemon's terminal going away doesn't concern a member.
         signal(SIGHUP, SIG_IGN)
 
-        // Larger blocks are given back to the system when they are freed. By itself glibc would take the first such block's
-        // size for the new threshold, and keep the holes that grown buffers leave between the tree's small blocks: a tenth
-        // of a large tree (mallopt(3), M_MMAP_THRESHOLD). No request of the usual `jute.maxbuffer` is as large.
+        // Blocks of a megabyte and more are given back to the system when they are freed. By itself glibc would take the
+        // size of a freed one for its new threshold, and keep the holes that grown buffers leave between the tree's small
+        // blocks: a tenth of a large tree (mallopt(3), M_MMAP_THRESHOLD).
         _ = mallopt(M_MMAP_THRESHOLD, 1 << 20)
 
         let log = Logger(label: "ensemble-server") { _ in CompactLog() }

@@ -96,7 +96,8 @@ package struct File: ~Copyable {
     package func writeBack(_ range: Range<Int>) throws(StorageError) {
         let flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER
         guard sync_file_range(descriptor, off_t(range.lowerBound), off_t(range.count), UInt32(flags)) != 0 else { return }
-        // A failed write that is told here is not told again by `sync` (sync_file_range(2)).
+        // Waiting takes note of a failed write for this descriptor, and the kernel tells it once: `sync` may not tell it
+        // again.
         if [EIO, ENOSPC, EDQUOT].contains(errno) { throw .system("sync_file_range", path) }
     }
 

@@ -82,6 +82,24 @@ import Testing
         #expect(tree.children("/") == ["zookeeper"])
     }
 
+    @Test("A path is put together whatever its length", arguments: [2, 255, 256, 257, 258, 5000])
+    func longPaths(count: Int) {
+        var tree = DataTree()
+        var changes: [TreeChange] = []
+        let parent = "/" + String(repeating: "p", count: max(1, count / 2))
+        for (zxid, path) in [(1, parent), (2, parent + "/" + String(repeating: "c", count: max(1, count - parent.utf8.count - 1)))]
+            as [(Int64, String)]
+        {
+            _ = tree.apply(
+                LogEntry(
+                    session: 1, cxid: 0, zxid: Zxid(rawValue: zxid), time: 7,
+                    transaction: .create(
+                        op: .create, path: NodePath(path), data: nil, acl: [], ephemeral: false, parentCVersion: -1, ttl: 0)),
+                changes: &changes)
+            #expect(tree.path(of: tree.slot(of: NodePath(path))) == NodePath(path))
+        }
+    }
+
     @Test("Only a node's own path is its path")
     func paths() {
         var tree = DataTree()
