@@ -3,7 +3,6 @@ import KeeperCodec
 import KeeperCore
 import Logging
 import NIOCore
-import NIOPosix
 
 /// Carries notifications between voters (reference/zookeeper.md, 3.1): one connection per pair, the one that the larger
 /// id dialled; only the newest message per peer is worth sending, and it is sent again on every new connection.
@@ -21,7 +20,7 @@ final class ElectionTransport {
     }
 
     private let turn: LoopTurn
-    private let group: MultiThreadedEventLoopGroup
+    private let network: any Network
     private let myself: MemberAddress
     private let log: Logger
     private var random: SeededRandom
@@ -32,11 +31,10 @@ final class ElectionTransport {
     private static let connectTimeout = TimeAmount.seconds(5)
 
     init(
-        turn: LoopTurn, group: MultiThreadedEventLoopGroup, myself: MemberAddress, others: [MemberAddress], seed: UInt64,
-        log: Logger
+        turn: LoopTurn, network: any Network, myself: MemberAddress, others: [MemberAddress], seed: UInt64, log: Logger
     ) {
         self.turn = turn
-        self.group = group
+        self.network = network
         self.myself = myself
         self.log = log
         random = SeededRandom(seed: seed)
@@ -45,17 +43,7 @@ final class ElectionTransport {
 
     func listen(at address: SocketAddress) -> EventLoopFuture<Void> {
         let me = NIOLoopBound(self, eventLoop: turn.eventLoop)
-        return ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 128)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.socketOption(.so_keepalive), value: 1)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(ElectionLink(transport: me.value, peer: nil))
-                }
-            }
-            .bind(to: address)
+        return network.listen(at: address, backlog: 128, .election) { [self] _ in ElectionLink(transport: self, peer: nil) }
             .map { channel in me.value.listener = channel }
     }
 
@@ -132,17 +120,9 @@ final class ElectionTransport {
         guard isOpen, let peer = peers[id], !peer.isDialling, peer.link == nil || id < myself.id else { return }
         if peer.dialsAgain && peer.link == nil && id > myself.id { return }
         peers[id]?.isDialling = true
-        let me = NIOLoopBound(self, eventLoop: turn.eventLoop)
-        ClientBootstrap(group: group)
-            .connectTimeout(ElectionTransport.connectTimeout)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelOption(.socketOption(.so_keepalive), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(ElectionLink(transport: me.value, peer: id))
-                }
-            }
-            .connect(host: peer.address.host, port: peer.address.port)
+        network.connect(to: peer.address, within: ElectionTransport.connectTimeout, .election) { [self] in
+            ElectionLink(transport: self, peer: id)
+        }
             .assumeIsolated()
             .whenComplete { [self] result in
                 peers[id]?.isDialling = false

@@ -2,12 +2,11 @@ import KeeperCodec
 import KeeperCore
 import Logging
 import NIOCore
-import NIOPosix
 
 /// A learner's connection to its leader. Loop-bound.
 final class LeaderLink {
     private let turn: LoopTurn
-    private let group: MultiThreadedEventLoopGroup
+    private let network: any Network
     private let quorumAddresses: [ServerID: HostPort]
     /// Bytes of one packet's data.
     private let dataLimit: Int
@@ -21,11 +20,10 @@ final class LeaderLink {
     private static let pause = TimeAmount.milliseconds(100)
 
     init(
-        turn: LoopTurn, group: MultiThreadedEventLoopGroup, quorumAddresses: [ServerID: HostPort], dataLimit: Int,
-        log: Logger
+        turn: LoopTurn, network: any Network, quorumAddresses: [ServerID: HostPort], dataLimit: Int, log: Logger
     ) {
         self.turn = turn
-        self.group = group
+        self.network = network
         self.quorumAddresses = quorumAddresses
         self.dataLimit = dataLimit
         self.log = log
@@ -51,17 +49,7 @@ final class LeaderLink {
     }
 
     private func attempt(_ leader: ServerID, _ address: HostPort, left: Int, limit: TimeAmount, _ mine: Int) {
-        let me = NIOLoopBound(self, eventLoop: turn.eventLoop)
-        ClientBootstrap(group: group)
-            .connectTimeout(min(limit, .seconds(5)))
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelOption(.socketOption(.so_keepalive), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(me.value.makeStream(mine))
-                }
-            }
-            .connect(host: address.host, port: address.port)
+        network.connect(to: address, within: min(limit, .seconds(5)), ConnectionProfile()) { [self] in makeStream(mine) }
             .assumeIsolated()
             .whenComplete { [self] result in
                 guard mine == generation else {

@@ -2,12 +2,11 @@ import KeeperCodec
 import KeeperCore
 import Logging
 import NIOCore
-import NIOPosix
 
 /// A leader's end of its learners' connections: the quorum port, open only while leading. Loop-bound.
 final class LearnerPort {
     private let turn: LoopTurn
-    private let group: MultiThreadedEventLoopGroup
+    private let network: any Network
     private let address: SocketAddress
     /// Bytes of one packet's data.
     private let dataLimit: Int
@@ -19,9 +18,9 @@ final class LearnerPort {
     /// Attempts to bind since the port was last wanted.
     private var attempts = 0
 
-    init(turn: LoopTurn, group: MultiThreadedEventLoopGroup, address: SocketAddress, dataLimit: Int, log: Logger) {
+    init(turn: LoopTurn, network: any Network, address: SocketAddress, dataLimit: Int, log: Logger) {
         self.turn = turn
-        self.group = group
+        self.network = network
         self.address = address
         self.dataLimit = dataLimit
         self.log = log
@@ -45,19 +44,7 @@ final class LearnerPort {
     }
 
     private func bind() {
-        let me = NIOLoopBound(self, eventLoop: turn.eventLoop)
-        ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 128)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.socketOption(.so_keepalive), value: 1)
-            .childChannelOption(.writeBufferWaterMark, value: .init(low: 256 << 10, high: 1 << 20))
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(me.value.admit())
-                }
-            }
-            .bind(to: address)
+        network.listen(at: address, backlog: 128, .learner) { [self] _ in admit() }
             .assumeIsolated()
             .whenComplete { [self] result in bound(result) }
     }

@@ -3,7 +3,6 @@ import KeeperCodec
 import KeeperCore
 import Logging
 import NIOCore
-import NIOPosix
 
 /// Where this member listens for its peers.
 struct PeerAddresses: Sendable {
@@ -35,20 +34,20 @@ final class PeerNetwork {
 
     /// nil if the configuration has no line for this member.
     init?(
-        turn: LoopTurn, group: MultiThreadedEventLoopGroup, configuration: ServerConfiguration, addresses: PeerAddresses,
-        seed: UInt64, log: Logger
+        turn: LoopTurn, network: any Network, configuration: ServerConfiguration, addresses: PeerAddresses, seed: UInt64,
+        log: Logger
     ) {
         guard let myself = configuration.myself else { return nil }
         self.addresses = addresses
         election = ElectionTransport(
-            turn: turn, group: group, myself: myself, others: configuration.members.filter { $0.id != myself.id }, seed: seed,
+            turn: turn, network: network, myself: myself, others: configuration.members.filter { $0.id != myself.id }, seed: seed,
             log: log)
         // What a client may ask for at most, twice: the leader adds to it (ServerConfiguration.machineConfiguration). No
         // less than Apache's peers send with their standard limit.
         let dataLimit = max(2 * configuration.maxFrame, QuorumPacket.dataLimit)
-        learners = LearnerPort(turn: turn, group: group, address: addresses.quorum, dataLimit: dataLimit, log: log)
+        learners = LearnerPort(turn: turn, network: network, address: addresses.quorum, dataLimit: dataLimit, log: log)
         leader = LeaderLink(
-            turn: turn, group: group,
+            turn: turn, network: network,
             quorumAddresses: Dictionary(uniqueKeysWithValues: configuration.members.map { ($0.id, $0.quorum) }),
             dataLimit: dataLimit, log: log)
     }

@@ -3,7 +3,6 @@ import KeeperCodec
 import KeeperCore
 import Logging
 import NIOCore
-import NIOPosix
 
 /// The machine's hands: one event loop that owns the machine, its timer, and everything that it acts upon. It decides
 /// nothing. Loop-bound.
@@ -11,8 +10,9 @@ final class KeeperShell {
     let turn: LoopTurn
     let clients: ClientTable
     let disk: Disk
+    let network: any Network
     /// nil in a standalone server.
-    let network: PeerNetwork?
+    let peers: PeerNetwork?
     private var machine: KeeperMachine
     private let configuration: ServerConfiguration
     private let statistics: ServerStatistics
@@ -32,21 +32,22 @@ final class KeeperShell {
     private var steppedDown: (() -> Void)?
 
     init(
-        configuration: ServerConfiguration, addresses: PeerAddresses?, group: MultiThreadedEventLoopGroup, seed: UInt64,
-        log: Logger, fatal: @escaping (ServerExitReport) -> Void
+        configuration: ServerConfiguration, addresses: PeerAddresses?, eventLoop: any EventLoop, network: any Network,
+        seed: UInt64, log: Logger, fatal: @escaping (ServerExitReport) -> Void
     ) {
         self.configuration = configuration
+        self.network = network
         self.log = log
         self.fatal = fatal
-        let turn = LoopTurn(eventLoop: group.next())
+        let turn = LoopTurn(eventLoop: eventLoop)
         self.turn = turn
         started = turn.now
         statistics = ServerStatistics()
         clients = ClientTable(turn: turn, policy: configuration.clientPolicy, statistics: statistics)
         machine = KeeperMachine(configuration: configuration.machineConfiguration, seed: seed)
         disk = Disk(turn: turn, configuration: configuration, statistics: statistics, log: log, fatal: fatal)
-        network = addresses.flatMap {
-            PeerNetwork(turn: turn, group: group, configuration: configuration, addresses: $0, seed: seed, log: log)
+        peers = addresses.flatMap {
+            PeerNetwork(turn: turn, network: network, configuration: configuration, addresses: $0, seed: seed, log: log)
         }
         turn.step = { [unowned self] event, now in step(event, at: now) }
         turn.submit = { [unowned self] in disk.submit() }
@@ -157,11 +158,11 @@ final class KeeperShell {
             let payload = entry.payload
             encoded.encoded = payload
             statistics.proposalSizes.add(payload.count)
-            network?.send(.proposal(encoded), to: learners)
+            peers?.send(.proposal(encoded), to: learners)
             disk.append(encoded)
         case .commit(let zxid, let learners):
             statistics.commits += 1
-            network?.send(.commit(zxid), to: learners)
+            peers?.send(.commit(zxid), to: learners)
 
         case .sendNotification, .openLearnerPort, .closeLearnerPort, .sendToLearner, .sendSnapshot, .closeLearner,
             .connectToLeader, .sendToLeader, .disconnectFromLeader:
@@ -173,21 +174,21 @@ final class KeeperShell {
     }
 
     private func performOnNetwork(_ action: KeeperAction) {
-        guard let network else { return }
+        guard let peers else { return }
         switch action {
         case .sendNotification(let server, let notification):
-            if steppedDown == nil { network.election.send(notification, to: server) }
-        case .openLearnerPort: network.learners.open()
-        case .closeLearnerPort: network.learners.close()
-        case .sendToLearner(let id, let packet): network.learners[id]?.send(packet)
+            if steppedDown == nil { peers.election.send(notification, to: server) }
+        case .openLearnerPort: peers.learners.open()
+        case .closeLearnerPort: peers.learners.close()
+        case .sendToLearner(let id, let packet): peers.learners[id]?.send(packet)
         case .sendSnapshot(let id, let zxid):
-            network.learners[id]?.send(snapshotAt: zxid) { [unowned self] in machine.tree }
-        case .closeLearner(let id): network.learners[id]?.close()
+            peers.learners[id]?.send(snapshotAt: zxid) { [unowned self] in machine.tree }
+        case .closeLearner(let id): peers.learners[id]?.close()
         case .connectToLeader(let server):
             let limit = configuration.tickTime * configuration.initLimit
-            network.leader.connect(to: server, within: .nanoseconds(limit.inNanoseconds))
-        case .sendToLeader(let packet): network.leader.send(packet)
-        case .disconnectFromLeader: network.leader.disconnect()
+            peers.leader.connect(to: server, within: .nanoseconds(limit.inNanoseconds))
+        case .sendToLeader(let packet): peers.leader.send(packet)
+        case .disconnectFromLeader: peers.leader.disconnect()
         default: break
         }
     }

@@ -25,7 +25,7 @@ package final class LoopTurn {
 
     package init(eventLoop: any EventLoop) { self.eventLoop = eventLoop }
 
-    package var now: Instant { Instant(nanoseconds: Int64(NIODeadline.now().uptimeNanoseconds)) }
+    package var now: Instant { Instant(nanoseconds: Int64(eventLoop.now.uptimeNanoseconds)) }
 
     package func raise(_ event: KeeperEvent) {
         events.append(event)

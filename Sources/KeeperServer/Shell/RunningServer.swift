@@ -59,7 +59,10 @@ package final class RunningServer: Sendable {
         do {
             shell = try loop.submit {
                 NIOLoopBound(
-                    KeeperShell(configuration: configuration, addresses: addresses, group: group, seed: seed, log: log) {
+                    KeeperShell(
+                        configuration: configuration, addresses: addresses, eventLoop: loop,
+                        network: SocketNetwork(eventLoop: loop), seed: seed, log: log
+                    ) {
                         box.fail($0)
                     }, eventLoop: loop)
             }.wait()
@@ -72,14 +75,14 @@ package final class RunningServer: Sendable {
 
     private func openPorts() {
         let shell = shell.value
-        let election = shell.network?.listen() ?? eventLoop.makeSucceededVoidFuture()
+        let election = shell.peers?.listen() ?? eventLoop.makeSucceededVoidFuture()
         let table = NIOLoopBound(shell.clients, eventLoop: eventLoop)
         let client = configuration.client
         let backlog = configuration.clientBacklog
-        let group = group
+        let network = NIOLoopBound(shell.network, eventLoop: eventLoop)
         election
             .flatMap { [self] in
-                resolved(client).flatMap { ClientPort.open(at: $0, backlog: backlog, group: group, table: table.value) }
+                resolved(client).flatMap { ClientPort.open(at: $0, backlog: backlog, network: network.value, table: table.value) }
             }
             .whenComplete { [self] result in
                 switch result {
@@ -125,7 +128,7 @@ package final class RunningServer: Sendable {
     private func finish() {
         let shell = shell.value
         shell.clients.closeAll()
-        shell.network?.close()
+        shell.peers?.close()
         shell.disk.close { [self] in end(ServerExitReport(exit: .orderly, message: "stopped")) }
     }
 
