@@ -42,6 +42,20 @@ import Testing
                 """)
     }
 
+    @Test func limitsOfSizeAreInBytes() throws {
+        let standard = try #require(parse(Self.ensemble).configuration)
+        #expect(standard.snapshotSizeLimit == 4 << 30)
+        #expect(standard.logSizeLimit == nil)
+        let small = try #require(parse(Self.ensemble + "\nsnapSizeLimitInKb=2048\ntxnLogSizeLimitInKb=1024\n").configuration)
+        #expect(small.snapshotSizeLimit == 2 << 20)
+        #expect(small.logSizeLimit == 1 << 20)
+        // What is not above zero switches them off, as with Apache's server.
+        let off = parse(Self.ensemble + "\nsnapSizeLimitInKb=0\nzookeeper.txnLogSizeLimitInKb=-1\n")
+        #expect(off.problems.isEmpty)
+        #expect(off.configuration?.snapshotSizeLimit == .max)
+        #expect(off.configuration?.logSizeLimit == nil)
+    }
+
     @Test func withoutServersItStandsAlone() throws {
         let configuration = try #require(parse("dataDir=/data\nclientPort=2181\n", myid: nil).configuration)
         #expect(configuration.standalone)

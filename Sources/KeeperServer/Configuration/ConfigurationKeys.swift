@@ -12,6 +12,13 @@ extension ConfigurationParser {
         return (perAddress, total, frame, outstanding)
     }
 
+    /// `snapSizeLimitInKb` and `txnLogSizeLimitInKb` in bytes. Nothing above zero is Apache's way to switch a limit off.
+    mutating func takeSizeLimits() -> (snapshot: Int, log: Int?) {
+        let snapshot = number("snapSizeLimitInKb", in: Int.min...(1 << 40))?.value ?? 4 << 20
+        let log = number("txnLogSizeLimitInKb", in: Int.min...(1 << 40))?.value ?? -1
+        return (snapshot > 0 ? snapshot << 10 : .max, log > 0 ? log << 10 : nil)
+    }
+
     mutating func takeKeeping() -> (snapCount: Int, retain: Int, purge: Duration?, preallocation: Int) {
         let snapCount = number("snapCount", in: 2...1_000_000_000)?.value ?? 100_000
         var retain = 3
@@ -122,7 +129,7 @@ extension ConfigurationParser {
     /// Apache's settings of its JVM, threads and caches: known, and meaningless here.
     private static let withoutEffect = [
         "admin.", "jvm.pause.", "metricsProvider.", "nio", "fsync.", "syncEnabled", "commitProcessor.", "maxResponseCacheSize",
-        "snapSizeLimitInKb", "txnLogSizeLimitInKb", "cnxTimeout", "electionPortBindRetry", "connectToLearnerMasterLimit",
+        "cnxTimeout", "electionPortBindRetry", "connectToLearnerMasterLimit",
         "maxBatchSize", "flushDelay", "digest.enabled", "serializeLastProcessedZxid.enabled", "throttled", "request_throttle",
     ]
 }

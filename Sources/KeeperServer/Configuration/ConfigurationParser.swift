@@ -135,6 +135,7 @@ package struct ConfigurationParser {
         let client = takeClient(myself: members.first { $0.id == serverID })
         let limits = takeLimits()
         let keeping = takeKeeping()
+        let sizes = takeSizeLimits()
         takeRefused()
         guard let client, let data = directories.data else { return nil }
         return ServerConfiguration(
@@ -145,7 +146,7 @@ package struct ConfigurationParser {
             maxClientConnections: limits.perAddress, maxConnections: limits.total, members: standalone ? [] : members,
             serverID: serverID ?? 0, standalone: standalone,
             quorumListenOnAllAddresses: flag("quorumListenOnAllIPs")?.value ?? false, snapCount: keeping.snapCount,
-            snapRetainCount: keeping.retain, purgeInterval: keeping.purge, preallocation: keeping.preallocation,
+            snapshotSizeLimit: sizes.snapshot, logSizeLimit: sizes.log, snapRetainCount: keeping.retain, purgeInterval: keeping.purge, preallocation: keeping.preallocation,
             maxFrame: limits.frame, globalOutstandingLimit: limits.outstanding, allowedWords: takeWords(),
             superDigest: takeSuperDigest())
     }

@@ -36,6 +36,10 @@ package struct ServerConfiguration: Hashable, Sendable {
     package var quorumListenOnAllAddresses: Bool
 
     package var snapCount: Int
+    /// Bytes of log after which a snapshot is due whatever `snapCount` says (`snapSizeLimitInKb`); `Int.max`: never.
+    package var snapshotSizeLimit: Int
+    /// Bytes after which a log file is followed by the next (`txnLogSizeLimitInKb`); nil: files change with snapshots only.
+    package var logSizeLimit: Int?
     package var snapRetainCount: Int
     /// nil: old snapshots are never purged.
     package var purgeInterval: Duration?
