@@ -16,6 +16,18 @@ package struct Zxid: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// ZOOKEEPER-1277: the counter must not run into the epoch; a leader steps down first.
     package var counterIsExhausted: Bool { counter == .max }
 
+    /// Whether an entry of this zxid may stand in a history right behind one of `previous`: the next number (a server
+    /// that stands alone runs on into the next epoch), or the first of a later epoch. One definition for what is
+    /// proposed, logged and replayed.
+    ///
+    /// It is necessary, not sufficient: nothing in a zxid says how far an earlier epoch went (`isNext`).
+    package func follows(_ previous: Zxid) -> Bool {
+        isNext(after: previous) || epoch > previous.epoch && counter == 1
+    }
+
+    /// Whether no transaction can be between the two.
+    package func isNext(after previous: Zxid) -> Bool { rawValue == previous.rawValue + 1 }
+
     package static func < (a: Zxid, b: Zxid) -> Bool { a.rawValue < b.rawValue }
     package var description: String { "0x" + String(UInt64(bitPattern: rawValue), radix: 16) }
 }

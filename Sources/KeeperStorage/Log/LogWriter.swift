@@ -167,14 +167,6 @@ package final class LogWriter: Sendable {
     }
 }
 
-extension Zxid {
-    /// Whether an entry of this zxid may stand right behind one of `previous`: the next of its epoch, or the first of a
-    /// later one.
-    package func follows(_ previous: Zxid) -> Bool {
-        epoch == previous.epoch ? rawValue == previous.rawValue + 1 : epoch > previous.epoch && counter == 1
-    }
-}
-
 /// The file that is being written.
 private struct LogFile: Sendable {
     private final class Open: Sendable {
