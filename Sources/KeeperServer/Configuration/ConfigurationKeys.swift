@@ -19,6 +19,14 @@ extension ConfigurationParser {
         return (snapshot > 0 ? snapshot << 10 : .max, log > 0 ? log << 10 : nil)
     }
 
+    /// This server's own key, in MiB. Apache's server has none of the kind.
+    mutating func takeMemoryBudget() -> Int? { number("ensemble.memoryBudgetMB", in: 16...(1 << 20)).map { $0.value << 20 } }
+
+    /// How long a connection may go without a session.
+    mutating func takeSessionlessTimeout() -> Duration? {
+        number("nio.sessionlessCnxnTimeout", in: 1...Int(Int32.max)).map { .milliseconds($0.value) }
+    }
+
     mutating func takeKeeping() -> (snapCount: Int, retain: Int, purge: Duration?, preallocation: Int) {
         let snapCount = number("snapCount", in: 2...1_000_000_000)?.value ?? 100_000
         var retain = 3

@@ -146,8 +146,10 @@ package struct ConfigurationParser {
             maxClientConnections: limits.perAddress, maxConnections: limits.total, members: standalone ? [] : members,
             serverID: serverID ?? 0, standalone: standalone,
             quorumListenOnAllAddresses: flag("quorumListenOnAllIPs")?.value ?? false, snapCount: keeping.snapCount,
-            snapshotSizeLimit: sizes.snapshot, logSizeLimit: sizes.log, snapRetainCount: keeping.retain, purgeInterval: keeping.purge, preallocation: keeping.preallocation,
-            maxFrame: limits.frame, globalOutstandingLimit: limits.outstanding, allowedWords: takeWords(),
+            snapshotSizeLimit: sizes.snapshot, logSizeLimit: sizes.log, snapRetainCount: keeping.retain,
+            purgeInterval: keeping.purge, preallocation: keeping.preallocation, maxFrame: limits.frame,
+            globalOutstandingLimit: limits.outstanding, memoryBudget: takeMemoryBudget(),
+            sessionlessTimeout: takeSessionlessTimeout(), allowedWords: takeWords(),
             superDigest: takeSuperDigest())
     }
 

@@ -48,6 +48,10 @@ package struct ServerConfiguration: Hashable, Sendable {
     /// Bytes: the largest frame that a client may send.
     package var maxFrame: Int
     package var globalOutstandingLimit: Int
+    /// Bytes that may be held for clients and peers together; nil: by the machine's memory.
+    package var memoryBudget: Int?
+    /// A connection without a session is closed after this long.
+    package var sessionlessTimeout: Duration?
 
     package var allowedWords: AllowedWords
     /// `user:base64(sha1(user:password))` of the super user.

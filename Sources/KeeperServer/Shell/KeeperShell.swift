@@ -39,7 +39,7 @@ final class KeeperShell {
         self.network = network
         self.log = log
         self.fatal = fatal
-        let turn = LoopTurn(eventLoop: eventLoop)
+        let turn = LoopTurn(eventLoop: eventLoop, budget: MemoryBudget(limit: configuration.memoryBudget ?? SystemMemory.budget))
         self.turn = turn
         started = turn.now
         statistics = ServerStatistics()

@@ -9,6 +9,8 @@ import NIOCore
 /// machine is never entered twice.
 package final class LoopTurn {
     package let eventLoop: any EventLoop
+    /// What is held for others counts against it.
+    package let budget: MemoryBudget
     /// Steps one event and performs what it asks for.
     package var step: (KeeperEvent, Instant) -> Void = { _, _ in }
     /// Called at the end of a turn, after everything was written to the peers and before the next turn: the proposals
@@ -23,7 +25,10 @@ package final class LoopTurn {
     private var streams: [PacketStream] = []
     private var spareStreams: [PacketStream] = []
 
-    package init(eventLoop: any EventLoop) { self.eventLoop = eventLoop }
+    package init(eventLoop: any EventLoop, budget: MemoryBudget = MemoryBudget()) {
+        self.eventLoop = eventLoop
+        self.budget = budget
+    }
 
     package var now: Instant { Instant(nanoseconds: Int64(eventLoop.now.uptimeNanoseconds)) }
 
