@@ -23,7 +23,7 @@ extension ServerConfiguration {
         policy.connections = maxConnections
         policy.superDigest = superDigest
         // A session can't outlive silence of a third of its timeout; no client needs longer to say its first word.
-        policy.openingTimeout = max(.seconds(15), tickTime * 2)
+        policy.openingTimeout = sessionlessTimeout ?? max(.seconds(15), tickTime * 2)
         return policy
     }
 }
