@@ -79,7 +79,10 @@ let package = Package(
         // A deterministic world that drives the real cores.
         .target(
             name: "EnsembleSim",
-            dependencies: ["EnsembleControl", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore],
+            dependencies: [
+                "EnsembleControl", "KeeperServer", "KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioLocks,
+                logging,
+            ],
             swiftSettings: settings),
 
         // The programs: composition only.
@@ -140,7 +143,7 @@ let package = Package(
             ],
             exclude: ["ExitFixtures"], swiftSettings: settings),
         .testTarget(
-            name: "SimulationTests", dependencies: ["EnsembleSim", "KeeperCore", "EnsembleBase"],
+            name: "SimulationTests", dependencies: ["EnsembleSim", "KeeperStorage", "KeeperCore", "EnsembleBase"],
             exclude: ["Scenarios"], swiftSettings: settings),
         .testTarget(
             name: "ensemblectlTests", dependencies: ["ensemblectl", "EnsembleControl", "EnsembleBase", nioLocks, argumentParser],

@@ -28,7 +28,10 @@ import Testing
             "FoundationEssentials", "Foundation",
         ],
         // A deterministic world: drives the cores, touches nothing real.
-        "EnsembleSim": ["EnsembleBase", "EnsembleControl", "KeeperCore", "KeeperCodec", "NIOCore"],
+        "EnsembleSim": [
+            "EnsembleBase", "EnsembleControl", "KeeperCore", "KeeperCodec", "KeeperStorage", "KeeperServer", "Glibc", "NIOCore",
+            "NIOConcurrencyHelpers", "Logging",
+        ],
         // Programs: composition.
         "ensembled": [
             "EnsembleBase", "EnsembleControl", "EnsembleHost", "Logging", "ArgumentParser", "Glibc", "FoundationEssentials",

@@ -1,0 +1,203 @@
+import EnsembleBase
+import Glibc
+import KeeperStorage
+import NIOConcurrencyHelpers
+
+/// One member's disk, in memory: everything that real storage asks of a file system, and the ways in which it fails.
+///
+/// Deterministic: what is left to chance follows from the seed. A path is what storage makes of it; the root exists.
+package final class FaultyDisk: Sendable {
+    struct State: Sendable {
+        var random: SeededRandom
+        var names = DiskNames()
+        var files: [Int: DiskFile] = [:]
+        var fileCount = 0
+        var faults = DiskFaults()
+    }
+
+    let state: NIOLockedValueBox<State>
+
+    package init(seed: UInt64) { state = NIOLockedValueBox(State(random: SeededRandom(seed: seed))) }
+
+    /// What goes wrong.
+    package var faults: DiskFaults {
+        get { state.withLockedValue { $0.faults } }
+        set { state.withLockedValue { $0.faults = newValue } }
+    }
+
+    /// Every operation begins here: whoever crashes in the midst of a job does so between two of them.
+    func run<Result>(
+        _ operation: String, _ path: String, isSync: Bool = false, _ body: (inout State) throws(StorageError) -> Result
+    ) throws(StorageError) -> Result {
+        let outcome = state.withLockedValue { state -> Swift.Result<Result, StorageError> in
+            do throws(StorageError) {
+                try state.faults.begin(operation, path)
+                return .success(try body(&state))
+            } catch { return .failure(error) }
+        }
+        return try outcome.get()
+    }
+
+    // MARK: Names
+
+    package func names(_ directory: String) throws(StorageError) -> [String] {
+        try run("open directory", directory) { state throws(StorageError) in
+            guard state.names[directory] == .directory else { throw .disk("open directory", directory, ENOENT) }
+            return state.names.names(in: directory)
+        }
+    }
+
+    package func exists(_ path: String) -> Bool { state.withLockedValue { $0.names[path] != nil } }
+
+    package func makeDirectory(_ path: String) throws(StorageError) {
+        try run("make directory", path) { state throws(StorageError) in
+            if state.names[path] != nil { return }
+            guard state.names[DiskNames.parent(of: path)] == .directory else { throw .disk("make directory", path, ENOENT) }
+            if state.faults.isFull { throw .disk("make directory", path, ENOSPC) }
+            state.names.add(path, .directory)
+        }
+    }
+
+    package func syncDirectory(_ path: String) throws(StorageError) {
+        try run("fsync of directory", path) { state throws(StorageError) in
+            guard state.names[path] == .directory else { throw .disk("open directory", path, ENOENT) }
+            try state.faults.beginSync("fsync of directory", path)
+            if !state.faults.lies.contains(.directorySyncs) { state.names.sync(path) }
+        }
+    }
+
+    package func move(_ source: String, to target: String) throws(StorageError) {
+        try run("rename to \(target)", source) { state throws(StorageError) in
+            guard state.names[source] != nil, state.names[DiskNames.parent(of: target)] == .directory else {
+                throw .disk("rename to \(target)", source, ENOENT)
+            }
+            state.names.move(source, to: target)
+        }
+    }
+
+    package func remove(_ path: String) throws(StorageError) {
+        try run("remove", path) { state throws(StorageError) in
+            if state.names[path] != nil { state.names.remove(path) }
+        }
+    }
+
+    // MARK: Files
+
+    /// The number of the file's content.
+    package func openExisting(_ path: String) throws(StorageError) -> Int {
+        try run("open", path) { state throws(StorageError) in
+            guard case .file(let number)? = state.names[path] else { throw .disk("open", path, ENOENT) }
+            return number
+        }
+    }
+
+    /// - Parameter isNew: fails where there is one.
+    package func create(_ path: String, isNew: Bool) throws(StorageError) -> Int {
+        try run("create", path) { state throws(StorageError) in
+            if case .file(let number)? = state.names[path] {
+                if isNew { throw .disk("create", path, EEXIST) }
+                state.files[number]!.truncate(to: 0)
+                return number
+            }
+            guard state.names[DiskNames.parent(of: path)] == .directory else { throw .disk("create", path, ENOENT) }
+            if state.faults.isFull { throw .disk("create", path, ENOSPC) }
+            state.fileCount += 1
+            state.files[state.fileCount] = DiskFile()
+            state.names.add(path, .file(state.fileCount))
+            return state.fileCount
+        }
+    }
+
+    // MARK: Ends
+
+    /// The process is gone, and the machine runs on: what was written is there.
+    package func endProcess() {
+        state.withLockedValue { state in
+            state.faults.ended()
+            state.dropUnreachable()
+        }
+    }
+
+    /// The machine is gone: of what was not synced something is left.
+    package func cutPower() {
+        state.withLockedValue { state in
+            state.faults.ended()
+            state.names.cutPower(using: &state.random)
+            state.dropUnreachable()
+            for number in state.files.keys.sorted() { state.files[number]!.cutPower(using: &state.random) }
+        }
+    }
+}
+
+extension FaultyDisk.State {
+    mutating func dropUnreachable() {
+        let reachable = names.reachable
+        files = files.filter { reachable.contains($0.key) }
+    }
+}
+
+/// What goes wrong on a disk from now on.
+package struct DiskFaults: Sendable {
+    /// The process ends before the operation after so many more: that one and all later ones fail without effect.
+    package var operationsLeft: Int?
+    /// Nothing grows.
+    package var isFull = false
+    /// The next sync fails, and the kernel gives up what it was for.
+    package var failsNextSync = false
+    /// The next write fails, of which a part may be there.
+    package var failsNextWrite = false
+    package var lies: DiskLies = []
+    /// So far; never fails.
+    package private(set) var operations = 0
+
+    mutating func begin(_ operation: String, _ path: String) throws(StorageError) {
+        operations += 1
+        guard let left = operationsLeft else { return }
+        if left <= 0 { throw .disk(operation, path, EIO) }
+        operationsLeft = left - 1
+    }
+
+    mutating func beginSync(_ operation: String, _ path: String) throws(StorageError) {
+        guard failsNextSync else { return }
+        failsNextSync = false
+        if lies.contains(.failures) { return }
+        throw .disk(operation, path, EIO)
+    }
+
+    mutating func ended() {
+        operationsLeft = nil
+        failsNextSync = false
+        failsNextWrite = false
+    }
+}
+
+/// Deliberate bugs of a disk, or of storage that does not ask it.
+package struct DiskLies: OptionSet, Sendable {
+    package let rawValue: UInt16
+    package init(rawValue: UInt16) { self.rawValue = rawValue }
+    /// Syncs of these files, or of any directory, do nothing.
+    package static let logSyncs = DiskLies(rawValue: 1)
+    package static let epochSyncs = DiskLies(rawValue: 2)
+    package static let snapshotSyncs = DiskLies(rawValue: 4)
+    package static let directorySyncs = DiskLies(rawValue: 8)
+    /// A failed sync passes for one that succeeded.
+    package static let failures = DiskLies(rawValue: 16)
+    /// Renaming over a file copies into it.
+    package static let renames = DiskLies(rawValue: 32)
+    /// Truncation changes nothing.
+    package static let truncations = DiskLies(rawValue: 64)
+
+    /// Which of them is about the syncs of this file.
+    static func sync(of path: String) -> DiskLies {
+        let name = DiskNames.name(of: path)
+        if name.hasPrefix("log.") { return .logSyncs }
+        if name.hasPrefix("snapshot.") { return .snapshotSyncs }
+        return name.hasPrefix("acceptedEpoch") || name.hasPrefix("currentEpoch") ? .epochSyncs : []
+    }
+}
+
+extension StorageError {
+    static func disk(_ operation: String, _ path: String, _ code: Int32) -> StorageError {
+        StorageError(path: path, cause: .system(operation: operation, errno: code), remedy: "none: the disk is simulated")
+    }
+}
