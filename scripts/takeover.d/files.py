@@ -14,6 +14,7 @@ class Entry:
     """One transaction in a log. - digest: of the tree after it as the leader announced it, or None."""
     zxid: int
     kind: int
+    checksum: int
     digest: int | None
     file: str
     start: int
@@ -45,7 +46,7 @@ def entries_of(path):
         # Nothing says where a transaction's body ends but the body itself; a digest is version 2 and eight bytes at the end.
         has_digest = kind != ERROR and len(payload) >= 44 and payload[-12:-8] == b"\0\0\0\2"
         digest = struct.unpack(">Q", payload[-8:])[0] if has_digest else None
-        entries.append(Entry(zxid, kind, digest, os.path.basename(path), at, end))
+        entries.append(Entry(zxid, kind, checksum, digest, os.path.basename(path), at, end))
         at = end
     return entries
 
