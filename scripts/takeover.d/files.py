@@ -60,6 +60,8 @@ def log_entries(folder):
 class SnapshotSummary:
     nodes: int
     sessions: int
+    # The highest transaction that any node names.
+    newest: int
     # The two are in snapshots of 3.6 and later.
     zxid: int | None
     digest: int | None
@@ -93,12 +95,14 @@ def read_snapshot(path):
             number(">i")
             buffer()
             buffer()
-    nodes = 0
+    nodes = newest = 0
     while buffer() != b"/":
         buffer()
-        at += 8 + 60
+        at += 8
+        newest = max(newest, *struct.unpack_from(">qq", data, at), *struct.unpack_from(">q", data, at + 52))
+        at += 60
         nodes += 1
     at += 8 + 5
     if at + 20 > len(data):
-        return SnapshotSummary(nodes, sessions, None, None)
-    return SnapshotSummary(nodes, sessions, number(">q"), (number(">i"), number(">Q"))[1])
+        return SnapshotSummary(nodes, sessions, newest, None, None)
+    return SnapshotSummary(nodes, sessions, newest, number(">q"), (number(">i"), number(">Q"))[1])
