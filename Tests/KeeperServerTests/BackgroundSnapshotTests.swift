@@ -12,16 +12,17 @@ import Testing
     /// S1: a snapshot shows transactions up to the end of its walk, so it gets its name only once the log has them.
     @Test func theFileIsNamedBehindItsLog() throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("snapshot-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        let layout = DataLayout(dataDir: directory)
+        try layout.create()
         defer { try? FileManager.default.removeItem(atPath: directory) }
         func named() throws -> [String] {
-            try FileManager.default.contentsOfDirectory(atPath: directory).filter { $0 == "snapshot.0" }
+            try FileManager.default.contentsOfDirectory(atPath: layout.snapshotDirectory).filter { $0 == "snapshot.0" }
         }
         let loop = EmbeddedEventLoop()
         var asked = 0
         let tree = DataTree()
         let snapshot = try BackgroundSnapshot(
-            turn: LoopTurn(eventLoop: loop), directory: directory, tree: { tree },
+            turn: LoopTurn(eventLoop: loop), layout: layout, tree: { tree },
             isDurable: { _ in
                 asked += 1
                 return false

@@ -22,9 +22,9 @@ import Testing
         for number in 0..<40 { history.create(NodePath("/n\(number)"), Array("value \(number)".utf8)) }
         let secret = [AccessRight(permissions: .all, identity: Identity(scheme: "digest", id: "u:x"))]
         history.add(.setACL(path: "/n1", acl: secret, version: 1))
-        let writer = try LogWriter(
+        let writer = LogWriter(
             directory: layout.logDirectory, lastZxid: .zero,
-            configuration: .init(preallocation: 65536, zeroChunk: 65536)
+            configuration: .init(preallocation: 65536, zeroChunk: 65536), lane: try ThreadLane(name: "log")
         ) { _ in }
         for entry in history.entries { try writer.append(entry) }
         writer.roll()

@@ -23,8 +23,9 @@ import Testing
     }
 
     private func writer(after zxid: Zxid = .zero, _ reports: Reports, in directory: String? = nil) throws -> LogWriter {
-        try LogWriter(
-            directory: directory ?? layout.logDirectory, lastZxid: zxid, configuration: LogWriterTests.small
+        LogWriter(
+            directory: directory ?? layout.logDirectory, lastZxid: zxid, configuration: LogWriterTests.small,
+            lane: try ThreadLane(name: "log")
         ) { reports.note($0) }
     }
 
@@ -52,8 +53,9 @@ import Testing
         let history = SampleHistory(50)
         let layout = layout
         let wrong = NIOLockedValueBox<[Zxid]>([])
-        let writer = try LogWriter(
-            directory: layout.logDirectory, lastZxid: .zero, configuration: LogWriterTests.small
+        let writer = LogWriter(
+            directory: layout.logDirectory, lastZxid: .zero, configuration: LogWriterTests.small,
+            lane: try ThreadLane(name: "log")
         ) { outcome in
             guard case .synced(let zxid) = outcome else { return }
             if (try? Verification.verify(layout, upTo: zxid)) == nil { wrong.withLockedValue { $0.append(zxid) } }

@@ -26,7 +26,7 @@ final class ScratchDirectory: Sendable {
 
     static func copyTree(_ source: String, to target: String) throws {
         guard let names = try? Directory.names(source) else {
-            try Directory.replace(file: target, with: try File.openForReading(source).readAll())
+            try Directory.replace(file: target, with: try SystemFiles.shared.open(source, .reading).readAll())
             return
         }
         try Directory.create(target)

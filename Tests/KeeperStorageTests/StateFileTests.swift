@@ -2,6 +2,7 @@ import EnsembleBase
 import Glibc
 import KeeperCore
 import KeeperStorage
+import NIOCore
 import Testing
 
 @Suite struct StateFileTests {
@@ -26,7 +27,7 @@ import Testing
 
     /// A device may have nothing to write back, and says so; that is no failed write.
     @Test func writingBackKeepsWhatWasWrittenAndIsNoError() throws {
-        let file = try File.replace(scratch.path + "/f")
+        let file = try SystemFiles.shared.open(scratch.path + "/f", .replacing)
         let bytes = (0..<100_000).map { UInt8(truncatingIfNeeded: $0) }
         for round in 0..<3 {
             try bytes.withUnsafeBytes { try file.write($0, at: round * bytes.count) }
@@ -34,7 +35,7 @@ import Testing
         }
         try file.sync()
         #expect(try file.readAll() == bytes + bytes + bytes)
-        let device = try File.openForWriting("/dev/null")
+        let device = try SystemFiles.shared.open("/dev/null", .writing)
         try device.writeBack(0..<1)
     }
 
@@ -75,16 +76,18 @@ import Testing
 
     @Test func theMarkSaysWhy() throws {
         let mark = RecoveringMark(directory: scratch.path)
-        #expect(!mark.isSet)
+        #expect(try !mark.isSet)
         try mark.set(reason: "disk replaced")
-        #expect(mark.isSet)
-        #expect(mark.reason == "disk replaced")
+        #expect(try mark.isSet)
+        #expect(try mark.reason == "disk replaced")
         try mark.clear()
-        #expect(mark.reason == nil)
+        #expect(try mark.reason == nil)
     }
 
     @Test func anAbandonedSnapshotLeavesNothing() throws {
-        let writer = try SnapshotWriter(directory: scratch.path, zxid: Zxid(rawValue: 5)) { _ in
+        let writer = SnapshotWriter(
+            directory: scratch.path, zxid: Zxid(rawValue: 5), lane: try ThreadLane(name: "snapshot")
+        ) { _ in
             Issue.record("an abandoned snapshot was reported")
         }
         writer.abandon()
@@ -96,9 +99,12 @@ import Testing
     @Test func aSnapshotThatCannotBeginLeavesNothing() throws {
         let full = scratch.path + "/snapshot.5.writing"
         #expect(symlink("/dev/full", full) == 0)
-        let writer = try SnapshotWriter(directory: scratch.path, zxid: Zxid(rawValue: 5)) { outcome in
+        let writer = SnapshotWriter(
+            directory: scratch.path, zxid: Zxid(rawValue: 5), lane: try ThreadLane(name: "snapshot")
+        ) { outcome in
             if case .success = outcome { Issue.record("a full disk took a snapshot") }
         }
+        writer.write(ByteBuffer(bytes: [1]))
         writer.join()
         #expect(try Directory.names(scratch.path).isEmpty)
     }

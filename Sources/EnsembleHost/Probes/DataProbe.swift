@@ -22,7 +22,7 @@ package enum DataProbe {
                 .holding(
                     DataDirectoryContents(
                         identity: try identity(of: member), zxid: end.rawValue, acceptedEpoch: accepted,
-                        currentEpoch: current, recovering: RecoveringMark(directory: layout.snapshotDirectory).isSet))
+                        currentEpoch: current, recovering: try layout.recoveringMark.isSet))
             }
             if depth == .seals, let glance = try DataGlance.look(at: layout) {
                 return try holding(glance.endZxid, glance.acceptedEpoch, glance.currentEpoch)

@@ -81,9 +81,10 @@ final class Disk {
         let loop = NIOLoopBound(self, eventLoop: turn.eventLoop)
         let eventLoop = turn.eventLoop
         do throws(StorageError) {
-            writer = try LogWriter(
+            writer = LogWriter(
                 directory: layout.logDirectory, lastZxid: zxid,
-                configuration: .init(preallocation: configuration.preallocation)
+                configuration: .init(preallocation: configuration.preallocation), files: layout.files,
+                lane: try ThreadLane(name: "log")
             ) { outcome in
                 eventLoop.execute { loop.value.logged(outcome) }
             }
@@ -136,7 +137,7 @@ final class Disk {
     // MARK: what the protocol orders
 
     func saveEpochs(accepted: Int64, current: Int64) {
-        let files = EpochFiles(directory: layout.snapshotDirectory)
+        let files = layout.epochs
         run { () throws(StorageError) in
             try files.save(EpochFiles.Epochs(accepted: accepted, current: current))
         } then: { [turn] in
@@ -145,7 +146,7 @@ final class Disk {
     }
 
     func clearRecoveringMark() {
-        let mark = RecoveringMark(directory: layout.snapshotDirectory)
+        let mark = layout.recoveringMark
         run { () throws(StorageError) in try mark.clear() } then: { [turn] in turn.raise(.recoveringMarkCleared) }
     }
 
@@ -188,7 +189,7 @@ final class Disk {
         let began = turn.now
         do throws(StorageError) {
             snapshot = try BackgroundSnapshot(
-                turn: turn, directory: layout.snapshotDirectory, tree: tree,
+                turn: turn, layout: layout, tree: tree,
                 isDurable: { [unowned self] zxid in zxid <= lastSynced },
                 ended: { [self] zxid, outcome in snapshotEnded(zxid, outcome, began) })
             writer?.roll()

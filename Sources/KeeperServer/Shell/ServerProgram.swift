@@ -81,7 +81,7 @@ package enum ServerProgram {
             say("  tree          \(report.nodeCount) nodes, \(report.sessionCount) sessions, digest \(String(report.endDigest, radix: 16))")
             if report.hasTornTail { say("  log's end     an interrupted write, to be cut off at the next start; it was never acknowledged") }
             let mark = RecoveringMark(directory: layout.snapshotDirectory)
-            if mark.isSet { say("  recovering    \(mark.reason ?? "for no recorded reason")") }
+            if try mark.isSet { say("  recovering    \(try mark.reason ?? "for no recorded reason")") }
         } catch {
             end(ServerExitReport(error))
         }

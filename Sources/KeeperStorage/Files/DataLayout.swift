@@ -1,14 +1,15 @@
-import Glibc
 import KeeperCore
 
-/// Where a member's files are (reference/zookeeper.md, 2.1).
-package struct DataLayout: Hashable, Sendable {
+/// Where a member's files are (reference/zookeeper.md, 2.1), and behind which door.
+package struct DataLayout: Sendable {
     /// `dataDir`: snapshots, epochs, `myid`.
     package var dataDir: String
     /// `dataLogDir`: logs, `initialize`. The same as `dataDir` unless configured.
     package var dataLogDir: String
+    package let files: any FileSystem
 
-    package init(dataDir: String, dataLogDir: String? = nil) {
+    package init(dataDir: String, dataLogDir: String? = nil, files: any FileSystem = SystemFiles.shared) {
+        self.files = files
         self.dataDir = dataDir
         self.dataLogDir = dataLogDir ?? dataDir
     }
@@ -25,8 +26,8 @@ package struct DataLayout: Hashable, Sendable {
 
     /// Makes the directories.
     package func create() throws(StorageError) {
-        try Directory.create(snapshotDirectory)
-        try Directory.create(logDirectory)
+        try files.createDirectory(snapshotDirectory)
+        try files.createDirectory(logDirectory)
     }
 
     /// The snapshots, newest first. A directory that isn't there has none.
@@ -42,12 +43,18 @@ package struct DataLayout: Hashable, Sendable {
         return try placed + installation.pendingLogs()
     }
 
+    package var epochs: EpochFiles { EpochFiles(directory: snapshotDirectory, files: files) }
+    package var recoveringMark: RecoveringMark { RecoveringMark(directory: snapshotDirectory, files: files) }
+    package var initializeFile: InitializeFile { InitializeFile(directory: dataLogDir, files: files) }
+
     /// Those that no unfinished installation has replaced, or in part: oldest first.
     func placedSnapshots() throws(StorageError) -> [NumberedFile] {
-        try NumberedFile.list(snapshotDirectory, prefix: "snapshot.")
+        try NumberedFile.list(snapshotDirectory, prefix: "snapshot.", in: files)
     }
 
-    func placedLogs() throws(StorageError) -> [NumberedFile] { try NumberedFile.list(logDirectory, prefix: "log.") }
+    func placedLogs() throws(StorageError) -> [NumberedFile] {
+        try NumberedFile.list(logDirectory, prefix: "log.", in: files)
+    }
 }
 
 /// A snapshot or log, by the zxid in its name.
@@ -67,17 +74,19 @@ package struct NumberedFile: Hashable, Sendable {
     ///
     /// - Parameter repeated: also "log.5-1" and so on: a second one of the name, set aside. Elsewhere that is a person's
     ///   copy, and no part of the database.
-    static func list(_ directory: String, prefix: String, repeated: Bool = false) throws(StorageError) -> [NumberedFile] {
-        if !Directory.exists(directory) { return [] }
-        var files: [NumberedFile] = []
-        for name in try Directory.names(directory) where name.hasPrefix(prefix) {
+    static func list(
+        _ directory: String, prefix: String, repeated: Bool = false, in files: any FileSystem
+    ) throws(StorageError) -> [NumberedFile] {
+        if try !files.exists(directory) { return [] }
+        var found: [NumberedFile] = []
+        for name in try files.names(directory) where name.hasPrefix(prefix) {
             var digits = name.dropFirst(prefix.count)
             for suffix in [".gz", ".snappy"] where digits.hasSuffix(suffix) { digits = digits.dropLast(suffix.count) }
             if repeated { digits = digits.prefix { $0 != "-" } }
             guard digits.first != "+", let number = Int64(digits, radix: 16), (0 ..< .max).contains(number) else { continue }
-            files.append(NumberedFile(zxid: Zxid(rawValue: number), path: directory + "/" + name))
+            found.append(NumberedFile(zxid: Zxid(rawValue: number), path: directory + "/" + name))
         }
-        return files.sorted { $0.zxid < $1.zxid }
+        return found.sorted { $0.zxid < $1.zxid }
     }
 }
 

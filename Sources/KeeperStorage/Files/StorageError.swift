@@ -24,7 +24,7 @@ package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible 
 
     package static let reseed = "move the data directory away and reseed the member from a backup or its peers"
 
-    static func system(_ operation: String, _ path: String, errno code: Int32 = errno) -> StorageError {
+    package static func system(_ operation: String, _ path: String, errno code: Int32 = errno) -> StorageError {
         let remedy =
             switch code {
             case ENOSPC, EDQUOT: "free space on the file system, then start the server again"
@@ -33,6 +33,11 @@ package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible 
             default: "check the disk and the kernel's log; a server never goes on after a failed write"
             }
         return StorageError(path: path, cause: .system(operation: operation, errno: code), remedy: remedy)
+    }
+
+    /// Nothing of that name is there.
+    var isAbsence: Bool {
+        if case .system(_, ENOENT) = cause { true } else { false }
     }
 
     static func damaged(_ path: String, _ error: CodecError) -> StorageError {

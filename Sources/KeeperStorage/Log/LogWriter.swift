@@ -4,7 +4,7 @@ import KeeperCodec
 import KeeperCore
 import NIOConcurrencyHelpers
 
-/// What the log writer reports, on its own thread.
+/// What the log writer reports, on its lane.
 package enum LogOutcome: Sendable {
     /// Every entry appended up to and including this one is durable.
     case synced(Zxid)
@@ -12,9 +12,9 @@ package enum LogOutcome: Sendable {
     case failed(StorageError)
 }
 
-/// The log's hand: one thread that writes what one event loop appends, many entries to a sync.
+/// The log's hand: one lane that writes what one event loop appends, many entries to a sync.
 ///
-/// Whatever waits when a sync ends is written and synced as one; nothing waits for company when the thread is idle.
+/// Whatever waits when a sync ends is written and synced as one; nothing waits for company when the lane is idle.
 /// Files are preallocated and zero-written ahead, so that a sync moves data and no metadata
 /// (reference/swift-linux.md, 3). Each writer starts a new file with its first entry and never appends to another's.
 package final class LogWriter: Sendable {
@@ -38,35 +38,41 @@ package final class LogWriter: Sendable {
     private struct Queue: Sendable {
         var items: [Item] = []
         var lastZxid: Zxid
-        /// The thread sleeps, or is about to.
-        var isIdle = false
-        var isClosed = false
+        /// A drain is under way on the lane, or was asked for.
+        var isDraining = false
+    }
+
+    private struct Hand: Sendable {
+        var file: LogFile?
+        /// After a failed write or sync nothing is written any more.
+        var hasFailed = false
     }
 
     private let queue: NIOLockedValueBox<Queue>
-    private let wakeUp: WakeUp
-    private let thread: NIOLockedValueBox<DedicatedThread?>
+    /// The lane's alone.
+    private let hand = NIOLockedValueBox(Hand())
+    private let lane: any Lane
+    private let files: any FileSystem
     private let directory: String
     private let configuration: Configuration
     private let report: @Sendable (LogOutcome) -> Void
 
-    /// Starts the thread. `report` is called on it.
+    /// `report` is called on the lane.
     ///
     /// - Parameters:
     ///   - directory: the log `version-2`, which exists.
     ///   - lastZxid: of the recovered state: the next entry must follow it.
+    ///   - lane: this writer's alone; `close` ends it.
     package init(
         directory: String, lastZxid: Zxid, configuration: Configuration = Configuration(),
-        report: @escaping @Sendable (LogOutcome) -> Void
-    ) throws(StorageError) {
+        files: any FileSystem = SystemFiles.shared, lane: any Lane, report: @escaping @Sendable (LogOutcome) -> Void
+    ) {
         self.directory = directory
         self.configuration = configuration
         self.report = report
         queue = NIOLockedValueBox(Queue(lastZxid: lastZxid))
-        wakeUp = try WakeUp()
-        thread = NIOLockedValueBox(nil)
-        let started = try DedicatedThread(name: "log") { [self] in run() }
-        thread.withLockedValue { $0 = started }
+        self.files = files
+        self.lane = lane
     }
 
     /// Puts an entry into the queue. It is written after the next `submit`, or earlier.
@@ -90,12 +96,12 @@ package final class LogWriter: Sendable {
 
     /// Hands over what was appended. Once per turn of the loop.
     package func submit() {
-        let mustWake = queue.withLockedValue { queue -> Bool in
-            guard queue.isIdle, !queue.items.isEmpty else { return false }
-            queue.isIdle = false
+        let mustDrain = queue.withLockedValue { queue -> Bool in
+            guard !queue.isDraining, !queue.items.isEmpty else { return false }
+            queue.isDraining = true
             return true
         }
-        if mustWake { wakeUp.signal() }
+        if mustDrain { lane.run { [self] in drain() } }
     }
 
     /// Lets the next entry start a new file. Called when a snapshot begins.
@@ -104,39 +110,37 @@ package final class LogWriter: Sendable {
         submit()
     }
 
-    /// Writes and syncs what is queued, ends the thread and waits for it.
+    /// Writes and syncs what is queued, ends the lane and waits for it.
     package func close() {
-        queue.withLockedValue { $0.isClosed = true }
-        wakeUp.signal()
-        thread.withLockedValue { $0.take() }?.join()
+        submit()
+        lane.end()
     }
 
-    // MARK: On the thread
+    // MARK: On the lane
 
-    private func run() {
-        var file: LogFile?
-        while let items = takeItems() {
-            do throws(StorageError) {
-                if let zxid = try write(items, to: &file) { report(.synced(zxid)) }
-                if queue.withLockedValue({ $0.items.isEmpty }) { try file?.zeroAhead(configuration) }
-            } catch {
-                report(.failed(error))
-                return
-            }
+    /// One sync for everything that waits. What was appended meanwhile is the next drain's.
+    private func drain() {
+        let items = queue.withLockedValue { queue in
+            defer { queue.items.removeAll(keepingCapacity: false) }
+            return queue.items
         }
+        hand.withLockedValue { hand in
+            if !hand.hasFailed { write(items, with: &hand) }
+        }
+        let hasMore = queue.withLockedValue { queue in
+            queue.isDraining = !queue.items.isEmpty
+            return queue.isDraining
+        }
+        if hasMore { lane.run { [self] in drain() } }
     }
 
-    /// Waits for items; nil once closed and empty.
-    private func takeItems() -> [Item]? {
-        while true {
-            let (items, isClosed) = queue.withLockedValue { queue -> ([Item], Bool) in
-                defer { queue.items.removeAll(keepingCapacity: false) }
-                queue.isIdle = queue.items.isEmpty
-                return (queue.items, queue.isClosed)
-            }
-            if !items.isEmpty { return items }
-            if isClosed { return nil }
-            wakeUp.wait()
+    private func write(_ items: [Item], with hand: inout Hand) {
+        do throws(StorageError) {
+            if let zxid = try write(items, to: &hand.file) { report(.synced(zxid)) }
+            if queue.withLockedValue({ $0.items.isEmpty }) { try hand.file?.zeroAhead(configuration) }
+        } catch {
+            hand.hasFailed = true
+            report(.failed(error))
         }
     }
 
@@ -148,7 +152,7 @@ package final class LogWriter: Sendable {
         for item in items {
             switch item {
             case .entry(let payload, let zxid):
-                if file == nil { file = try LogFile.create(in: directory, first: zxid, configuration) }
+                if file == nil { file = try LogFile.create(in: directory, first: zxid, configuration, files) }
                 if !records.isEmpty, records.count + LogFormat.recordSize(payload: payload) > LogFormat.batchLimit {
                     try file?.write(records, configuration)
                     records.removeAll(keepingCapacity: true)
@@ -169,12 +173,7 @@ package final class LogWriter: Sendable {
 
 /// The file that is being written.
 private struct LogFile: Sendable {
-    private final class Open: Sendable {
-        let file: File
-        init(_ file: consuming File) { self.file = file }
-    }
-
-    private let open: Open
+    private let file: any OpenFile
     /// Where the next record goes.
     private var position = 0
     /// Zeros are written up to here.
@@ -184,25 +183,25 @@ private struct LogFile: Sendable {
 
     /// Makes the file durably: header, first zeros, directory entry.
     static func create(
-        in directory: String, first: Zxid, _ configuration: LogWriter.Configuration
+        in directory: String, first: Zxid, _ configuration: LogWriter.Configuration, _ files: any FileSystem
     ) throws(StorageError) -> LogFile {
-        var log = LogFile(open: Open(try File.create(directory + "/log." + first.hex)))
+        var log = LogFile(file: try files.open(directory + "/log." + first.hex, .creating))
         try log.extend(past: FileHeader.size, configuration)
-        try log.open.file.write(FileHeader.log.encoded(), at: 0)
+        try log.file.write(FileHeader.log.encoded(), at: 0)
         log.position = FileHeader.size
-        try log.open.file.sync()
-        try Directory.sync(directory)
+        try log.file.sync()
+        try files.syncDirectory(directory)
         return log
     }
 
-    private init(open: Open) { self.open = open }
+    private init(file: any OpenFile) { self.file = file }
 
     /// Writes and syncs. What is in the file when this throws is unknown; nothing may be written behind it.
     mutating func write(_ records: [UInt8], _ configuration: LogWriter.Configuration) throws(StorageError) {
         if records.isEmpty { return }
         try extend(past: position + records.count, configuration)
-        try open.file.write(records, at: position)
-        try open.file.syncData()
+        try file.write(records, at: position)
+        try file.syncData()
         position += records.count
     }
 
@@ -210,7 +209,7 @@ private struct LogFile: Sendable {
     mutating func zeroAhead(_ configuration: LogWriter.Configuration) throws(StorageError) {
         guard zeroed - position < configuration.zeroChunk / 2 else { return }
         try extend(past: zeroed, configuration)
-        try open.file.sync()
+        try file.sync()
     }
 
     /// Writes zeros until there are some behind `end`.
@@ -218,12 +217,12 @@ private struct LogFile: Sendable {
         while zeroed <= end {
             while reserved < zeroed + configuration.zeroChunk {
                 reserved += configuration.preallocation
-                open.file.reserve(upTo: reserved)
+                file.reserve(upTo: reserved)
             }
             let chunkEnd = zeroed + configuration.zeroChunk
             while zeroed < chunkEnd {
                 let zeros = chunkEnd - zeroed < LogFile.zeros.count ? Array(LogFile.zeros[..<(chunkEnd - zeroed)]) : LogFile.zeros
-                try open.file.write(zeros, at: zeroed)
+                try file.write(zeros, at: zeroed)
                 zeroed += zeros.count
             }
         }
@@ -234,7 +233,7 @@ private struct LogFile: Sendable {
 
     /// Gives unused preallocated space back.
     func end() throws(StorageError) {
-        try open.file.truncate(to: position)
-        try open.file.sync()
+        try file.truncate(to: position)
+        try file.sync()
     }
 }

@@ -14,11 +14,11 @@ package struct DataGlance: Hashable, Sendable {
     /// - Returns: nil where the files don't tell by themselves: no snapshot is sealed, or one is compressed.
     /// - Throws: for damage in the newest log, and for epochs that contradict each other or the data.
     package static func look(at layout: DataLayout) throws(StorageError) -> DataGlance? {
-        guard let sealed = try newestSealed(layout.snapshots()) else { return nil }
+        guard let sealed = try newestSealed(layout) else { return nil }
         var end = sealed.zxid
         for log in try layout.logs().reversed() {
             var last: Zxid?
-            _ = try LogFileContent(log).forEachEntry { (entry, _) throws(StorageError) in
+            _ = try LogFileContent(log, in: layout.files).forEachEntry { (entry, _) throws(StorageError) in
                 last = entry.zxid
                 return true
             }
@@ -27,21 +27,21 @@ package struct DataGlance: Hashable, Sendable {
                 break
             }
         }
-        let epochs = try EpochFiles(directory: layout.snapshotDirectory).load(lastZxid: end)
+        let epochs = try layout.epochs.load(lastZxid: end)
         return DataGlance(endZxid: end, acceptedEpoch: epochs.accepted, currentEpoch: epochs.current)
     }
 
-    private static func newestSealed(_ newestFirst: [NumberedFile]) throws(StorageError) -> NumberedFile? {
-        for snapshot in newestFirst {
+    private static func newestSealed(_ layout: DataLayout) throws(StorageError) -> NumberedFile? {
+        for snapshot in try layout.snapshots() {
             guard !snapshot.name.hasSuffix(".gz"), !snapshot.name.hasSuffix(".snappy") else { return nil }
-            if try isSealed(snapshot.path) { return snapshot }
+            if try isSealed(snapshot.path, in: layout.files) { return snapshot }
         }
         return nil
     }
 
     /// A whole snapshot ends with the path "/" as a string of Jute's, behind its checksum (reference/zookeeper.md, 2.2).
-    private static func isSealed(_ path: String) throws(StorageError) -> Bool {
-        let file = try File.openForReading(path)
+    private static func isSealed(_ path: String, in files: any FileSystem) throws(StorageError) -> Bool {
+        let file = try files.open(path, .reading)
         let seal: [UInt8] = [0, 0, 0, 1, UInt8(ascii: "/")]
         let size = try file.size()
         guard size >= seal.count else { return false }

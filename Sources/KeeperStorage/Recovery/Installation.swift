@@ -11,6 +11,8 @@ import NIOConcurrencyHelpers
 package struct Installation: Sendable {
     private let layout: DataLayout
 
+    private var files: any FileSystem { layout.files }
+
     package init(_ layout: DataLayout) { self.layout = layout }
 
     private static let recordName = "installation"
@@ -21,9 +23,11 @@ package struct Installation: Sendable {
     // MARK: What counts
 
     /// The epochs of an installation that counts and is not finished; nil if there is none.
-    package static func pendingEpochs(in snapshotDirectory: String) throws(StorageError) -> EpochFiles.Epochs? {
+    package static func pendingEpochs(
+        in snapshotDirectory: String, _ files: any FileSystem
+    ) throws(StorageError) -> EpochFiles.Epochs? {
         let path = snapshotDirectory + "/" + recordName
-        guard let bytes = try Directory.content(of: path) else { return nil }
+        guard let bytes = try files.content(of: path) else { return nil }
         let numbers = String(decoding: bytes.prefix(80), as: UTF8.self).split(separator: " ").map { Int64($0) ?? -1 }
         guard numbers.count == 2, numbers[1] >= 0, numbers[0] >= numbers[1] else {
             throw .damaged(path, offset: 0, "not an accepted and a current epoch")
@@ -31,16 +35,20 @@ package struct Installation: Sendable {
         return EpochFiles.Epochs(accepted: numbers[0], current: numbers[1])
     }
 
+    private func pendingEpochs() throws(StorageError) -> EpochFiles.Epochs? {
+        try Installation.pendingEpochs(in: layout.snapshotDirectory, files)
+    }
+
     /// The snapshot that replaces all others, and is not in its place yet.
     func pendingSnapshot() throws(StorageError) -> NumberedFile? {
-        guard try Installation.pendingEpochs(in: layout.snapshotDirectory) != nil else { return nil }
-        return try NumberedFile.list(incomingSnapshots, prefix: "snapshot.").last
+        guard try pendingEpochs() != nil else { return nil }
+        return try NumberedFile.list(incomingSnapshots, prefix: "snapshot.", in: files).last
     }
 
     /// Its log, if that is not in its place yet.
     func pendingLogs() throws(StorageError) -> [NumberedFile] {
-        guard try Installation.pendingEpochs(in: layout.snapshotDirectory) != nil else { return [] }
-        return try NumberedFile.list(incomingLogs, prefix: "log.")
+        guard try pendingEpochs() != nil else { return [] }
+        return try NumberedFile.list(incomingLogs, prefix: "log.", in: files)
     }
 
     // MARK: Making it
@@ -50,18 +58,19 @@ package struct Installation: Sendable {
         _ tree: DataTree, _ entries: [LogEntry], _ epochs: EpochFiles.Epochs
     ) throws(StorageError) {
         try discard()
-        try Directory.create(incomingSnapshots)
-        try Directory.create(incomingLogs)
-        try SnapshotFile.write(tree, in: incomingSnapshots, isFuzzy: true)
+        try files.createDirectory(incomingSnapshots)
+        try files.createDirectory(incomingLogs)
+        try SnapshotFile.write(tree, in: incomingSnapshots, isFuzzy: true, files: files)
         try write(entries, after: tree.lastProcessedZxid)
-        try Directory.replace(file: recordPath, with: Array("\(epochs.accepted) \(epochs.current)".utf8))
+        try files.replace(recordPath, with: Array("\(epochs.accepted) \(epochs.current)".utf8))
     }
 
     private func write(_ entries: [LogEntry], after zxid: Zxid) throws(StorageError) {
         if entries.isEmpty { return }
         let failure = NIOLockedValueBox<StorageError?>(nil)
-        let writer = try LogWriter(
-            directory: incomingLogs, lastZxid: zxid, configuration: .init(preallocation: 1 << 16, zeroChunk: 1 << 16)
+        let writer = LogWriter(
+            directory: incomingLogs, lastZxid: zxid, configuration: .init(preallocation: 1 << 16, zeroChunk: 1 << 16),
+            files: files, lane: CallingThread()
         ) { outcome in
             if case .failed(let error) = outcome { failure.withLockedValue { $0 = $0 ?? error } }
         }
@@ -72,31 +81,31 @@ package struct Installation: Sendable {
 
     /// Finishes an installation that counts, and removes one that doesn't. May be interrupted, and called again.
     package func complete() throws(StorageError) {
-        guard let epochs = try Installation.pendingEpochs(in: layout.snapshotDirectory) else { return try discard() }
+        guard let epochs = try pendingEpochs() else { return try discard() }
         if let snapshot = try pendingSnapshot() {
-            try SetAside.move(try layout.placedSnapshots(), of: layout.snapshotDirectory)
-            try SetAside.move(try layout.placedLogs(), of: layout.logDirectory)
+            try SetAside.move(try layout.placedSnapshots(), of: layout.snapshotDirectory, in: files)
+            try SetAside.move(try layout.placedLogs(), of: layout.logDirectory, in: files)
             try place(snapshot, in: layout.snapshotDirectory, from: incomingSnapshots)
         }
         // The snapshot is in its place durably, so from here on a log in its place is the new one.
         for log in try pendingLogs() { try place(log, in: layout.logDirectory, from: incomingLogs) }
-        try EpochFiles(directory: layout.snapshotDirectory).save(epochs)
-        try Directory.remove(file: recordPath)
-        try Directory.sync(layout.snapshotDirectory)
+        try layout.epochs.save(epochs)
+        try files.remove(recordPath)
+        try files.syncDirectory(layout.snapshotDirectory)
     }
 
     private func place(
         _ file: NumberedFile, in directory: String, from incoming: String
     ) throws(StorageError) {
-        try Directory.move(file.path, to: directory + "/" + file.name)
-        try Directory.sync(directory)
-        try Directory.sync(incoming)
+        try files.move(file.path, to: directory + "/" + file.name)
+        try files.syncDirectory(directory)
+        try files.syncDirectory(incoming)
     }
 
     /// What never counted.
     private func discard() throws(StorageError) {
-        for directory in Set([incomingSnapshots, incomingLogs]).sorted() where Directory.exists(directory) {
-            for name in try Directory.names(directory) { try Directory.remove(file: directory + "/" + name) }
+        for directory in Set([incomingSnapshots, incomingLogs]).sorted() where try files.exists(directory) {
+            for name in try files.names(directory) { try files.remove(directory + "/" + name) }
         }
     }
 }

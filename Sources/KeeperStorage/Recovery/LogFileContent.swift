@@ -14,9 +14,9 @@ struct LogFileContent: Sendable {
     let file: NumberedFile
     private let bytes: [UInt8]
 
-    init(_ file: NumberedFile) throws(StorageError) {
+    init(_ file: NumberedFile, in files: any FileSystem) throws(StorageError) {
         self.file = file
-        bytes = try LogFileContent.withoutTrailingZeros(file.path)
+        bytes = try LogFileContent.withoutTrailingZeros(files.open(file.path, .reading))
     }
 
     /// Calls `body` with each entry and the offset of its end, until it returns false.
@@ -51,8 +51,7 @@ struct LogFileContent: Sendable {
     }
 
     /// Most of a preallocated file is zeros. No record ends with one, so the reader misses nothing.
-    private static func withoutTrailingZeros(_ path: String) throws(StorageError) -> [UInt8] {
-        let file = try File.openForReading(path)
+    private static func withoutTrailingZeros(_ file: any OpenFile) throws(StorageError) -> [UInt8] {
         var end = try file.size()
         let chunkSize = 1 << 18
         let zeros = [UInt8](repeating: 0, count: chunkSize)

@@ -19,7 +19,7 @@ package struct Purge: Sendable {
     /// - Returns: nil with fewer sound ones than `count`: then nothing is removed.
     package init?(_ layout: DataLayout, keep count: Int = minimum) throws(StorageError) {
         self.layout = layout
-        kept = try Purge.newestSound(layout.snapshots(), max(count, Purge.minimum))
+        kept = try Purge.newestSound(layout, max(count, Purge.minimum))
         if kept.count < max(count, Purge.minimum) { return nil }
     }
 
@@ -36,23 +36,23 @@ package struct Purge: Sendable {
         var removed = snapshots.filter { $0.zxid < oldest.zxid }
         removed += logs.prefix(needed)
         for directory in Set([layout.snapshotDirectory, layout.logDirectory]).sorted() {
-            removed += try Purge.setAside(in: directory).filter { $0.zxid < oldest.zxid }
+            removed += try setAside(in: directory).filter { $0.zxid < oldest.zxid }
         }
-        for file in removed { try Directory.remove(file: file.path) }
+        for file in removed { try layout.files.remove(file.path) }
         return removed.map(\.path)
     }
 
-    private static func newestSound(_ snapshots: [NumberedFile], _ count: Int) throws(StorageError) -> [NumberedFile] {
+    private static func newestSound(_ layout: DataLayout, _ count: Int) throws(StorageError) -> [NumberedFile] {
         var sound: [NumberedFile] = []
-        for snapshot in snapshots where sound.count < count {
-            if try isSound(snapshot) { sound.append(snapshot) }
+        for snapshot in try layout.snapshots() where sound.count < count {
+            if try isSound(snapshot, in: layout.files) { sound.append(snapshot) }
         }
         return sound
     }
 
-    private static func isSound(_ snapshot: NumberedFile) throws(StorageError) -> Bool {
+    private static func isSound(_ snapshot: NumberedFile, in files: any FileSystem) throws(StorageError) -> Bool {
         do throws(StorageError) {
-            try SnapshotFile.check(snapshot)
+            try SnapshotFile.check(snapshot, in: files)
             return true
         } catch {
             if case .damaged = error.cause { return false }
@@ -60,9 +60,9 @@ package struct Purge: Sendable {
         }
     }
 
-    private static func setAside(in directory: String) throws(StorageError) -> [NumberedFile] {
+    private func setAside(in directory: String) throws(StorageError) -> [NumberedFile] {
         let place = directory + "/" + DataLayout.setAsideName
-        return try NumberedFile.list(place, prefix: "snapshot.", repeated: true)
-            + NumberedFile.list(place, prefix: "log.", repeated: true)
+        return try NumberedFile.list(place, prefix: "snapshot.", repeated: true, in: layout.files)
+            + NumberedFile.list(place, prefix: "log.", repeated: true, in: layout.files)
     }
 }

@@ -21,8 +21,9 @@ package struct Recovery: Sendable {
         window = recent
     }
 
-    private var mark: RecoveringMark { RecoveringMark(directory: layout.snapshotDirectory) }
-    private var epochs: EpochFiles { EpochFiles(directory: layout.snapshotDirectory) }
+    private var mark: RecoveringMark { layout.recoveringMark }
+    private var epochs: EpochFiles { layout.epochs }
+    private var files: any FileSystem { layout.files }
 
     /// Recovers the state of the newest sound snapshot and the logs behind it, and repairs what a crash left: an
     /// interrupted write at a log's end is cut off durably, so that nothing can be appended behind it.
@@ -42,7 +43,7 @@ package struct Recovery: Sendable {
             if let floor { throw shortfall(floor, found: "it is empty") }
             return try recoverEmpty(logs)
         }
-        let replay = try Replay.run(snapshots: snapshots, logs: logs, limit: nil, recent: window)
+        let replay = try Replay.run(layout, limit: nil, recent: window)
         try checkFloor(replay.tree.lastProcessedZxid)
         try repair(replay)
         try makeDurable(replay)
@@ -55,7 +56,7 @@ package struct Recovery: Sendable {
     package func truncateLog(to zxid: Zxid) throws(StorageError) -> RecoveredState {
         let logs = try layout.logs()
         let snapshots = try layout.snapshots()
-        let remaining = try Replay.run(snapshots: snapshots, logs: logs, limit: zxid, recent: window)
+        let remaining = try Replay.run(layout, limit: zxid, recent: window)
         guard remaining.tree.lastProcessedZxid == zxid else {
             throw .inconsistent(
                 layout.logDirectory,
@@ -64,8 +65,8 @@ package struct Recovery: Sendable {
         // Snapshots first: those that may hold effects behind `zxid`. Without the logs that complete them they are no
         // state at all, whereas an older one and the uncut logs are the state before. The order makes a crash safe.
         let newer = snapshots.filter { $0.zxid > remaining.snapshot.zxid }
-        try SetAside.move(newer, of: layout.snapshotDirectory)
-        try SetAside.move(logs.filter { $0.zxid > zxid }, of: layout.logDirectory)
+        try SetAside.move(newer, of: layout.snapshotDirectory, in: files)
+        try SetAside.move(logs.filter { $0.zxid > zxid }, of: layout.logDirectory, in: files)
         if let last = remaining.logs.last { try cut(last, behind: zxid) }
         return try recover()
     }
@@ -88,7 +89,7 @@ package struct Recovery: Sendable {
     private func holdEntries(_ logs: [NumberedFile]) throws(StorageError) -> Bool {
         var found = false
         for log in logs where !found {
-            _ = try LogFileContent(log).forEachEntry { (_, _) throws(StorageError) in
+            _ = try LogFileContent(log, in: files).forEachEntry { (_, _) throws(StorageError) in
                 found = true
                 return false
             }
@@ -100,10 +101,10 @@ package struct Recovery: Sendable {
     /// epoch file contradicts it. Otherwise its data was lost, and the mark says so before there is a database that a
     /// restart could take for its own.
     private func recoverEmpty(_ logs: [NumberedFile]) throws(StorageError) -> RecoveredState {
-        let initialize = InitializeFile(directory: layout.dataLogDir)
+        let initialize = layout.initializeFile
         let epochs = try epochs.load(lastZxid: .zero)
-        let isNew = initialize.exists && epochs.accepted == 0
-        if !isStandalone, !isNew, !mark.isSet {
+        let isNew = try initialize.exists && epochs.accepted == 0
+        if !isStandalone, !isNew, try !mark.isSet {
             try mark.set(
                 reason: """
                     The data directory held no database, and nothing showed that the ensemble is new (the file \
@@ -112,11 +113,11 @@ package struct Recovery: Sendable {
 
                     """)
         }
-        try SetAside.move(logs, of: layout.logDirectory)
+        try SetAside.move(logs, of: layout.logDirectory, in: files)
         let tree = DataTree()
-        try SnapshotFile.write(tree, in: layout.snapshotDirectory)
+        try SnapshotFile.write(tree, in: layout.snapshotDirectory, files: files)
         try initialize.consume()
-        return RecoveredState(
+        return try RecoveredState(
             tree: tree, recent: [], acceptedEpoch: epochs.accepted, currentEpoch: epochs.current,
             recovering: mark.isSet)
     }
@@ -148,8 +149,8 @@ package struct Recovery: Sendable {
             epochs.current = max(epochs.current, last.epoch)
         }
         // A leftover would let a later loss of the data pass for a new member (S2).
-        try InitializeFile(directory: layout.dataLogDir).consume()
-        return RecoveredState(
+        try layout.initializeFile.consume()
+        return try RecoveredState(
             tree: replay.tree, recent: replay.recent.all, acceptedEpoch: epochs.accepted, currentEpoch: epochs.current,
             recovering: mark.isSet)
     }
@@ -158,7 +159,7 @@ package struct Recovery: Sendable {
     /// going on would lose them.
     private func checkPlaces() throws(StorageError) {
         guard layout.directoriesDiffer else { return }
-        let swapped = DataLayout(dataDir: layout.dataLogDir, dataLogDir: layout.dataDir)
+        let swapped = DataLayout(dataDir: layout.dataLogDir, dataLogDir: layout.dataDir, files: files)
         let remedy = "move the files to where dataDir and dataLogDir say, or correct these two"
         if let snapshot = try swapped.snapshots().first {
             throw .inconsistent(snapshot.path, "a snapshot in the log directory", remedy: remedy)
@@ -171,17 +172,17 @@ package struct Recovery: Sendable {
     /// What `SnapshotWriter` left when the server died: never had a final name.
     private func removeUnfinishedSnapshots() throws(StorageError) {
         let directory = layout.snapshotDirectory
-        for name in try Directory.names(directory) where name.hasPrefix("snapshot.") && name.hasSuffix(".writing") {
-            try Directory.remove(file: directory + "/" + name)
+        for name in try files.names(directory) where name.hasPrefix("snapshot.") && name.hasSuffix(".writing") {
+            try files.remove(directory + "/" + name)
         }
     }
 
     /// S1: a process that was killed leaves what it had written and not yet synced, and this one reads it: an entry, or
     /// the name of a file. What is vouched for from here on must outlive a power failure, too.
     private func makeDurable(_ replay: Replay) throws(StorageError) {
-        for log in replay.logs where !replay.emptyLogs.contains(log) { try File.openForReading(log.path).sync() }
-        try Directory.sync(layout.logDirectory)
-        try Directory.sync(layout.snapshotDirectory)
+        for log in replay.logs where !replay.emptyLogs.contains(log) { try files.open(log.path, .reading).sync() }
+        try files.syncDirectory(layout.logDirectory)
+        try files.syncDirectory(layout.snapshotDirectory)
     }
 
     private func repair(_ replay: Replay) throws(StorageError) {
@@ -189,12 +190,12 @@ package struct Recovery: Sendable {
             try cut(tail.file, at: tail.offset)
         }
         // An empty log would stand in the way of the one that the next entry names.
-        try SetAside.move(replay.emptyLogs, of: layout.logDirectory)
+        try SetAside.move(replay.emptyLogs, of: layout.logDirectory, in: files)
     }
 
     private func cut(_ log: NumberedFile, behind zxid: Zxid) throws(StorageError) {
         var position = FileHeader.size
-        _ = try LogFileContent(log).forEachEntry { (entry, end) throws(StorageError) in
+        _ = try LogFileContent(log, in: files).forEachEntry { (entry, end) throws(StorageError) in
             guard entry.zxid <= zxid else { return false }
             position = end
             return true
@@ -203,7 +204,7 @@ package struct Recovery: Sendable {
     }
 
     private func cut(_ log: NumberedFile, at offset: Int) throws(StorageError) {
-        let file = try File.openForWriting(log.path)
+        let file = try files.open(log.path, .writing)
         try file.truncate(to: offset)
         try file.sync()
     }

@@ -30,23 +30,21 @@ struct Replay: Sendable {
     private var replayed: ReplayedTree
 
     /// - Parameters:
-    ///   - snapshots: newest first. The first sound one is taken; one that is damaged is passed over only if the logs
-    ///     reach as far as it did.
-    ///   - logs: oldest first.
+    ///   - layout: the newest sound snapshot is taken; one that is damaged is passed over only if the logs reach as far
+    ///     as it did.
     ///   - limit: entries and snapshots behind it are left alone.
     /// - Throws: for damage, gaps, and a digest that isn't the leader's. Also if there is no sound snapshot.
-    static func run(
-        snapshots: [NumberedFile], logs: [NumberedFile], limit: Zxid?, recent: RecentEntries
-    ) throws(StorageError) -> Replay {
+    static func run(_ layout: DataLayout, limit: Zxid?, recent: RecentEntries) throws(StorageError) -> Replay {
+        let logs = try layout.logs()
         var failures: [(snapshot: NumberedFile, error: StorageError)] = []
-        for snapshot in snapshots where limit.map({ snapshot.zxid <= $0 }) ?? true {
+        for snapshot in try layout.snapshots() where limit.map({ snapshot.zxid <= $0 }) ?? true {
             let loaded: LoadedSnapshot
-            do throws(StorageError) { loaded = try SnapshotFile.read(snapshot) } catch {
+            do throws(StorageError) { loaded = try SnapshotFile.read(snapshot, in: layout.files) } catch {
                 failures.append((snapshot, error))
                 continue
             }
             var replay = try Replay(loaded, from: snapshot, recent: recent)
-            try replay.readLogs(logs, limit: limit)
+            try replay.readLogs(logs, in: layout.files, limit: limit)
             do throws(ReplayProblem) { try replay.replayed.checkComplete() } catch {
                 failures.append((snapshot, Replay.error(error, of: snapshot, in: snapshot)))
                 continue
@@ -74,12 +72,12 @@ struct Replay: Sendable {
         self.recent = recent
     }
 
-    private mutating func readLogs(_ all: [NumberedFile], limit: Zxid?) throws(StorageError) {
+    private mutating func readLogs(_ all: [NumberedFile], in files: any FileSystem, limit: Zxid?) throws(StorageError) {
         // The log with the greatest start that is not behind the snapshot's next zxid may hold it.
         let first = all.lastIndex { $0.zxid <= Zxid(rawValue: snapshot.zxid.rawValue + 1) } ?? 0
         for file in all.dropFirst(first) {
             if let limit, file.zxid > limit { break }
-            let content = try LogFileContent(file)
+            let content = try LogFileContent(file, in: files)
             var entries = 0
             let (end, offset) = try content.forEachEntry { (entry, _) throws(StorageError) in
                 if let limit, entry.zxid > limit { return false }

@@ -38,19 +38,17 @@ package enum Verification {
     /// - Parameter limit: stop behind this zxid: entries later than it are left out.
     /// - Throws: for whatever `Recovery.recover` would refuse, and if `limit` is given and not reached.
     package static func verify(_ layout: DataLayout, upTo limit: Zxid? = nil) throws(StorageError) -> VerificationReport {
-        let replay = try Replay.run(
-            snapshots: try layout.snapshots(), logs: try layout.logs(), limit: limit,
-            recent: RecentEntries(countLimit: 0, sizeLimit: 0))
+        let replay = try Replay.run(layout, limit: limit, recent: RecentEntries(countLimit: 0, sizeLimit: 0))
         let end = replay.tree.lastProcessedZxid
         if let limit, end != limit {
             throw .inconsistent(
                 layout.logDirectory, "the data ends at \(end), not at \(limit)",
                 remedy: "this set is incomplete: take another one")
         }
-        let epochs = try EpochFiles(directory: layout.snapshotDirectory).load(lastZxid: end)
+        let epochs = try layout.epochs.load(lastZxid: end)
         var files: [VerificationReport.File] = []
         for file in [replay.snapshot] + replay.logs {
-            let size = try File.openForReading(file.path).size()
+            let size = try layout.files.open(file.path, .reading).size()
             files.append(VerificationReport.File(path: file.path, size: size))
         }
         return VerificationReport(

@@ -13,11 +13,11 @@ package enum SnapshotFile {
     /// - Parameter isFuzzy: effects of transactions behind the tree's zxid may be in it; then no digest is stated.
     @discardableResult
     package static func write(
-        _ tree: DataTree, in directory: String, isFuzzy: Bool = false
+        _ tree: DataTree, in directory: String, isFuzzy: Bool = false, files: any FileSystem = SystemFiles.shared
     ) throws(StorageError) -> NumberedFile {
         var encoder = TreeEncoder(of: tree)
         let path = directory + "/snapshot." + encoder.start.hex
-        var output = try SnapshotOutput.create(for: path)
+        var output = try SnapshotOutput.create(for: path, in: files)
         do throws(StorageError) {
             while !encoder.isEnded { try output.write(encoder.next(from: tree)) }
             try output.finish(digest: isFuzzy ? nil : SnapshotDigest(zxid: tree.lastProcessedZxid, digest: tree.digest))
@@ -30,9 +30,11 @@ package enum SnapshotFile {
     }
 
     /// Reads and checks a snapshot wholly.
-    package static func read(_ snapshot: NumberedFile) throws(StorageError) -> LoadedSnapshot {
+    package static func read(
+        _ snapshot: NumberedFile, in files: any FileSystem = SystemFiles.shared
+    ) throws(StorageError) -> LoadedSnapshot {
         var loader = DataTreeLoader()
-        let (digest, size) = try scan(snapshot) { item throws(CodecError) in try loader.add(item) }
+        let (digest, size) = try scan(snapshot, files) { item throws(CodecError) in try loader.add(item) }
         do throws(CodecError) {
             return LoadedSnapshot(tree: try loader.complete(zxid: snapshot.zxid), digest: digest, size: size)
         } catch {
@@ -41,14 +43,14 @@ package enum SnapshotFile {
     }
 
     /// Reads the file and compares its checksums, without building its tree.
-    package static func check(_ snapshot: NumberedFile) throws(StorageError) {
-        _ = try scan(snapshot) { _ in }
+    package static func check(_ snapshot: NumberedFile, in files: any FileSystem) throws(StorageError) {
+        _ = try scan(snapshot, files) { _ in }
     }
 
     private static func scan(
-        _ snapshot: NumberedFile, _ body: (SnapshotItem) throws(CodecError) -> Void
+        _ snapshot: NumberedFile, _ files: any FileSystem, _ body: (SnapshotItem) throws(CodecError) -> Void
     ) throws(StorageError) -> (digest: SnapshotDigest?, size: Int) {
-        let file = try File.openForReading(snapshot.path)
+        let file = try files.open(snapshot.path, .reading)
         var reader = SnapshotFileReader()
         var position = 0
         while true {

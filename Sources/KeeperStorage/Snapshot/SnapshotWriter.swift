@@ -4,7 +4,7 @@ import KeeperCore
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// Writes one snapshot on a thread of its own, from chunks that an event loop makes of its tree (`TreeEncoder`).
+/// Writes one snapshot on a lane of its own, from chunks that an event loop makes of its tree (`TreeEncoder`).
 ///
 /// The file bears a temporary name until every byte is on disk: under its final name it is always whole.
 package final class SnapshotWriter: Sendable {
@@ -17,35 +17,32 @@ package final class SnapshotWriter: Sendable {
     private struct Queue: Sendable {
         var items: [Item] = []
         var queuedBytes = 0
+        var isDraining = false
         var isOver = false
     }
 
     private let queue = NIOLockedValueBox(Queue())
-    private let wakeUp: WakeUp
-    private let thread: NIOLockedValueBox<DedicatedThread?>
-    private let path: String
+    private let lane: any Lane
+    private let files: any FileSystem
+    /// The lane's alone; nil before the first chunk and after the end.
+    private let output = NIOLockedValueBox<SnapshotOutput?>(nil)
+    private let file: NumberedFile
+    private let report: @Sendable (Result<NumberedFile, StorageError>) -> Void
 
-    /// Starts the thread. `report` is called on it once: with the file's path, or with why there is none. After
-    /// `abandon` it is not called.
+    /// `report` is called on the lane once: with the file, or with why there is none. After `abandon` it is not called.
     ///
     /// - Parameters:
     ///   - directory: the snapshot `version-2`, which exists.
     ///   - zxid: `TreeEncoder.start`.
+    ///   - lane: this writer's alone; it ends it.
     package init(
-        directory: String, zxid: Zxid, report: @escaping @Sendable (Result<NumberedFile, StorageError>) -> Void
-    ) throws(StorageError) {
-        path = directory + "/snapshot." + zxid.hex
-        wakeUp = try WakeUp()
-        thread = NIOLockedValueBox(nil)
-        let started = try DedicatedThread(name: "snapshot") { [self] in
-            do throws(StorageError) {
-                if try run() { report(.success(NumberedFile(zxid: zxid, path: path))) }
-            } catch {
-                queue.withLockedValue { queue in queue = Queue(isOver: true) }
-                report(.failure(error))
-            }
-        }
-        thread.withLockedValue { $0 = started }
+        directory: String, zxid: Zxid, files: any FileSystem = SystemFiles.shared, lane: any Lane,
+        report: @escaping @Sendable (Result<NumberedFile, StorageError>) -> Void
+    ) {
+        file = NumberedFile(zxid: zxid, path: directory + "/snapshot." + zxid.hex)
+        self.files = files
+        self.lane = lane
+        self.report = report
     }
 
     /// What waits to be written: a loop that makes chunks faster than the disk takes them looks here and pauses.
@@ -62,56 +59,72 @@ package final class SnapshotWriter: Sendable {
     /// Removes the unfinished file.
     package func abandon() { put(.abandon, size: 0) }
 
-    /// Waits for the thread's end, after `finish` or `abandon`.
-    package func join() { thread.withLockedValue { $0.take() }?.join() }
+    /// Waits for the lane's end, after `finish` or `abandon`.
+    package func join() { lane.end() }
 
     private func put(_ item: Item, size: Int) {
-        queue.withLockedValue { queue in
-            if queue.isOver { return }
+        let mustDrain = queue.withLockedValue { queue in
+            if queue.isOver { return false }
             queue.items.append(item)
             queue.queuedBytes += size
+            defer { queue.isDraining = true }
+            return !queue.isDraining
         }
-        wakeUp.signal()
+        if mustDrain { lane.run { [self] in drain() } }
     }
 
-    // MARK: On the thread
+    // MARK: On the lane
 
-    /// Whether the snapshot was finished, not abandoned.
-    private func run() throws(StorageError) -> Bool {
-        var output = try SnapshotOutput.create(for: path)
+    private func drain() {
+        let items = queue.withLockedValue { queue in
+            defer { queue = Queue(isOver: queue.isOver) }
+            return queue.items
+        }
         do throws(StorageError) {
-            while true {
-                wakeUp.wait()
-                for item in takeItems() {
-                    switch item {
-                    case .chunk(let chunk): try output.write(chunk)
-                    case .finish(let digest):
-                        try output.finish(digest: digest)
-                        return true
-                    case .abandon:
-                        try output.discard()
-                        return false
-                    }
-                }
+            for item in items where try write(item) {
+                queue.withLockedValue { $0 = Queue(isOver: true) }
+                return
+            }
+        } catch {
+            queue.withLockedValue { $0 = Queue(isOver: true) }
+            report(.failure(error))
+        }
+    }
+
+    /// - Returns: whether that was the end.
+    private func write(_ item: Item) throws(StorageError) -> Bool {
+        var output: SnapshotOutput
+        if let open = self.output.withLockedValue({ $0 }) {
+            output = open
+        } else {
+            if case .abandon = item { return true }
+            output = try SnapshotOutput.create(for: file.path, in: files)
+        }
+        do throws(StorageError) {
+            switch item {
+            case .chunk(let chunk):
+                try output.write(chunk)
+                self.output.withLockedValue { $0 = output }
+                return false
+            case .finish(let digest):
+                try output.finish(digest: digest)
+                report(.success(file))
+            case .abandon: try output.discard()
             }
         } catch {
             // The half-written file has no final name; what is wrong with the disk is already being reported.
             try? output.discard()
             throw error
         }
-    }
-
-    private func takeItems() -> [Item] {
-        queue.withLockedValue { queue in
-            defer { queue = Queue() }
-            return queue.items
-        }
+        self.output.withLockedValue { $0 = nil }
+        return true
     }
 }
 
 /// A snapshot file in the making.
-struct SnapshotOutput: ~Copyable {
-    private let file: File
+struct SnapshotOutput: Sendable {
+    private let file: any OpenFile
+    private let files: any FileSystem
     private let path: String
     private var sealer = SnapshotSealer()
     private var position = 0
@@ -120,8 +133,9 @@ struct SnapshotOutput: ~Copyable {
     /// Were a large snapshot left to its last sync, the log's syncs would wait behind all of it: clients would notice.
     private static let writeBackSize = 8 << 20
 
-    static func create(for path: String) throws(StorageError) -> SnapshotOutput {
-        var output = SnapshotOutput(file: try File.replace(path + ".writing"), path: path)
+    static func create(for path: String, in files: any FileSystem) throws(StorageError) -> SnapshotOutput {
+        var output = SnapshotOutput(
+            file: try files.open(path + ".writing", .replacing), files: files, path: path)
         do throws(StorageError) { try output.put(output.sealer.header()) } catch {
             // A full disk must not fill with names of snapshots that never began.
             try? output.discard()
@@ -130,10 +144,13 @@ struct SnapshotOutput: ~Copyable {
         return output
     }
 
-    private init(file: consuming File, path: String) {
+    private init(file: any OpenFile, files: any FileSystem, path: String) {
         self.file = file
+        self.files = files
         self.path = path
     }
+
+    private var temporaryPath: String { path + ".writing" }
 
     mutating func write(_ chunk: ByteBuffer) throws(StorageError) {
         sealer.cover(chunk)
@@ -158,9 +175,9 @@ struct SnapshotOutput: ~Copyable {
     mutating func finish(digest: SnapshotDigest?) throws(StorageError) {
         try put(sealer.trailer(digest: digest))
         try file.sync()
-        try Directory.move(file.path, to: path)
-        try Directory.sync(Directory.parent(of: path))
+        try files.move(temporaryPath, to: path)
+        try files.syncDirectory(Directory.parent(of: path))
     }
 
-    func discard() throws(StorageError) { try Directory.remove(file: file.path) }
+    func discard() throws(StorageError) { try files.remove(temporaryPath) }
 }

@@ -6,9 +6,13 @@ import KeeperCore
 /// (ZOOKEEPER-4394 and its kin).
 package struct EpochFiles: Sendable {
     private let directory: String
+    private let files: any FileSystem
 
     /// - Parameter directory: the snapshot `version-2`.
-    package init(directory: String) { self.directory = directory }
+    package init(directory: String, files: any FileSystem = SystemFiles.shared) {
+        self.directory = directory
+        self.files = files
+    }
 
     package struct Epochs: Hashable, Sendable {
         package var accepted: Int64
@@ -30,7 +34,7 @@ package struct EpochFiles: Sendable {
     /// - Parameter lastZxid: of the recovered state. A file that isn't there stands for its epoch.
     /// - Throws: if a file is no number, or the epochs contradict each other or the state.
     package func load(lastZxid: Zxid) throws(StorageError) -> Epochs {
-        if let pending = try Installation.pendingEpochs(in: directory) { return pending }
+        if let pending = try Installation.pendingEpochs(in: directory, files) { return pending }
         let ofState = max(lastZxid.epoch, 0)
         let promised = try number(in: acceptedPath)
         var current = try number(in: currentPath) ?? ofState
@@ -64,12 +68,12 @@ package struct EpochFiles: Sendable {
 
     private func save(_ epoch: Int64, to path: String) throws(StorageError) {
         let bytes = Array(String(epoch).utf8)
-        if try Directory.content(of: path) == bytes { return }
-        try Directory.replace(file: path, with: bytes)
+        if try files.content(of: path) == bytes { return }
+        try files.replace(path, with: bytes)
     }
 
     private func number(in path: String) throws(StorageError) -> Int64? {
-        guard let bytes = try Directory.content(of: path) else { return nil }
+        guard let bytes = try files.content(of: path) else { return nil }
         guard let number = parseDecimal(bytes), number >= 0 else {
             throw .damaged(path, offset: 0, "\"\(String(decoding: bytes.prefix(40), as: UTF8.self))\" is no epoch")
         }

@@ -4,32 +4,38 @@ import KeeperCore
 /// rolled back or restored. While the mark stands it neither votes nor acknowledges epochs.
 package struct RecoveringMark: Sendable {
     private let directory: String
+    private let files: any FileSystem
 
     /// - Parameter directory: the snapshot `version-2`.
-    package init(directory: String) { self.directory = directory }
+    package init(directory: String, files: any FileSystem = SystemFiles.shared) {
+        self.directory = directory
+        self.files = files
+    }
 
     package var path: String { directory + "/recovering" }
 
     /// S2: the file's mere presence counts: one that can't be read marks as well.
-    package var isSet: Bool { Directory.exists(path) }
+    package var isSet: Bool { get throws(StorageError) { try files.exists(path) } }
 
     /// Why, for people; nil if the mark isn't set.
     package var reason: String? {
-        guard isSet else { return nil }
-        guard let bytes = try? Directory.content(of: path) else { return "unreadable" }
-        return String(decoding: bytes, as: UTF8.self)
+        get throws(StorageError) {
+            guard try isSet else { return nil }
+            guard let bytes = try? files.content(of: path) else { return "unreadable" }
+            return String(decoding: bytes, as: UTF8.self)
+        }
     }
 
     /// Durable on return.
     package func set(reason: String) throws(StorageError) {
-        try Directory.create(directory)
-        try Directory.replace(file: path, with: Array(reason.utf8))
+        try files.createDirectory(directory)
+        try files.replace(path, with: Array(reason.utf8))
     }
 
     /// Durable on return.
     package func clear() throws(StorageError) {
-        try Directory.remove(file: path)
-        try Directory.sync(directory)
+        try files.remove(path)
+        try files.syncDirectory(directory)
     }
 }
 
@@ -37,26 +43,30 @@ package struct RecoveringMark: Sendable {
 /// whose history is empty, because the ensemble is new.
 package struct InitializeFile: Sendable {
     private let directory: String
+    private let files: any FileSystem
 
     /// - Parameter directory: `dataLogDir` itself.
-    package init(directory: String) { self.directory = directory }
+    package init(directory: String, files: any FileSystem = SystemFiles.shared) {
+        self.directory = directory
+        self.files = files
+    }
 
     package var path: String { directory + "/initialize" }
 
-    package var exists: Bool { Directory.exists(path) }
+    package var exists: Bool { get throws(StorageError) { try files.exists(path) } }
 
     /// For whoever sets a new ensemble up. Durable on return.
     package func create() throws(StorageError) {
-        try Directory.create(directory)
-        try Directory.replace(file: path, with: [])
+        try files.createDirectory(directory)
+        try files.replace(path, with: [])
     }
 
     /// S2: only once the empty database is on disk. Removed earlier, a crash between would turn a new member into one
     /// without memory; left, it would let a later loss of the data pass for a new member. Durable on return.
     package func consume() throws(StorageError) {
-        guard exists else { return }
-        try Directory.remove(file: path)
-        try Directory.sync(directory)
+        guard try exists else { return }
+        try files.remove(path)
+        try files.syncDirectory(directory)
     }
 }
 
