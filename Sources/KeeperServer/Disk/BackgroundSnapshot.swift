@@ -26,7 +26,7 @@ final class BackgroundSnapshot {
     ///   - isDurable: whether the log has this transaction on disk.
     ///   - ended: called on the loop, unless the snapshot is abandoned.
     init(
-        turn: LoopTurn, layout: DataLayout, tree: @escaping () -> DataTree, isDurable: @escaping (Zxid) -> Bool,
+        turn: LoopTurn, layout: DataLayout, lane: any Lane, tree: @escaping () -> DataTree, isDurable: @escaping (Zxid) -> Bool,
         ended: @escaping (Zxid, Result<NumberedFile, StorageError>) -> Void
     ) throws(StorageError) {
         self.turn = turn
@@ -37,7 +37,6 @@ final class BackgroundSnapshot {
         let start = encoder.start
         let eventLoop = turn.eventLoop
         let completion = NIOLoopBound(ended, eventLoop: eventLoop)
-        let lane = try ThreadLane(name: "snapshot")
         writer = SnapshotWriter(directory: layout.snapshotDirectory, zxid: start, files: layout.files, lane: lane) { outcome in
             eventLoop.execute { completion.value(start, outcome) }
         }

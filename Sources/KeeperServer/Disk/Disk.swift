@@ -1,11 +1,9 @@
-import CLinux
 import EnsembleBase
 import KeeperCodec
 import KeeperCore
 import KeeperStorage
 import Logging
 import NIOCore
-import NIOPosix
 
 /// The loop's side of the files: asks, and turns answers into events. Nothing here blocks the loop. Loop-bound.
 final class Disk {
@@ -16,10 +14,11 @@ final class Disk {
     private let log: Logger
     /// The end of the process: called once, with the reason.
     private let fatal: (ServerExitReport) -> Void
-    /// One thread: epochs, truncation, installation, removal, in the order asked.
-    private let thread = NIOThreadPool(numberOfThreads: 1)
+    private let host: ServerHost
+    /// Epochs, truncation, installation, removal, in the order asked. nil before `recover`.
+    private var lane: (any Lane)?
     /// Another one, so that an epoch never waits for the reading of old snapshots.
-    private let housekeeping = NIOThreadPool(numberOfThreads: 1)
+    private var housekeeping: (any Lane)?
 
     /// nil before recovery, and while the directory is being rewritten.
     private var writer: LogWriter?
@@ -32,7 +31,7 @@ final class Disk {
     private var snapshot: BackgroundSnapshot?
 
     init(
-        turn: LoopTurn, configuration: ServerConfiguration, statistics: ServerStatistics, log: Logger,
+        turn: LoopTurn, host: ServerHost, configuration: ServerConfiguration, statistics: ServerStatistics, log: Logger,
         fatal: @escaping (ServerExitReport) -> Void
     ) {
         self.turn = turn
@@ -40,9 +39,8 @@ final class Disk {
         self.statistics = statistics
         self.log = log
         self.fatal = fatal
-        layout = configuration.layout
-        thread.start()
-        housekeeping.start()
+        self.host = host
+        layout = configuration.layout(host.files)
     }
 
     // MARK: start and end
@@ -51,11 +49,17 @@ final class Disk {
     func recover() {
         let recovery = Recovery(layout: layout, isStandalone: configuration.standalone, floor: configuration.dataFloor)
         let layout = layout
+        let trimMemory = host.trimMemory
+        do throws(StorageError) {
+            lane = try host.lane("disk")
+            housekeeping = try host.lane("housekeeping")
+        } catch {
+            return fatal(ServerExitReport(error))
+        }
         run { () throws(StorageError) in
             try layout.create()
             let state = try recovery.recover()
-            // What recovery has read and let go lies between what it has kept, and would stay with the process.
-            malloc_trim(0)
+            trimMemory()
             return state
         } then: { [self] state in
             resume(with: state)
@@ -84,7 +88,7 @@ final class Disk {
             writer = LogWriter(
                 directory: layout.logDirectory, lastZxid: zxid,
                 configuration: .init(preallocation: configuration.preallocation), files: layout.files,
-                lane: try ThreadLane(name: "log")
+                lane: try host.lane("log")
             ) { outcome in
                 eventLoop.execute { loop.value.logged(outcome) }
             }
@@ -189,7 +193,7 @@ final class Disk {
         let began = turn.now
         do throws(StorageError) {
             snapshot = try BackgroundSnapshot(
-                turn: turn, layout: layout, tree: tree,
+                turn: turn, layout: layout, lane: try host.lane("snapshot"), tree: tree,
                 isDurable: { [unowned self] zxid in zxid <= lastSynced },
                 ended: { [self] zxid, outcome in snapshotEnded(zxid, outcome, began) })
             writer?.roll()
@@ -220,17 +224,15 @@ final class Disk {
         let layout = layout
         let keep = configuration.snapRetainCount
         let log = log
-        let thread = thread
+        guard let lane else { return }
         @Sendable func attempt(_ body: () throws(StorageError) -> Void) {
             do throws(StorageError) { try body() } catch { log.warning("purge stopped: \(error)") }
         }
-        housekeeping.submit { state in
-            guard state == .active else { return }
+        housekeeping?.run {
             attempt { () throws(StorageError) in
                 guard let purge = try Purge(layout, keep: keep) else { return }
                 // In turn with what rewrites the directories.
-                thread.submit { state in
-                    guard state == .active else { return }
+                lane.run {
                     attempt { () throws(StorageError) in
                         for path in try purge.remove() { log.info("purged \(path)") }
                     }
@@ -239,15 +241,15 @@ final class Disk {
         }
     }
 
-    // MARK: threads
+    // MARK: lanes
 
-    /// Runs `body` on the disk thread and `then` on the loop; a failure ends the process.
+    /// Runs `body` on the disk's lane and `then` on the loop; a failure ends the process.
     private func run<Result: Sendable>(
         _ body: @escaping @Sendable () throws(StorageError) -> Result, then: @escaping (Result) -> Void
     ) {
         let completion = NIOLoopBound((then: then, fatal: fatal), eventLoop: turn.eventLoop)
         let eventLoop = turn.eventLoop
-        thread.submit { _ in
+        lane?.run {
             do throws(StorageError) {
                 let result = try body()
                 eventLoop.execute { completion.value.then(result) }
@@ -260,5 +262,9 @@ final class Disk {
 }
 
 extension ServerConfiguration {
-    package var layout: DataLayout { DataLayout(dataDir: dataDirectory, dataLogDir: logDirectory) }
+    package var layout: DataLayout { layout(SystemFiles.shared) }
+
+    package func layout(_ files: any FileSystem) -> DataLayout {
+        DataLayout(dataDir: dataDirectory, dataLogDir: logDirectory, files: files)
+    }
 }

@@ -5,7 +5,7 @@ import Logging
 import NIOCore
 
 /// Where this member listens for its peers.
-struct PeerAddresses: Sendable {
+package struct PeerAddresses: Sendable {
     var election: SocketAddress
     var quorum: SocketAddress
 

@@ -6,14 +6,16 @@ import NIOCore
 
 /// The machine's hands: one event loop that owns the machine, its timer, and everything that it acts upon. It decides
 /// nothing. Loop-bound.
-final class KeeperShell {
+package final class KeeperShell {
     let turn: LoopTurn
-    let clients: ClientTable
+    package let clients: ClientTable
     let disk: Disk
     let network: any Network
     /// nil in a standalone server.
     let peers: PeerNetwork?
-    private var machine: KeeperMachine
+    package private(set) var machine: KeeperMachine
+    /// For whoever judges whole servers: sees what each step asks for before it is done, and may change it. nil in production.
+    package var stepped: ((inout [KeeperAction]) -> Void)?
     private let configuration: ServerConfiguration
     private let statistics: ServerStatistics
     private let log: Logger
@@ -31,23 +33,23 @@ final class KeeperShell {
     /// Set by `stop`: called as soon as this member leads no longer.
     private var steppedDown: (() -> Void)?
 
-    init(
-        configuration: ServerConfiguration, addresses: PeerAddresses?, eventLoop: any EventLoop, network: any Network,
-        seed: UInt64, log: Logger, fatal: @escaping (ServerExitReport) -> Void
+    package init(
+        configuration: ServerConfiguration, addresses: PeerAddresses?, host: ServerHost, seed: UInt64, log: Logger,
+        fatal: @escaping (ServerExitReport) -> Void
     ) {
         self.configuration = configuration
-        self.network = network
+        network = host.network
         self.log = log
         self.fatal = fatal
-        let turn = LoopTurn(eventLoop: eventLoop, budget: MemoryBudget(limit: configuration.memoryBudget ?? SystemMemory.budget))
+        let turn = LoopTurn(eventLoop: host.eventLoop, budget: MemoryBudget(limit: configuration.memoryBudget ?? SystemMemory.budget))
         self.turn = turn
         started = turn.now
         statistics = ServerStatistics()
         clients = ClientTable(turn: turn, policy: configuration.clientPolicy, statistics: statistics)
         machine = KeeperMachine(configuration: configuration.machineConfiguration, seed: seed)
-        disk = Disk(turn: turn, configuration: configuration, statistics: statistics, log: log, fatal: fatal)
+        disk = Disk(turn: turn, host: host, configuration: configuration, statistics: statistics, log: log, fatal: fatal)
         peers = addresses.flatMap {
-            PeerNetwork(turn: turn, network: network, configuration: configuration, addresses: $0, seed: seed, log: log)
+            PeerNetwork(turn: turn, network: host.network, configuration: configuration, addresses: $0, seed: seed, log: log)
         }
         turn.step = { [unowned self] event, now in step(event, at: now) }
         turn.submit = { [unowned self] in disk.submit() }
@@ -55,7 +57,7 @@ final class KeeperShell {
     }
 
     /// Reads the disk; the first event but for the clock is `recovered`.
-    func start() {
+    package func start() {
         tick()
         disk.recover()
     }
@@ -93,7 +95,7 @@ final class KeeperShell {
     }
 
     /// Ends all activity at once: for a failure that makes going on unsafe.
-    func halt() {
+    package func halt() {
         isHalted = true
         clock?.cancel()
         timer?.cancel()
@@ -105,6 +107,7 @@ final class KeeperShell {
         guard !isHalted else { return }
         machine.step(event, at: now, into: &buffer)
         buffer.exchange(with: &spare)
+        stepped?(&spare)
         for action in spare {
             if isHalted { break }
             perform(action)

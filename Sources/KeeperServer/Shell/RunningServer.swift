@@ -60,8 +60,7 @@ package final class RunningServer: Sendable {
             shell = try loop.submit {
                 NIOLoopBound(
                     KeeperShell(
-                        configuration: configuration, addresses: addresses, eventLoop: loop,
-                        network: SocketNetwork(eventLoop: loop), seed: seed, log: log
+                        configuration: configuration, addresses: addresses, host: .system(loop), seed: seed, log: log
                     ) {
                         box.fail($0)
                     }, eventLoop: loop)
