@@ -85,6 +85,9 @@ class Round:
         """Member by member, the leader at any time; who is away is changed where it lies."""
         order = list(self.servers)
         self.random.shuffle(order)
+        if self.random.random() < 0.6:
+            # Who was away longest then meets a leader of the new kind.
+            order.sort(key=lambda server: server in self.away)
         for server in order:
             if self.random.random() < 0.25:
                 self.move(among=[other for other in self.alive if other is not server])
@@ -93,6 +96,8 @@ class Round:
                 if len(self.alive) > self.quorum:
                     self.write(self.random.choice((0, 5, 50)))
             else:
+                if self.random.random() < 0.5:
+                    self.elect(self.alive)
                 self.away.remove(server)
             self.say(f"{server.identity} becomes {kind}")
             server.kind = kind
