@@ -24,6 +24,10 @@ class Violation(Exception):
     pass
 
 
+class ApacheErred(Exception):
+    """Before any of ours had a part in it: the round says nothing about ours."""
+
+
 class Round:
     """Everything is drawn from the seed but what processes and sockets do with it."""
 
@@ -67,7 +71,10 @@ class Round:
         self.write(20)
         for _ in range(self.random.randint(2, 5)):
             self.move()
-        self.check("Apache's, before")
+        try:
+            self.check("Apache's, before")
+        except Violation as violation:
+            raise ApacheErred(str(violation)) from None
         self.change(OURS)
         self.check("all ours")
         for _ in range(self.random.randint(1, 3)):
@@ -99,6 +106,8 @@ class Round:
                 if self.random.random() < 0.5:
                     self.elect(self.alive)
                 self.away.remove(server)
+            if kind == OURS:
+                self.look_at_apaches_log(server)
             self.say(f"{server.identity} becomes {kind}")
             server.kind = kind
             server.start()
@@ -107,6 +116,11 @@ class Round:
                 self.write(self.random.choice((1, 20)))
         for server in self.alive:
             self.wait(server)
+
+    def look_at_apaches_log(self, server):
+        hole = files.missing(os.path.join(server.data, "version-2"))
+        if hole:
+            raise ApacheErred(f"the log of {self.name(server)} lacks what was between {hole[0]:x} and {hole[1]:x}")
 
     # Moves
 
