@@ -165,10 +165,15 @@ class Round:
         self.say(f"{self.name(server)} is back{', while nobody writes' if is_quiet else ''}")
         if is_quiet:
             self.pause()
-        if at_election:
-            self.elect(self.alive, writing=not is_quiet)
         self.away.remove(server)
-        server.start()
+        if at_election:
+            # Brought up before the new epoch's first transaction: its snapshot then ends with the old epoch.
+            for other in self.alive:
+                other.kill()
+            for other in self.alive:
+                other.start()
+        else:
+            server.start()
         self.wait(server)
         self.resume()
         self.write(20)
@@ -176,13 +181,13 @@ class Round:
     def move_election(self, among):
         self.elect(self.alive)
 
-    def elect(self, among, writing=True):
+    def elect(self, among):
         leader = next((server for server in among if server.mode() == "leader"), None)
         if not leader:
             return
         self.say(f"the leader {self.name(leader)} is killed")
         leader.kill()
-        if writing and len(self.alive) - 1 >= self.quorum and self.random.random() < 0.6:
+        if len(self.alive) - 1 >= self.quorum and self.random.random() < 0.6:
             self.write(self.random.choice((1, 30)))
         leader.start()
         if self.random.random() < 0.7:
