@@ -77,8 +77,8 @@ def wait_for(what, condition, within=30.0):
 class Server:
     """One server process and its files. Its kind may change between starts."""
 
-    def __init__(self, kind, directory, port, identity=None, extra="", tick=TICK, java=JAVA):
-        self.kind, self.port, self.identity, self.java = kind, port, identity, java
+    def __init__(self, kind, directory, port, identity=None, extra="", tick=TICK, java=JAVA, names=None):
+        self.kind, self.port, self.identity, self.java, self.names = kind, port, identity, java, names
         self.directory = directory
         self.data = os.path.join(directory, "data")
         self.log = os.path.join(directory, "log")
@@ -104,6 +104,9 @@ class Server:
             command = [our_binary(), self.configuration]
         else:
             command = ["java", "-Xmx256m", *self.java, "-cp", JAR, "org.apache.zookeeper.server.quorum.QuorumPeerMain", self.configuration]
+        if self.names:
+            command = ["unshare", "-m", "--propagation", "private", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"',
+                       self.names, *command]
         with open(self.log, "ab") as log:
             log.write(f"--- {self.kind}\n".encode())
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -156,17 +159,18 @@ class Server:
 
 
 class Ensemble:
-    """Servers that know each other; a single one runs standalone. With `memory` their files are kept in memory."""
+    """Servers that know each other; a single one runs standalone. With `memory` their files are kept in memory.
+    `host` is how members call each other; `names` is a file that they see as /etc/hosts (root only)."""
 
-    def __init__(self, kinds, extra="", tick=TICK, java=JAVA, memory=False):
+    def __init__(self, kinds, extra="", tick=TICK, java=JAVA, memory=False, host="127.0.0.1", names=None):
         fast = "/dev/shm" if memory and os.access("/dev/shm", os.W_OK) else None
         self.directory = tempfile.mkdtemp(prefix="ensembled-compatibility-", dir=fast)
         count = len(kinds)
         ports = free_ports(3 * count)
-        peers = "".join(f"server.{i + 1}=127.0.0.1:{ports[count + i]}:{ports[2 * count + i]}\n" for i in range(count))
+        peers = "".join(f"server.{i + 1}={host}:{ports[count + i]}:{ports[2 * count + i]}\n" for i in range(count))
         self.servers = [
             Server(kind, os.path.join(self.directory, str(i + 1)), ports[i], i + 1 if count > 1 else None,
-                   extra + (peers if count > 1 else ""), tick, java)
+                   extra + (peers if count > 1 else ""), tick, java, names)
             for i, kind in enumerate(kinds)]
 
     def start(self, wait=True):

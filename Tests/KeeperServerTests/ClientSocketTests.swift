@@ -31,7 +31,9 @@ import Testing
             let table = ClientTable(turn: turn, policy: ClientPolicy(), statistics: ServerStatistics())
             table.answer = answer
             let opened = try? SocketAddress(ipAddress: "127.0.0.1", port: 0)
-            return opened.map { ClientPort.open(at: $0, backlog: 8, network: SocketNetwork(eventLoop: loop), table: table) }
+            return opened.map {
+                SocketNetwork(eventLoop: loop).listen(at: $0, backlog: 8, .client, accept: ClientPort.accept(into: table))
+            }
                 ?? loop.makeFailedFuture(ChannelError.badInterfaceAddressFamily)
         }.wait()
         let ended = loop.makePromise(of: Int.self)

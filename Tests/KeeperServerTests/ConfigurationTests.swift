@@ -1,4 +1,5 @@
 import EnsembleBase
+import KeeperCore
 import KeeperServer
 import Testing
 
@@ -75,7 +76,6 @@ import Testing
         ("server.4=c:2888:99999", 9, "1...65535"),
         ("server.4=c:2888:2888", 9, "must differ"),
         ("server.4=a.example:2888:4888", 9, "same host"),
-        ("server.1=d:2888:3888", 9, "already given"),
         ("server.300=d:2888:3888", 9, "0...254"),
         ("server.4=d:2888:3888:observer", 9, "not built"),
         ("server.4=d:2888:3888:leader", 9, "participant or observer"),
@@ -86,15 +86,27 @@ import Testing
         ("ssl.keyStore.location=/k", 9, "TLS"),
         ("quorum.auth.enableSasl=true", 9, "SASL"),
         ("zookeeper.db.autocreate=true", 9, "never votes"),
-        ("tickTime=1000", 9, "line 1"),
         ("maxClientCnxns=many", 9, "whole number"),
-        ("snapCount=1", 9, "within"),
         ("standaloneEnabled=perhaps", 9, "true or false"),
         ("DigestAuthenticationProvider.superDigest=super", 9, "superDigest"),
         ("peerType=observer", 9, "agree"),
         ("DigestAuthenticationProvider.digestAlg=SHA-256", 9, "only SHA1"),
         ("audit.enable=true", 9, "audit"),
         ("jute.maxbuffer=134217728", 9, "within"),
+        ("jute.maxbuffer=0xfffffff", 9, "within"),
+        ("jute.maxbuffer=0x-1", 9, "whole number"),
+        ("tickTime=0x7d0", 9, "whole number"),
+        ("quorum.auth.learnerRequireSasl=true", 9, "SASL"),
+        ("server.4=300.1.2.3:2888:3888", 9, "no address"),
+        ("server.4=[fe80:::1]:2888:3888", 9, "no address"),
+        ("server.4=d..e:2888:3888", 9, "no address"),
+        ("clientPortAddress=", 9, "every address"),
+        ("clientPortAddress=[::1", 9, "every address"),
+        ("clientPortAddress=[127.0.0.1]", 9, "every address"),
+        ("clientPortAddress=1.2.3.256", 9, "every address"),
+        ("clientPortAddress=a host", 9, "every address"),
+        ("autopurge.purgeInterval=1w", 9, "ms, s, m, h or d"),
+        ("znode.container.checkIntervalMs=0", 9, "within"),
     ])
     func badValuesAreErrorsWithTheirLine(text: String, line: Int, words: String) {
         let outcome = parse(Self.ensemble + "\n" + text + "\n")
@@ -103,6 +115,88 @@ import Testing
         #expect(errors.count == 1)
         #expect(errors.first?.line == line)
         #expect(errors.first?.message.contains(words) == true, "\(errors)")
+    }
+
+    /// Java's Properties is a map; whoever comes from Apache's server has been served by the last.
+    @Test func theLastOfTwoCounts() throws {
+        let outcome = parse(Self.ensemble + "\ntickTime=1000\nzookeeper.clientPort=2182\nserver.1=d.example:2888:3888\n")
+        let configuration = try #require(outcome.configuration)
+        #expect(configuration.tickTime == .seconds(1))
+        #expect(configuration.client.port == 2182)
+        #expect(configuration.members.map(\.host) == ["d.example", "2001:db8::1", "c.example"])
+        #expect(outcome.problems.map(\.line) == [1, 5, 6])
+        #expect(outcome.problems.allSatisfy { $0.severity == .warning && $0.message.contains("is given again on line") })
+    }
+
+    @Test(arguments: [
+        ("clientPortAddress=[::1]", "::1"), ("clientPortAddress=::", "::"), ("clientPortAddress=[::]", "::"),
+        ("clientPortAddress=fe80::1%eth0", "fe80::1%eth0"), ("clientPortAddress=127.0.0.1", "127.0.0.1"),
+        ("clientPortAddress=zk_1.example.", "zk_1.example."), ("", "0.0.0.0"),
+    ])
+    func addressesAsAPersonWritesThem(line: String, host: String) throws {
+        #expect(try #require(parse(Self.ensemble + "\n" + line + "\n").configuration).client.host == host)
+    }
+
+    @Test(arguments: [
+        ("stat, ruok, conf, isro", ["conf", "isro", "ruok", "srvr", "stat"], 0), ("", ["srvr"], 0),
+        ("ruok;stat", ["ruok;stat", "srvr"], 1), ("nope,, ruok,", ["nope", "ruok", "srvr"], 1),
+    ])
+    func theWhitelistNeverEndsTheStart(value: String, words: [String], warnings: Int) throws {
+        let outcome = parse(Self.ensemble + "\n4lw.commands.whitelist=\(value)\n")
+        #expect(try #require(outcome.configuration).allowedWords == .only(words))
+        #expect(outcome.problems.count == warnings, "\(outcome.problems)")
+    }
+
+    /// Where Apache's server reads a system property it takes what Java's Integer.decode does.
+    @Test func numbersOfSystemProperties() throws {
+        let text = "\njute.maxbuffer=0x3FFFFF\nsnapCount=#100\nglobalOutstandingLimit=0777\nmaxCnxns=+0x10\nsnapSizeLimitInKb=-0x1\n"
+        let configuration = try #require(parse(Self.ensemble + text).configuration)
+        #expect(configuration.maxFrame == 0x3fffff)
+        #expect(configuration.snapCount == 256)
+        #expect(configuration.globalOutstandingLimit == 511)
+        #expect(configuration.maxConnections == 16)
+        #expect(configuration.snapshotSizeLimit == .max)
+    }
+
+    @Test func whatIsTooLittleIsRaised() throws {
+        let text = "\njute.maxbuffer=100\nsnapCount=1\nautopurge.snapRetainCount=0\nmaxClientCnxns=-1\nmaxCnxns=-1\n"
+        let outcome = parse(Self.ensemble + text)
+        let configuration = try #require(outcome.configuration)
+        #expect(configuration.maxFrame == 1024)
+        #expect(configuration.snapCount == 2)
+        #expect(configuration.snapRetainCount == 3)
+        #expect(configuration.maxClientConnections == 0)
+        #expect(configuration.maxConnections == 0)
+        #expect(outcome.problems.filter { $0.message.contains("is raised to") }.map(\.line) == [9, 10, 11])
+    }
+
+    @Test(arguments: [
+        ("24", Duration.seconds(86_400)), ("90m", .seconds(5400)), ("2H", .seconds(7200)), ("1d", .seconds(86_400)),
+        ("30s", .seconds(30)), ("500ms", .milliseconds(500)), ("0", nil), ("-1", nil),
+    ])
+    func purgeIntervals(text: String, interval: Duration?) throws {
+        #expect(try #require(parse(Self.ensemble + "\nautopurge.purgeInterval=\(text)\n").configuration).purgeInterval == interval)
+    }
+
+    @Test func timesOfConnectionsAndContainersAreObeyed() throws {
+        let standard = try #require(parse(Self.ensemble).configuration)
+        #expect(standard.machineConfiguration.containerSweepInterval == .seconds(60))
+        let text = "\nnio.sessionlessCnxnTimeout=5000\nznode.container.checkIntervalMs=1000\n"
+        let outcome = parse(Self.ensemble + text)
+        #expect(outcome.problems.isEmpty)
+        #expect(outcome.configuration?.machineConfiguration.containerSweepInterval == .seconds(1))
+        #expect(outcome.configuration?.sessionlessTimeout == .seconds(5))
+    }
+
+    @Test func whatApacheObeysAndThisServerDoesNotIsNamed() {
+        let keys = ["largeRequestThreshold", "request_throttle_max_requests", "znode.container.maxPerMinute", "jute.maxbuffer.extrasize"]
+        let outcome = parse(Self.ensemble + "\n" + keys.map { $0 + "=1\n" }.joined())
+        #expect(outcome.problems.map(\.line) == [9, 10, 11, 12])
+        #expect(outcome.problems.allSatisfy { $0.severity == .warning && $0.message.contains("is not obeyed: ") })
+        // Without SASL between members these say nothing.
+        let threads = parse(Self.ensemble + "\nquorum.cnxn.threads.size=20\nquorum.auth.enableSasl=false\n")
+        #expect(threads.configuration != nil)
+        #expect(threads.problems.map(\.severity) == [.warning])
     }
 
     @Test func everyMistakeIsReportedAtOnce() {

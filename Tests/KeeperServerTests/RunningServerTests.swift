@@ -59,6 +59,16 @@ import Testing
         #expect(member.ended?.exit == .orderly)
     }
 
+    /// The disk isn't mounted: an empty database in its place would be served, and lose what comes.
+    @Test func aDirectoryThatIsNotToBeMadeMustBeThere() throws {
+        let directory = try temporaryDirectory() + "/unmounted"
+        let text = "dataDir=\(directory)\nclientPort=0\nclientPortAddress=127.0.0.1\ndatadir.autocreate=false\n"
+        let member = Member(try configuration(text, myid: ""))
+        let report = #expect(throws: ServerExitReport.self) { try member.start() }
+        #expect(report?.exit == .temporaryFailure)
+        #expect(report?.file == directory + "/version-2")
+    }
+
     /// A stopping leader is silent in elections: its own vote, the highest id of equals, would elect it again.
     @Test func anEnsembleFormsAndOutlivesItsLeadersStop() throws {
         let members = try (1...3).map { id in

@@ -1,13 +1,11 @@
 import EnsembleBase
 import NIOCore
 
-/// The listening socket for clients.
+/// The port for clients.
 package enum ClientPort {
-    /// Accepts on `table`'s loop until the returned channel is closed.
-    package static func open(
-        at address: SocketAddress, backlog: Int, network: any Network, table: ClientTable
-    ) -> EventLoopFuture<any Channel> {
-        network.listen(at: address, backlog: backlog, .client) { channel in
+    /// Makes the handler of each connection that is accepted, on `table`'s loop.
+    package static func accept(into table: ClientTable) -> (any Channel) throws -> any ChannelHandler {
+        { channel in
             let remote = channel.remoteAddress
             guard let connection = table.admit(address: ByteString(remote?.ipAddress ?? ""), port: remote?.port ?? 0) else {
                 throw ChannelError.connectTimeout(.zero)

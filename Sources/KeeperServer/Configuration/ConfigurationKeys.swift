@@ -4,57 +4,87 @@ import KeeperCodec
 /// The keys beside addresses, directories and times: limits, retention, four-letter words, and what is refused.
 extension ConfigurationParser {
     mutating func takeLimits() -> (perAddress: Int, total: Int, frame: Int, outstanding: Int) {
-        let perAddress = number("maxClientCnxns", in: 0...1_000_000)?.value ?? 60
-        let total = number("maxCnxns", in: 0...1_000_000)?.value ?? 0
+        // Nothing above zero is Apache's "any number".
+        let perAddress = number("maxClientCnxns", in: Int.min...1_000_000)?.value ?? 60
+        let total = number("maxCnxns", in: Int.min...1_000_000, decoded: true)?.value ?? 0
+        let outstanding = number("globalOutstandingLimit", in: 1...10_000_000, decoded: true)?.value ?? 1000
+        return (max(perAddress, 0), max(total, 0), takeFrame(), outstanding)
+    }
+
+    private mutating func takeFrame() -> Int {
         // 0xfffff is Apache's default (reference/zookeeper.md, 1.1).
-        let frame = number("jute.maxbuffer", in: 1024...FrameLimit.greatest)?.value ?? 0xfffff
-        let outstanding = number("globalOutstandingLimit", in: 1...10_000_000)?.value ?? 1000
-        return (perAddress, total, frame, outstanding)
+        guard let (value, line) = number("jute.maxbuffer", in: Int.min...FrameLimit.greatest, decoded: true) else {
+            return 0xfffff
+        }
+        // With less not even sessions could be opened or, for peers, be told of.
+        if value < 1024 { warn(line, "jute.maxbuffer is raised to 1024, the least that a server can do with") }
+        return max(value, 1024)
+    }
+
+    /// How long a connection may go without a session.
+    mutating func takeSessionlessTimeout() -> Duration? {
+        number("nio.sessionlessCnxnTimeout", in: 1...Int(Int32.max), decoded: true).map { .milliseconds($0.value) }
+    }
+
+    mutating func takeContainerSweepInterval() -> Duration {
+        .milliseconds(number("znode.container.checkIntervalMs", in: 1...Int(Int32.max), decoded: true)?.value ?? 60_000)
     }
 
     /// `snapSizeLimitInKb` and `txnLogSizeLimitInKb` in bytes. Nothing above zero is Apache's way to switch a limit off.
     mutating func takeSizeLimits() -> (snapshot: Int, log: Int?) {
-        let snapshot = number("snapSizeLimitInKb", in: Int.min...(1 << 40))?.value ?? 4 << 20
-        let log = number("txnLogSizeLimitInKb", in: Int.min...(1 << 40))?.value ?? -1
+        let snapshot = number("snapSizeLimitInKb", in: Int.min...(1 << 40), decoded: true)?.value ?? 4 << 20
+        let log = number("txnLogSizeLimitInKb", in: Int.min...(1 << 40), decoded: true)?.value ?? -1
         return (snapshot > 0 ? snapshot << 10 : .max, log > 0 ? log << 10 : nil)
     }
 
     /// This server's own key, in MiB. Apache's server has none of the kind.
     mutating func takeMemoryBudget() -> Int? { number("ensemble.memoryBudgetMB", in: 16...(1 << 20)).map { $0.value << 20 } }
 
-    /// How long a connection may go without a session.
-    mutating func takeSessionlessTimeout() -> Duration? {
-        number("nio.sessionlessCnxnTimeout", in: 1...Int(Int32.max)).map { .milliseconds($0.value) }
-    }
-
     mutating func takeKeeping() -> (snapCount: Int, retain: Int, purge: Duration?, preallocation: Int) {
-        let snapCount = number("snapCount", in: 2...1_000_000_000)?.value ?? 100_000
-        var retain = 3
-        if let (value, line) = number("autopurge.snapRetainCount", in: 1...1_000_000) {
-            if value < 3 { warn(line, "autopurge.snapRetainCount is raised to 3, the least that is kept") }
-            retain = max(value, 3)
-        }
-        // Hours; 0 is off.
-        let hours = number("autopurge.purgeInterval", in: 0...87_600)?.value ?? 0
+        let snapCount = atLeast(2, number("snapCount", in: Int.min...1_000_000_000, decoded: true), "snapCount") ?? 100_000
+        let retain = atLeast(3, number("autopurge.snapRetainCount", in: Int.min...1_000_000), "autopurge.snapRetainCount") ?? 3
         // Kilobytes.
         let preallocation = (number("preAllocSize", in: 64...(4 << 20))?.value ?? 65_536) << 10
-        return (snapCount, retain, hours == 0 ? nil : .seconds(hours * 3600), preallocation)
+        return (snapCount, retain, takePurgeInterval(), preallocation)
+    }
+
+    /// Raised to the least that is possible, as Apache's server does.
+    private mutating func atLeast(_ least: Int, _ given: (value: Int, line: Int)?, _ key: String) -> Int? {
+        guard let (value, line) = given else { return nil }
+        if value < least { warn(line, "\(key) is raised to \(least), the least that there is") }
+        return max(value, least)
+    }
+
+    /// Hours, or a number with its unit (ms, s, m, h, d); nil, which is 0 in the file: never.
+    private mutating func takePurgeInterval() -> Duration? {
+        guard let property = take("autopurge.purgeInterval") else { return nil }
+        let text = property.value.lowercased()
+        let units: [(suffix: String, unit: Duration)] = [
+            ("ms", .milliseconds(1)), ("s", .seconds(1)), ("m", .seconds(60)), ("h", .seconds(3600)), ("d", .seconds(86_400)),
+        ]
+        let unit = units.first { text.hasSuffix($0.suffix) }
+        guard let count = Int32(text.dropLast(unit?.suffix.count ?? 0)), count <= 1_000_000_000 else {
+            let found = "found \"\(property.value)\""
+            error(property.line, "autopurge.purgeInterval must be a number of hours, or one with ms, s, m, h or d, \(found)")
+            return nil
+        }
+        return count > 0 ? (unit?.unit ?? .seconds(3600)) * Int(count) : nil
     }
 
     mutating func takeWords() -> AllowedWords {
+        // `srvr` is what Apache's own scripts ask a server.
         guard let property = take("4lw.commands.whitelist") else { return .only(["srvr"]) }
-        var words: [String] = []
+        var words: Set = ["srvr"]
         for part in property.value.split(separator: ",") {
             let word = PropertiesText.trimmed(String(part))
             if word == "*" { return .all }
-            guard word.utf8.count == 4 else {
-                error(property.line, "4lw.commands.whitelist: \"\(word)\" is no four-letter word; separate words by commas")
-                continue
-            }
-            if FourLetterWord(rawValue: word) == nil {
+            // As with Apache's server: a mistake in the list takes away words, not the server.
+            if word.utf8.count != 4 {
+                warn(property.line, "4lw.commands.whitelist: \"\(word)\" is no four-letter word; separate words by commas")
+            } else if FourLetterWord(rawValue: word) == nil {
                 warn(property.line, "4lw.commands.whitelist: this server has no word \"\(word)\"")
             }
-            words.append(word)
+            words.insert(word)
         }
         return .only(words.sorted())
     }
@@ -77,8 +107,11 @@ extension ConfigurationParser {
         refuse("leaderServes", being: false, why: "a leader that serves no clients is not built")
         refuse("enforceQuota", being: true, why: "quotas are not built")
         refuse("extendedTypesEnabled", being: true, why: "TTL nodes are not built")
+        refuse("emulate353TTLNodes", being: true, why: "TTL nodes are not built")
         refuse("admin.enableServer", being: true, why: "the admin HTTP server is not built; use the four-letter words")
-        refuse("quorum.auth.enableSasl", being: true, why: "SASL between members is not built")
+        for key in ["quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl"] {
+            refuse(key, being: true, why: "SASL between members is not built")
+        }
         refuse("enforce.auth.enabled", being: true, why: "enforced authentication is not built")
         refuse("sessionRequireClientSASLAuth", being: true, why: "SASL is not built")
         // S2: an empty directory must not vote; only the `initialize` file of a new ensemble allows it.
@@ -111,7 +144,6 @@ extension ConfigurationParser {
     private mutating func refuseFamilies() {
         let families: [(prefix: String, why: String)] = [
             ("ssl.", "TLS is not built"), ("authProvider", "further authentication providers are not built"),
-            ("quorum.auth.", "SASL between members is not built"), ("quorum.cnxn.", "SASL between members is not built"),
             ("group.", "hierarchical quorums are not built"), ("weight.", "hierarchical quorums are not built"),
             ("sasl.", "SASL is not built"), ("kerberos.", "SASL is not built"),
         ]
@@ -120,24 +152,4 @@ extension ConfigurationParser {
             error(property.line, "\(key): \(family.why)")
         }
     }
-
-    /// What is left has no reader here.
-    mutating func reportLeftovers() {
-        for key in values.keys.sorted() {
-            guard let property = values[key] else { continue }
-            if Self.withoutEffect.contains(where: { key.hasPrefix($0) }) {
-                warn(property.line, "\(key) has no effect in this server")
-            } else {
-                warn(property.line, "unknown key \(key); it has no effect")
-            }
-        }
-        values = [:]
-    }
-
-    /// Apache's settings of its JVM, threads and caches: known, and meaningless here.
-    private static let withoutEffect = [
-        "admin.", "jvm.pause.", "metricsProvider.", "nio", "fsync.", "syncEnabled", "commitProcessor.", "maxResponseCacheSize",
-        "cnxTimeout", "electionPortBindRetry", "connectToLearnerMasterLimit",
-        "maxBatchSize", "flushDelay", "digest.enabled", "serializeLastProcessedZxid.enabled", "throttled", "request_throttle",
-    ]
 }

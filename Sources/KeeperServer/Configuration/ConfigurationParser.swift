@@ -39,19 +39,21 @@ package struct ConfigurationParser {
     }
 
     private mutating func collect(_ bytes: [UInt8]) {
-        let (properties, malformed) = PropertiesText.parse(bytes)
+        var (properties, malformed) = PropertiesText.parse(bytes)
         for problem in malformed { error(problem.line, problem.message) }
-        for var property in properties {
-            if property.key.hasPrefix("zookeeper.") { property.key.removeFirst("zookeeper.".count) }
-            if property.key.hasPrefix("server.") {
-                collectMember(property)
+        var lastLine: [String: Int] = [:]
+        for index in properties.indices {
+            if properties[index].key.hasPrefix("zookeeper.") { properties[index].key.removeFirst("zookeeper.".count) }
+            lastLine[properties[index].key] = properties[index].line
+        }
+        for property in properties {
+            // Of a key that is given twice Apache's server knows only the last: Java's Properties is a map.
+            guard let last = lastLine[property.key], last == property.line else {
+                let line = lastLine[property.key] ?? 0
+                warn(property.line, "\(property.key) is given again on line \(line), which counts; remove this one")
                 continue
             }
-            if let earlier = values[property.key] {
-                error(property.line, "\(property.key) was already given on line \(earlier.line); remove one of them")
-                continue
-            }
-            values[property.key] = property
+            if property.key.hasPrefix("server.") { collectMember(property) } else { values[property.key] = property }
         }
         members.sort { $0.id < $1.id }
     }
@@ -87,9 +89,11 @@ package struct ConfigurationParser {
 
     mutating func take(_ key: String) -> Property? { values.removeValue(forKey: key) }
 
-    mutating func number(_ key: String, in range: ClosedRange<Int>) -> (value: Int, line: Int)? {
+    /// - Parameter decoded: for what Apache's server reads as a system property with `Integer.getInteger` or `Long.getLong`:
+    ///   0x and # begin hexadecimal digits, 0 octal ones (java.lang.Integer, decode).
+    mutating func number(_ key: String, in range: ClosedRange<Int>, decoded: Bool = false) -> (value: Int, line: Int)? {
         guard let property = take(key) else { return nil }
-        guard let value = Int(property.value) else {
+        guard let value = decoded ? Self.decode(property.value) : Int(property.value) else {
             error(property.line, "\(key) must be a whole number, found \"\(property.value)\"")
             return nil
         }
@@ -98,6 +102,22 @@ package struct ConfigurationParser {
             return nil
         }
         return (value, property.line)
+    }
+
+    private static func decode(_ text: String) -> Int? {
+        var digits = text[...]
+        let isNegative = digits.hasPrefix("-")
+        if isNegative || digits.hasPrefix("+") { digits.removeFirst() }
+        var radix = 10
+        if let prefix = ["0x", "0X", "#"].first(where: digits.hasPrefix) {
+            digits.removeFirst(prefix.count)
+            radix = 16
+        } else if digits.hasPrefix("0"), digits.count > 1 {
+            radix = 8
+        }
+        // The integer's own parser would take a second sign.
+        guard digits.allSatisfy(\.isHexDigit) else { return nil }
+        return Int((isNegative ? "-" : "") + digits, radix: radix)
     }
 
     mutating func flag(_ key: String) -> (value: Bool, line: Int)? {
@@ -141,7 +161,7 @@ package struct ConfigurationParser {
         return ServerConfiguration(
             file: file, tickTime: timing.tick, initLimit: timing.initLimit ?? 10, syncLimit: timing.syncLimit ?? 5,
             minSessionTimeout: timing.minSession, maxSessionTimeout: timing.maxSession, dataDirectory: data,
-            logDirectory: directories.log ?? data, client: client,
+            logDirectory: directories.log ?? data, createsDirectories: flag("datadir.autocreate")?.value ?? true, client: client,
             clientBacklog: number("clientPortListenBacklog", in: -1...65535).map { $0.value < 1 ? 1024 : $0.value } ?? 1024,
             maxClientConnections: limits.perAddress, maxConnections: limits.total, members: standalone ? [] : members,
             serverID: serverID ?? 0, standalone: standalone,
@@ -149,7 +169,8 @@ package struct ConfigurationParser {
             snapshotSizeLimit: sizes.snapshot, logSizeLimit: sizes.log, snapRetainCount: keeping.retain,
             purgeInterval: keeping.purge, preallocation: keeping.preallocation, maxFrame: limits.frame,
             globalOutstandingLimit: limits.outstanding, memoryBudget: takeMemoryBudget(),
-            sessionlessTimeout: takeSessionlessTimeout(), allowedWords: takeWords(),
+            sessionlessTimeout: takeSessionlessTimeout(), containerSweepInterval: takeContainerSweepInterval(),
+            allowedWords: takeWords(),
             superDigest: takeSuperDigest())
     }
 
@@ -211,13 +232,13 @@ package struct ConfigurationParser {
 
     private mutating func takeClient(myself: MemberAddress?) -> HostPort? {
         let port = number("clientPort", in: 0...65535)
-        let address = take("clientPortAddress")
+        let address = takeClientAddress()
         if let inLine = myself?.client {
             if let port, port.value != inLine.port {
                 error(port.line, "clientPort is \(port.value), but this member's server line says \(inLine.port)")
             }
-            if let address, address.value != inLine.host {
-                error(address.line, "clientPortAddress is \(address.value), but this member's server line says \(inLine.host)")
+            if let address, address.host != inLine.host {
+                error(address.line, "clientPortAddress is \(address.host), but this member's server line says \(inLine.host)")
             }
             return inLine
         }
@@ -225,7 +246,20 @@ package struct ConfigurationParser {
             error(nil, "clientPort is missing: give the port that clients connect to")
             return nil
         }
-        return HostPort(host: address?.value ?? "0.0.0.0", port: port.value)
+        // Without an address: every one, of both families.
+        return HostPort(host: address?.host ?? "0.0.0.0", port: port.value)
+    }
+
+    private mutating func takeClientAddress() -> (host: String, line: Int)? {
+        guard let property = take("clientPortAddress") else { return nil }
+        guard let host = HostPort.host(property.value) else {
+            let found = "found \"\(property.value)\""
+            error(
+                property.line,
+                "clientPortAddress must be an address or a host's name, \(found); leave the line out to listen on every address")
+            return nil
+        }
+        return (host, property.line)
     }
 
     private mutating func takeSuperDigest() -> ByteString? {

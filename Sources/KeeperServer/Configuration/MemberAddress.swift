@@ -1,3 +1,4 @@
+import Glibc
 import KeeperCore
 
 /// A host name or address with a port. IPv6 addresses are without brackets here.
@@ -13,6 +14,35 @@ package struct HostPort: Hashable, Sendable, CustomStringConvertible {
     /// Apache's form: IPv6 in brackets.
     package var delimitedHost: String { host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]" : host }
     package var description: String { "\(delimitedHost):\(port)" }
+
+    /// A host as a person may write it: a name, an IPv4 address, an IPv6 address with or without brackets. nil if it can't
+    /// be the name of any host, now or later.
+    static func host(_ text: String) -> String? {
+        var host = text[...]
+        let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+        if isBracketed { host = host.dropFirst().dropLast() }
+        if isBracketed || host.utf8.contains(UInt8(ascii: ":")) {
+            // The zone ("%eth0") says which interface, not which address.
+            return isAddress(host.prefix { $0 != "%" }, AF_INET6) ? String(host) : nil
+        }
+        if host.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: ".") }) {
+            return isAddress(host, AF_INET) ? String(host) : nil
+        }
+        let labels = host.split(separator: ".", omittingEmptySubsequences: false)
+        // A dot at the end is the root's.
+        let names = labels.last == "" ? labels.dropLast() : labels[...]
+        return host.utf8.count <= 253 && names.allSatisfy(isLabel) ? String(host) : nil
+    }
+
+    private static func isAddress(_ text: Substring, _ family: Int32) -> Bool {
+        var address: [UInt8] = Array(repeating: 0, count: 16)
+        return inet_pton(family, String(text), &address) == 1
+    }
+
+    private static func isLabel(_ label: Substring) -> Bool {
+        (1...63).contains(label.utf8.count) && label.contains { $0.isLetter || $0.isNumber }
+            && label.allSatisfy { $0.isLetter || $0.isNumber || $0 == "-" || $0 == "_" }
+    }
 }
 
 /// What a `server.N` line says: `host:quorumPort:electionPort[:role][;[clientHost:]clientPort]`.
@@ -46,6 +76,9 @@ package struct MemberAddress: Hashable, Sendable {
         guard let peer = splitHostAndFields(halves[0]), (2...3).contains(peer.fields.count) else {
             return .failure("expected host:quorumPort:electionPort[:role][;[clientHost:]clientPort], found \"\(value)\"")
         }
+        guard let host = HostPort.host(peer.host) else {
+            return .failure("\"\(peer.host)\" is no address and no host's name")
+        }
         guard let quorumPort = port(peer.fields[0]), let electionPort = port(peer.fields[1]) else {
             return .failure("ports must be 1...65535, found \"\(peer.fields[0])\" and \"\(peer.fields[1])\"")
         }
@@ -60,7 +93,7 @@ package struct MemberAddress: Hashable, Sendable {
             role = named
         }
         var member = MemberAddress(
-            id: id, host: peer.host, quorumPort: quorumPort, electionPort: electionPort, role: role, client: nil)
+            id: id, host: host, quorumPort: quorumPort, electionPort: electionPort, role: role, client: nil)
         if halves.count == 2 {
             guard let client = clientPart(halves[1]) else {
                 return .failure("behind \";\" expected [clientHost:]clientPort (TLS ports are not built), found \"\(halves[1])\"")
@@ -72,8 +105,10 @@ package struct MemberAddress: Hashable, Sendable {
 
     private static func clientPart(_ text: Substring) -> HostPort? {
         if let only = port(String(text)) { return HostPort(host: "0.0.0.0", port: only) }
-        guard let parts = splitHostAndFields(text), parts.fields.count == 1, let number = port(parts.fields[0]) else { return nil }
-        return HostPort(host: parts.host, port: number)
+        guard let parts = splitHostAndFields(text), parts.fields.count == 1, let number = port(parts.fields[0]),
+            let host = HostPort.host(parts.host)
+        else { return nil }
+        return HostPort(host: host, port: number)
     }
 
     static func port(_ text: String) -> Int? {

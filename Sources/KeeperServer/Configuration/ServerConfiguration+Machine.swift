@@ -12,7 +12,7 @@ extension ServerConfiguration {
             maxSessionTimeout: Int32(clamping: maxSessionTimeout.inMilliseconds), snapCount: snapCount,
             // What Apache's peers accept with the same jute.maxbuffer: the limit and its extra size.
             transactionLimit: 2 * maxFrame,
-            configurationText: standalone ? [] : Array(configText.utf8))
+            configurationText: standalone ? [] : Array(configText.utf8), containerSweepInterval: containerSweepInterval)
     }
 
     var clientPolicy: ClientPolicy {

@@ -17,6 +17,8 @@ package struct ServerConfiguration: Hashable, Sendable {
     package var dataDirectory: String
     /// `dataLogDir`; the data directory if the file names none.
     package var logDirectory: String
+    /// Whether directories that are missing are made (`datadir.autocreate`).
+    package var createsDirectories: Bool
     /// Not of the file, but of this one start: what the directories must hold at least (S2).
     package var dataFloor: DataFloor?
 
@@ -52,6 +54,8 @@ package struct ServerConfiguration: Hashable, Sendable {
     package var memoryBudget: Int?
     /// A connection without a session is closed after this long.
     package var sessionlessTimeout: Duration?
+    /// How often a leader looks for containers that have become empty (`znode.container.checkIntervalMs`).
+    package var containerSweepInterval: Duration
 
     package var allowedWords: AllowedWords
     /// `user:base64(sha1(user:password))` of the super user.
@@ -68,7 +72,7 @@ package struct ServerConfiguration: Hashable, Sendable {
 /// Which four-letter words may be answered (`4lw.commands.whitelist`).
 package enum AllowedWords: Hashable, Sendable {
     case all
-    /// Sorted.
+    /// Sorted; holds `srvr`, which Apache's own `zkServer.sh status` asks.
     case only([String])
 
     package func contains(_ word: String) -> Bool {

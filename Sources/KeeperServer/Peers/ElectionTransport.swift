@@ -25,31 +25,37 @@ final class ElectionTransport {
     private let log: Logger
     private var random: SeededRandom
     private var peers: [ServerID: Peer]
-    private var listener: (any Channel)?
+    private let addresses: [SocketAddress]
+    private var port: ListeningPort?
     private var isOpen = true
 
     private static let connectTimeout = TimeAmount.seconds(5)
 
     init(
-        turn: LoopTurn, network: any Network, myself: MemberAddress, others: [MemberAddress], seed: UInt64, log: Logger
+        turn: LoopTurn, network: any Network, myself: MemberAddress, addresses: [SocketAddress], others: [MemberAddress],
+        seed: UInt64, log: Logger
     ) {
         self.turn = turn
         self.network = network
         self.myself = myself
+        self.addresses = addresses
         self.log = log
         random = SeededRandom(seed: seed)
         peers = Dictionary(uniqueKeysWithValues: others.map { ($0.id, Peer(address: $0.election)) })
     }
 
-    func listen(at address: SocketAddress) -> EventLoopFuture<Void> {
-        let me = NIOLoopBound(self, eventLoop: turn.eventLoop)
-        return network.listen(at: address, backlog: 128, .election) { [self] _ in ElectionLink(transport: self, peer: nil) }
-            .map { channel in me.value.listener = channel }
+    func listen() -> EventLoopFuture<Void> {
+        let port = ListeningPort(
+            eventLoop: turn.eventLoop, network: network, addresses: addresses, backlog: 128, profile: .election, log: log
+        ) { [self] _ in ElectionLink(transport: self, peer: nil) }
+        self.port = port
+        return port.open()
     }
 
     func close() {
         isOpen = false
-        listener?.close(promise: nil)
+        port?.close()
+        port = nil
         for id in peers.keys.sorted() { peers[id]?.link?.close() }
     }
 

@@ -7,21 +7,21 @@ import NIOCore
 final class LearnerPort {
     private let turn: LoopTurn
     private let network: any Network
-    private let address: SocketAddress
+    private let addresses: [SocketAddress]
     /// Bytes of one packet's data.
     private let dataLimit: Int
     private let log: Logger
     private var isWanted = false
-    private var listener: (any Channel)?
+    private var port: ListeningPort?
     private var streams: [LearnerID: PacketStream] = [:]
     private var nextID: UInt64 = 1
     /// Attempts to bind since the port was last wanted.
     private var attempts = 0
 
-    init(turn: LoopTurn, network: any Network, address: SocketAddress, dataLimit: Int, log: Logger) {
+    init(turn: LoopTurn, network: any Network, addresses: [SocketAddress], dataLimit: Int, log: Logger) {
         self.turn = turn
         self.network = network
-        self.address = address
+        self.addresses = addresses
         self.dataLimit = dataLimit
         self.log = log
     }
@@ -38,32 +38,30 @@ final class LearnerPort {
     /// Stops accepting and closes every learner's connection.
     func close() {
         isWanted = false
-        listener?.close(promise: nil)
-        listener = nil
+        port?.close()
+        port = nil
         for id in streams.keys.sorted() { streams[id]?.close() }
     }
 
     private func bind() {
-        network.listen(at: address, backlog: 128, .learner) { [self] _ in admit() }
-            .assumeIsolated()
-            .whenComplete { [self] result in bound(result) }
+        let port = ListeningPort(
+            eventLoop: turn.eventLoop, network: network, addresses: addresses, backlog: 128, profile: .learner, log: log
+        ) { [self] _ in admit() }
+        self.port = port
+        port.open().assumeIsolated().whenFailure { [self] error in
+            // Closed while it was being bound.
+            if self.port === port { failed(error) }
+        }
     }
 
-    private func bound(_ result: Result<any Channel, any Error>) {
-        switch result {
-        case .success(let channel):
-            // Closed while it was being bound.
-            guard isWanted, listener == nil else { return channel.close(promise: nil) }
-            listener = channel
-        case .failure(let error):
-            guard isWanted else { return }
-            attempts += 1
-            // The port of an earlier leadership may still be closing. The machine gives up leading by itself if no
-            // learner comes in time.
-            log.log(level: attempts == 1 ? .warning : .debug, "cannot listen for learners at \(address): \(error); trying again")
-            turn.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(200)) { [self] in
-                if isWanted, listener == nil { bind() }
-            }
+    private func failed(_ error: any Error) {
+        port = nil
+        attempts += 1
+        // The port of an earlier leadership may still be closing. The machine gives up leading by itself if no
+        // learner comes in time.
+        log.log(level: attempts == 1 ? .warning : .debug, "cannot listen for learners at \(error); trying again")
+        turn.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(200)) { [self] in
+            if isWanted, port == nil { bind() }
         }
     }
 

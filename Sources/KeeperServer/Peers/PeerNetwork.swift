@@ -4,24 +4,17 @@ import KeeperCore
 import Logging
 import NIOCore
 
-/// Where this member listens for its peers.
+/// Where this member listens for its peers: on every address of its name.
 package struct PeerAddresses: Sendable {
-    var election: SocketAddress
-    var quorum: SocketAddress
+    var election: [SocketAddress]
+    var quorum: [SocketAddress]
 
     /// Resolves this member's own name. Blocks: not for an event loop.
-    static func resolve(_ myself: MemberAddress, everywhere: Bool) throws -> PeerAddresses {
+    static func resolve(_ myself: MemberAddress, everywhere: Bool) throws(HostAddresses.Unresolved) -> PeerAddresses {
         let host = everywhere ? "::" : myself.host
-        do {
-            return PeerAddresses(
-                election: try SocketAddress.makeAddressResolvingHost(host, port: myself.electionPort),
-                quorum: try SocketAddress.makeAddressResolvingHost(host, port: myself.quorumPort))
-        } catch where everywhere {
-            // A host without IPv6.
-            return PeerAddresses(
-                election: try SocketAddress(ipAddress: "0.0.0.0", port: myself.electionPort),
-                quorum: try SocketAddress(ipAddress: "0.0.0.0", port: myself.quorumPort))
-        }
+        return PeerAddresses(
+            election: try HostAddresses.listening(host: host, port: myself.electionPort),
+            quorum: try HostAddresses.listening(host: host, port: myself.quorumPort))
     }
 }
 
@@ -30,7 +23,6 @@ final class PeerNetwork {
     let election: ElectionTransport
     let learners: LearnerPort
     let leader: LeaderLink
-    private let addresses: PeerAddresses
 
     /// nil if the configuration has no line for this member.
     init?(
@@ -38,21 +30,20 @@ final class PeerNetwork {
         log: Logger
     ) {
         guard let myself = configuration.myself else { return nil }
-        self.addresses = addresses
         election = ElectionTransport(
-            turn: turn, network: network, myself: myself, others: configuration.members.filter { $0.id != myself.id }, seed: seed,
-            log: log)
+            turn: turn, network: network, myself: myself, addresses: addresses.election,
+            others: configuration.members.filter { $0.id != myself.id }, seed: seed, log: log)
         // What a client may ask for at most, twice: the leader adds to it (ServerConfiguration.machineConfiguration). No
         // less than Apache's peers send with their standard limit.
         let dataLimit = max(2 * configuration.maxFrame, QuorumPacket.dataLimit)
-        learners = LearnerPort(turn: turn, network: network, address: addresses.quorum, dataLimit: dataLimit, log: log)
+        learners = LearnerPort(turn: turn, network: network, addresses: addresses.quorum, dataLimit: dataLimit, log: log)
         leader = LeaderLink(
             turn: turn, network: network,
             quorumAddresses: Dictionary(uniqueKeysWithValues: configuration.members.map { ($0.id, $0.quorum) }),
             dataLimit: dataLimit, log: log)
     }
 
-    func listen() -> EventLoopFuture<Void> { election.listen(at: addresses.election) }
+    func listen() -> EventLoopFuture<Void> { election.listen() }
 
     /// One packet to several learners, serialised once.
     func send(_ packet: QuorumPacket, to ids: [LearnerID]) {

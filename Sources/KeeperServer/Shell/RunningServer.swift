@@ -1,5 +1,6 @@
 import EnsembleBase
 import KeeperCore
+import KeeperStorage
 import Logging
 import NIOConcurrencyHelpers
 import NIOCore
@@ -11,10 +12,12 @@ package final class RunningServer: Sendable {
     private let shell: NIOLoopBound<KeeperShell>
     private let eventLoop: any EventLoop
     private let configuration: ServerConfiguration
+    private let clientAddresses: [SocketAddress]
     private let log: Logger
     private let ended: @Sendable (ServerExitReport) -> Void
     private let hasEnded = NIOLockedValueBox(false)
-    private let listener = NIOLockedValueBox<(any Channel)?>(nil)
+    private let listener = NIOLockedValueBox<NIOLoopBound<ListeningPort>?>(nil)
+    private let chosenPort = NIOLockedValueBox<Int?>(nil)
     private let isStopping = NIOLockedValueBox(false)
 
     /// How long an orderly stop may take to hand leadership over.
@@ -23,32 +26,48 @@ package final class RunningServer: Sendable {
     /// Starts a server and returns at once. `ended` is called once, on any thread, when it has stopped or failed; after
     /// a failure the process should end without touching the server again.
     ///
-    /// - Throws: `ServerExitReport` if this member's own address can't be resolved.
+    /// - Throws: `ServerExitReport` if a directory is missing that is not to be made, or if an address of this member's own can't be resolved.
     package static func start(
         _ configuration: ServerConfiguration, log: Logger, ended: @escaping @Sendable (ServerExitReport) -> Void
     ) throws(ServerExitReport) -> RunningServer {
-        var addresses: PeerAddresses?
-        if !configuration.standalone, let myself = configuration.myself {
-            do {
-                addresses = try PeerAddresses.resolve(myself, everywhere: configuration.quorumListenOnAllAddresses)
-            } catch {
-                throw ServerExitReport(
-                    exit: .temporaryFailure, message: "cannot resolve this member's own name \(myself.host): \(error)")
+        try requireDirectories(configuration)
+        var peers: PeerAddresses?
+        let clients: [SocketAddress]
+        do throws(HostAddresses.Unresolved) {
+            if !configuration.standalone, let myself = configuration.myself {
+                peers = try PeerAddresses.resolve(myself, everywhere: configuration.quorumListenOnAllAddresses)
             }
+            clients = try HostAddresses.listening(host: configuration.client.host, port: configuration.client.port)
+        } catch {
+            // The name may come: with the network, or with the resolver.
+            throw ServerExitReport(exit: .temporaryFailure, message: "\(error), which is to be this member's own address")
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let server = RunningServer(configuration, addresses, group, log, ended)
+        let server = RunningServer(configuration, peers, clients, group, log, ended)
         server.eventLoop.execute { server.shell.value.start() }
         server.eventLoop.execute { server.openPorts() }
         return server
     }
 
+    /// `datadir.autocreate=false`: a directory that isn't there is a disk that isn't mounted, not an empty database.
+    private static func requireDirectories(_ configuration: ServerConfiguration) throws(ServerExitReport) {
+        guard !configuration.createsDirectories else { return }
+        let layout = configuration.layout
+        for path in [layout.snapshotDirectory, layout.logDirectory] where !FileContent.isDirectory(path) {
+            throw ServerExitReport(
+                exit: .temporaryFailure,
+                message: "\(path) is missing, and datadir.autocreate=false forbids to make it: mount its disk, or make it yourself",
+                file: path)
+        }
+    }
+
     private init(
-        _ configuration: ServerConfiguration, _ addresses: PeerAddresses?, _ group: MultiThreadedEventLoopGroup, _ log: Logger,
-        _ ended: @escaping @Sendable (ServerExitReport) -> Void
+        _ configuration: ServerConfiguration, _ addresses: PeerAddresses?, _ clientAddresses: [SocketAddress],
+        _ group: MultiThreadedEventLoopGroup, _ log: Logger, _ ended: @escaping @Sendable (ServerExitReport) -> Void
     ) {
         self.group = group
         self.configuration = configuration
+        self.clientAddresses = clientAddresses
         self.log = log
         self.ended = ended
         let loop = group.next()
@@ -75,31 +94,27 @@ package final class RunningServer: Sendable {
     private func openPorts() {
         let shell = shell.value
         let election = shell.peers?.listen() ?? eventLoop.makeSucceededVoidFuture()
-        let table = NIOLoopBound(shell.clients, eventLoop: eventLoop)
-        let client = configuration.client
-        let backlog = configuration.clientBacklog
-        let network = NIOLoopBound(shell.network, eventLoop: eventLoop)
+        let clients = ListeningPort(
+            eventLoop: eventLoop, network: shell.network, addresses: clientAddresses, backlog: configuration.clientBacklog,
+            profile: .client, log: log, accept: ClientPort.accept(into: shell.clients))
+        let port = NIOLoopBound(clients, eventLoop: eventLoop)
+        listener.withLockedValue { $0 = port }
         election
-            .flatMap { [self] in
-                resolved(client).flatMap { ClientPort.open(at: $0, backlog: backlog, network: network.value, table: table.value) }
-            }
+            .flatMap { port.value.open() }
             .whenComplete { [self] result in
                 switch result {
-                case .success(let channel):
-                    listener.withLockedValue { $0 = channel }
-                    log.info("listening for clients at \(channel.localAddress?.description ?? client.description)")
+                case .success:
+                    let addresses = port.value.localAddresses
+                    chosenPort.withLockedValue { $0 = addresses.first?.port }
+                    log.info("listening for clients at \(addresses.map(\.description).joined(separator: ", "))")
                 case .failure(let error):
-                    failed(ServerExitReport(exit: .temporaryFailure, message: "cannot listen: \(error)"))
+                    failed(ServerExitReport(exit: .temporaryFailure, message: "cannot listen at \(error)"))
                 }
             }
     }
 
-    private func resolved(_ client: HostPort) -> EventLoopFuture<SocketAddress> {
-        eventLoop.makeCompletedFuture { try SocketAddress.makeAddressResolvingHost(client.host, port: client.port) }
-    }
-
     /// The port that clients connect to; nil until it is open.
-    package var clientPort: Int? { listener.withLockedValue { $0?.localAddress?.port } }
+    package var clientPort: Int? { chosenPort.withLockedValue { $0 } }
 
     /// A moment's status.
     package func status() throws -> KeeperStatus { try eventLoop.submit { [self] in shell.value.status }.wait() }
@@ -118,7 +133,7 @@ package final class RunningServer: Sendable {
         guard isFirst else { return }
         eventLoop.execute { [self] in
             log.info("stopping")
-            listener.withLockedValue { $0 }?.close(promise: nil)
+            listener.withLockedValue { $0 }?.value.close()
             shell.value.stop(within: RunningServer.handOffLimit) { [self] in finish() }
         }
     }

@@ -135,6 +135,11 @@ package enum ServerProgram {
 
 /// Small files, whole.
 enum FileContent {
+    static func isDirectory(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
     /// nil if the file can't be read; `errno` says why. At most 1 MiB: more is no configuration.
     static func read(_ path: String) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)

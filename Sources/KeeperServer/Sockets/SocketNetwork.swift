@@ -12,7 +12,13 @@ package final class SocketNetwork: Network {
         accept: @escaping (any Channel) throws -> any ChannelHandler
     ) -> EventLoopFuture<any Channel> {
         let accept = NIOLoopBound(accept, eventLoop: eventLoop)
-        return ServerBootstrap(group: eventLoop)
+        var bootstrap = ServerBootstrap(group: eventLoop)
+        // The wildcard too is its own family's only: IPv4 has a socket beside it.
+        if address.protocol == .inet6 {
+            bootstrap = bootstrap.serverChannelOption(
+                ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only), value: 1)
+        }
+        return bootstrap
             .serverChannelOption(.backlog, value: CInt(clamping: backlog))
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
