@@ -31,6 +31,8 @@ extension KeeperMachine {
         owners = [:]
         touched = TouchedSessions()
         unansweredSyncs.removeAll()
+        unansweredRevalidations.removeAll()
+        unproposed = UnproposedWrites()
         if role == .leading { actions.append(.closeLearnerPort) } else { actions.append(.disconnectFromLeader) }
         // What is not on its way to the disk yet never was this member's.
         if follower?.phase != .installing { received = nil }

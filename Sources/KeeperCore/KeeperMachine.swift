@@ -56,8 +56,12 @@ package struct KeeperMachine: Sendable {
 
     /// Follower: the connections whose `sync` the leader has not answered, oldest first.
     var unansweredSyncs = FIFO<ConnectionID>()
+    /// Follower: the connections for whose sessions the leader was asked and has not answered, oldest first.
+    var unansweredRevalidations = FIFO<ConnectionID>()
+    var unproposed = UnproposedWrites()
 
-    /// Wall clock minus monotonic clock, milliseconds, by the last `clockRead`.
+    var clock: OwnClock
+    /// Wall clock minus the host's monotonic clock, milliseconds, by the last `clockRead`.
     var wallOffset: Int64 = 0
     var changes: [TreeChange] = []
     var transactionsSinceSnapshot = 0
@@ -70,10 +74,21 @@ package struct KeeperMachine: Sendable {
         election = Election(configuration: configuration)
         preparation = RequestPreparation(transactionLimit: configuration.transactionLimit)
         expiry = ExpiryWheel(tick: configuration.tickTime)
+        clock = OwnClock(patience: configuration.tickTime / 4)
         drawSnapshotThreshold()
     }
 
-    package mutating func step(_ event: KeeperEvent, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+    package mutating func step(
+        _ event: KeeperEvent, at instant: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        let now = clock.read(at: instant, event, isPatient: isServing || role == .following)
+        handle(event, at: now, into: &actions)
+        clock.isDue(at: due)
+    }
+
+    private mutating func handle(
+        _ event: KeeperEvent, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
         // A process that stood still looks at the clock first: what has waited for it may be older than its peers'
         // patience, and acknowledgements of those that have left would establish an epoch behind a newer one.
         if role == .leading, let leader, !leader.isServing, now >= leader.establishBy {
@@ -91,7 +106,7 @@ package struct KeeperMachine: Sendable {
         case .deadlineReached:
             deadlineReached(at: now, into: &actions)
         case .clockRead(let wall):
-            wallOffset = wall.milliseconds - now.nanoseconds / 1_000_000
+            wallOffset = wall.milliseconds - clock.host(now).nanoseconds / 1_000_000
         case .recovered(let state):
             recovered(state, at: now, into: &actions)
         case .clientConnected(let connection, let address):
@@ -129,13 +144,19 @@ package struct KeeperMachine: Sendable {
         }
     }
 
-    /// When `deadlineReached` is due; nil while only events can bring progress.
-    package var deadline: Instant? {
+    /// When `deadlineReached` is due; nil while only events can bring progress. Stored, so that a shell that asks after
+    /// each step touches nothing else of the machine.
+    package var deadline: Instant? { clock.deadline }
+
+    /// By the machine's own clock.
+    private var due: Instant? {
         switch role {
-        case .starting, .settling: nil
-        case .looking: election.deadline
-        case .following: follower?.deadline
-        case .leading: leader.map { min($0.nextPing, $0.isServing ? .distantFuture : $0.establishBy) }
+        case .starting, .settling: return nil
+        case .looking: return election.deadline
+        case .following: return follower?.deadline
+        case .leading:
+            guard let leader else { return nil }
+            return leader.isServing ? leader.nextPing : min(leader.nextPing, leader.establishBy)
         }
     }
 
@@ -173,7 +194,7 @@ package struct KeeperMachine: Sendable {
     }
 
     /// Milliseconds of the wall clock at `now`.
-    func wall(_ now: Instant) -> Int64 { now.nanoseconds / 1_000_000 + wallOffset }
+    func wall(_ now: Instant) -> Int64 { clock.host(now).nanoseconds / 1_000_000 + wallOffset }
 
     mutating func drawSnapshotThreshold() {
         let half = max(configuration.snapCount / 2, 1)

@@ -193,6 +193,7 @@ extension KeeperMachine {
             received!.history.append(entry)
         } else {
             history.append(entry)
+            unproposed.proposed(entry)
             actions.append(.append(entry))
         }
     }

@@ -17,8 +17,12 @@ struct Client: Sendable {
     /// A request that has not been answered, because it or one before it waits for the leader.
     struct Pending: Sendable {
         enum Kind: Sendable {
-            /// Proposed or forwarded; answered when it commits.
-            case write
+            /// Proposed or forwarded; answered when it commits. Its transaction comes after this one, the last that this
+            /// member knew of when it passed the request on.
+            case write(after: Zxid)
+            /// No request of this connection: the last transaction that the session had under way when it came here.
+            /// What stands behind it is answered once it has committed.
+            case earlier(Zxid)
             /// Answered when the leader says that all before it is committed.
             case sync
             /// Answered from the tree once it is first in line.

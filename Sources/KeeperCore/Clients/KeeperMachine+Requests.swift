@@ -88,7 +88,7 @@ extension KeeperMachine {
     private mutating func drainPending(of id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>) {
         while let next = clients[id]?.pending.first {
             switch next.kind {
-            case .write, .sync: return
+            case .write, .earlier, .sync: return
             case .local:
                 _ = clients[id]!.pending.popFirst()
                 answer(next.request, xid: next.xid, to: id, into: &actions)
@@ -113,7 +113,7 @@ extension KeeperMachine {
             return drainPending(of: id, into: &actions)
         }
         if case .closeSession = request { clients[id]!.phase = .closing }
-        clients[id]!.pending.append(Client.Pending(xid: xid, request: request, kind: .write))
+        clients[id]!.pending.append(Client.Pending(xid: xid, request: request, kind: .write(after: history.lastAppended)))
         if role == .leading {
             if case .createSession(let timeout) = request {
                 owners[session] = configuration.serverID
@@ -151,21 +151,24 @@ extension KeeperMachine {
             from: learner.server, at: now, into: &actions)
     }
 
-    /// A session's writes count only through the member that it last connected to.
+    /// A session's writes count only through the member that it last connected to. So does its own wish to end: a close
+    /// that comes late would end what the client went on with elsewhere.
     private mutating func proposeChecked(
         _ request: Request, session: SessionID, cxid: Int32, identities: [Identity], from server: ServerID,
         at now: Instant, into actions: inout ActionBuffer<KeeperAction>
     ) {
         var refusal: KeeperError?
         switch request {
-        case .createSession, .closeSession: break
+        case .createSession: break
         default:
-            if !expiry.contains(session) {
-                refusal = .sessionExpired
-            } else if let owner = owners[session], owner != server {
+            let isAlive = expiry.contains(session)
+            if isAlive, let owner = owners[session], owner != server {
                 refusal = .sessionMoved
-            } else {
+            } else if isAlive {
                 owners[session] = server
+            } else if request != .closeSession {
+                // Ending it once more does no harm.
+                refusal = .sessionExpired
             }
         }
         propose(
@@ -197,7 +200,7 @@ extension KeeperMachine {
                 request, session: session, cxid: cxid, identities: identities, zxid: zxid, time: wall(now), tree: tree)
         }
         leader!.lastProposed = zxid
-        if case .closeSession = request { expiry.remove(session) }
+        if refusal == nil, case .closeSession = request { expiry.remove(session) }
         history.append(entry)
         actions.append(.propose(entry, to: leader!.recipients))
     }
@@ -249,10 +252,12 @@ extension KeeperMachine {
     private mutating func answerWrite(
         _ entry: LogEntry, _ result: ApplyResult, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
     ) {
-        guard let id = connectionBySession[entry.session] else { return }
-        if let next = clients[id]?.pending.first, case .write = next.kind, next.xid == entry.cxid {
+        guard let id = connectionBySession[entry.session], let next = clients[id]?.pending.first else { return }
+        if isOutcome(entry, of: next) {
             _ = clients[id]!.pending.popFirst()
-            if case .createSession = next.request {
+            if case .earlier = next.kind {
+                // Nobody waits for it any more, only for its having happened.
+            } else if case .createSession = next.request {
                 sessionOpened(id, into: &actions)
             } else if result.error == .sessionMoved {
                 // No reply: the client lives elsewhere by now (reference/zookeeper.md, 1.2).
@@ -268,6 +273,30 @@ extension KeeperMachine {
         }
         if case .closeSession = entry.transaction { return close(id, into: &actions) }
         drainPending(of: id, into: &actions)
+    }
+
+    /// Whether the entry is what became of the oldest request of its session's connection here.
+    ///
+    /// Its number alone proves nothing: a client may number its requests anew on each connection, and what it sent over
+    /// an earlier one, here or through another member, may commit at any time (issue 8, A4). But
+    /// - a request's transaction comes after everything that this member had logged when it passed the request on, and a
+    ///   session is admitted here only behind everything that it had sent through here before (`takesOver`): so what
+    ///   an earlier connection of this member sent is out of the question;
+    /// - from the moment that the session is this member's, the leader refuses what others forward for it as
+    ///   `sessionMoved`. Such a refusal may bear the same number, and ends the connection without a reply: the client
+    ///   asks again who it is;
+    /// - what else commits for the session was sent through another member that took the session over since, and then
+    ///   the client has given this connection up, so that nobody reads what it is told.
+    private func isOutcome(_ entry: LogEntry, of request: Client.Pending) -> Bool {
+        switch request.kind {
+        case .earlier(let last): return entry.zxid == last
+        case .write(let after):
+            guard entry.zxid > after, entry.cxid == request.xid else { return false }
+            // The leader's own end of a session bears the number 0, as a request may.
+            if case .closeSession = entry.transaction { return request.request == .closeSession }
+            return true
+        case .sync, .local, .authentication: return false
+        }
     }
 
     private mutating func considerSnapshot(into actions: inout ActionBuffer<KeeperAction>) {
@@ -321,9 +350,12 @@ extension KeeperMachine {
     }
 
     /// A sync is first in line when its answer comes: whatever stood before it was proposed before it, and is applied.
+    /// If it isn't, the leader sees it otherwise, and a client that would wait for ever is better told to ask again.
     private mutating func answerSync(on id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>) {
-        guard let next = clients[id]?.pending.first, case .sync = next.kind, case .sync(let path) = next.request else {
-            return
+        // Its connection may have gone.
+        guard clients[id] != nil else { return }
+        guard let next = clients[id]!.pending.first, case .sync = next.kind, case .sync(let path) = next.request else {
+            return close(id, into: &actions)
         }
         _ = clients[id]!.pending.popFirst()
         actions.append(.reply(id, Reply(xid: next.xid, zxid: servedZxid, body: .path(path))))

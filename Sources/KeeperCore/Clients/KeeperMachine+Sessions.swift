@@ -13,6 +13,7 @@ extension KeeperMachine {
         guard let client = clients.removeValue(forKey: id) else { return }
         watches.remove(id)
         if connectionBySession[client.session] == id { connectionBySession[client.session] = nil }
+        if role == .following { unproposed.outlive(client, history) }
     }
 
     /// Ends a connection from this side.
@@ -77,13 +78,14 @@ extension KeeperMachine {
         clients[id]!.session = request.sessionID
         clients[id]!.phase = .resuming
         if role == .following {
+            unansweredRevalidations.append(id)
             actions.append(
                 .sendToLeader(.revalidate(session: request.sessionID, timeout: clients[id]!.timeout)))
         } else if tree.timeout(of: request.sessionID) != nil, expiry.contains(request.sessionID) {
             owners[request.sessionID] = configuration.serverID
             // What is asked for now counts, not what was granted first: the client will ping accordingly.
             touch(request.sessionID, timeout: clients[id]!.timeout, at: now)
-            welcome(id, into: &actions)
+            takesOver(id, into: &actions)
         } else {
             refuse(id, into: &actions)
         }
@@ -92,18 +94,40 @@ extension KeeperMachine {
     mutating func revalidated(
         _ session: SessionID, _ valid: Bool, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
     ) {
-        // Several connections may wait for the same session; the answers come in the order of the questions.
-        let waiting = clients.filter { $0.value.phase == .resuming && $0.value.session == session }.keys.min()
-        guard let id = waiting else { return }
+        // Several connections may wait for the same session, and some have gone since they asked: an answer admits only
+        // the one that asked for it, since it says that the session is here from that question on (`isOutcome`).
+        guard let id = unansweredRevalidations.popFirst() else {
+            return endRole("REVALIDATE out of turn", at: now, into: &actions)
+        }
+        guard clients[id]?.phase == .resuming else { return }
+        guard clients[id]!.session == session else {
+            return endRole("REVALIDATE of another session than was asked for", at: now, into: &actions)
+        }
         guard valid else { return refuse(id, into: &actions) }
         touch(session, timeout: clients[id]!.timeout, at: now)
-        welcome(id, into: &actions)
+        takesOver(id, into: &actions)
     }
 
     /// The session is this connection's from here on; an older local connection of it is closed.
+    ///
+    /// The session's requests take effect in the order of its asking, over all its connections. Whatever it had sent
+    /// before the leader knew that it is here, through this member or another, has been proposed before the leader's
+    /// answer, which comes in one stream with the proposals; what the leader had not seen by then, it refuses as
+    /// `sessionMoved`. So the last of the session's transactions in this member's log is the last of its past, and what
+    /// the new connection asks for waits for it. Apache's leader answers while forwarded requests may still wait for
+    /// their turn: of those that came from here this member knows, and the client has to try again until they are
+    /// proposed; of those from other members it can't know.
+    private mutating func takesOver(_ id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>) {
+        let session = clients[id]!.session
+        if let older = connectionBySession[session], older != id { close(older, into: &actions) }
+        guard !unproposed.contains(session) else { return close(id, into: &actions) }
+        welcome(id, into: &actions)
+        guard let last = history.lastOutstanding(of: session) else { return }
+        clients[id]!.pending.append(Client.Pending(xid: 0, request: .ping, kind: .earlier(last)))
+    }
+
     private mutating func welcome(_ id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>) {
         guard let client = clients[id] else { return }
-        if let older = connectionBySession[client.session], older != id { close(older, into: &actions) }
         connectionBySession[client.session] = id
         clients[id]!.phase = .established
         actions.append(

@@ -6,9 +6,11 @@ struct CreateMode: Hashable, Sendable {
     let isSequential: Bool
     let isContainer: Bool
 
-    /// - Throws: `badArguments` for unknown flags and for a container asked for by the wrong operation (a server that
-    ///   takes it makes a plain node of it and predicts another digest than it applies); `unimplemented` for TTL nodes,
-    ///   as an Apache server without `extendedTypesEnabled` answers.
+    /// A container that is asked for by `create` or `create2` is a plain node: so Apache's server makes it, though the
+    /// digest that it announces is a container's (the digest here is that of what is made), and clients rely on it.
+    ///
+    /// - Throws: `badArguments` for unknown flags and for a `createContainer` that asks for something else;
+    ///   `unimplemented` for TTL nodes, as an Apache server without `extendedTypesEnabled` answers.
     init(_ request: CreateRequest) throws(KeeperError) {
         switch request.flags {
         case 0...4: break
@@ -16,8 +18,8 @@ struct CreateMode: Hashable, Sendable {
         default: throw .badArguments
         }
         if request.op == .createTTL { throw .unimplemented }
-        isContainer = request.flags == 4
-        guard isContainer == (request.op == .createContainer) else { throw .badArguments }
+        isContainer = request.op == .createContainer
+        guard !isContainer || request.flags == 4 else { throw .badArguments }
         isEphemeral = request.flags == 1 || request.flags == 3
         isSequential = request.flags == 2 || request.flags == 3
     }
