@@ -29,6 +29,31 @@ import Testing
         }
     }
 
+    /// Apache's server answers −5, but to an `auth` right, whose id it never looks at (issue 8, A32).
+    @Test(arguments: [("digest", true), ("world", true), ("auth", false)])
+    func anIdThatIsNullIsMalformed(scheme: String, isMalformed: Bool) throws {
+        var buffer = ByteBuffer()
+        for number in [1, OpCode.setACL.rawValue, 2] { buffer.writeInteger(number) }
+        buffer.writeString("/a")
+        for number in [1, 31, Int32(scheme.utf8.count)] { buffer.writeInteger(number) }
+        buffer.writeString(scheme)
+        for number in [-1, -1] as [Int32] { buffer.writeInteger(number) }
+        let request = try RequestFrame(frame: buffer).request
+        #expect((request == .malformed(op: OpCode.setACL.rawValue)) == isMalformed)
+    }
+
+    @Test func aCredentialThatIsNullIsKeptApartFromAnEmptyOne() throws {
+        for credential in [nil, []] as [[UInt8]?] {
+            var buffer = ByteBuffer()
+            buffer.writeFrame(RequestFrame(xid: -4, request: .auth(type: 0, scheme: "digest", credential: credential)))
+            guard case .auth(_, _, let read)? = try RequestFrame.next(from: &buffer)?.request else {
+                Issue.record("no auth request")
+                continue
+            }
+            #expect(read == credential)
+        }
+    }
+
     @Test func anErrorReplyHasNoBody() throws {
         var buffer = ByteBuffer()
         buffer.writeFrame(Reply(xid: 7, zxid: .zero, error: .noNode, body: .path("/ignored")))

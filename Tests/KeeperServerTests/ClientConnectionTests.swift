@@ -214,6 +214,10 @@ private final class Rig {
         // Without a colon, all of it is the user (printf u | openssl sha1 -binary | base64).
         #expect(Credentials.digest(of: Array("u".utf8)) == "u:UeaYkqtJ34XGIwzMV/jh0WBsrMw=")
         #expect(Credentials.identities(scheme: "x509", credential: [], superDigest: nil, address: "") == nil)
+        // Null proves nothing (issue 8, A32), empty bytes are a user without a name.
+        #expect(Credentials.identities(scheme: "digest", credential: nil, superDigest: nil, address: "") == nil)
+        #expect(Credentials.identities(scheme: "digest", credential: [], superDigest: nil, address: "")?.count == 1)
+        #expect(Credentials.identities(scheme: "ip", credential: nil, superDigest: nil, address: "::1")?.count == 1)
     }
 
     @Test func authRequestsArriveAsIdentities() throws {

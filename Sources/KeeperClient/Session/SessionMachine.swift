@@ -256,7 +256,7 @@ extension SessionMachine {
     private mutating func send(
         _ call: Call, on channel: ChannelToken, at now: Instant, into actions: inout ActionBuffer<SessionAction>
     ) {
-        if case .auth(_, let scheme, let secret) = call.request {
+        if case .auth(_, let scheme, let secret?) = call.request {
             let credential = Credential(scheme: scheme, secret: secret)
             if !credentials.contains(credential) { credentials.append(credential) }
             put(call.request, xid: SessionMachine.credentialXid, .call(call), on: channel, at: now, into: &actions)

@@ -71,7 +71,7 @@ extension Request {
             self = try Request(multiOp: code, from: &reader)
         case .setACL:
             let path = try reader.requestPath("setACL.path")
-            let acl = try reader.accessRights()
+            let acl = try reader.requestAccessRights()
             self = .setACL(path: path, acl: acl, version: try reader.int32("setACL.version"))
         case .multi: self = .multi(try Request.decodeMulti(from: &reader, reads: false))
         case .multiRead: self = .multiRead(try Request.decodeMulti(from: &reader, reads: true))
@@ -86,7 +86,7 @@ extension Request {
         case .auth:
             let type = try reader.int32("auth.type")
             let scheme = try reader.string("auth.scheme")
-            self = .auth(type: type, scheme: scheme, credential: try reader.buffer("auth.auth"))
+            self = .auth(type: type, scheme: scheme, credential: try reader.nullableBuffer("auth.auth"))
         case .setWatches: self = .setWatches(try WatchSet(from: &reader, extended: false), extended: false)
         case .setWatches2: self = .setWatches(try WatchSet(from: &reader, extended: true), extended: true)
         case .addWatch, .checkWatches, .removeWatches: self = try Request(watchOp: code, from: &reader)
@@ -143,7 +143,7 @@ extension Request {
             self = .setData(path: path, data: data, version: try reader.int32("setData.version"))
         default:
             let data = try reader.nullableBuffer("create.data")
-            let acl = try reader.accessRights()
+            let acl = try reader.requestAccessRights()
             let flags = try reader.int32("create.flags")
             let ttl = multiOp == .createTTL ? try reader.int64("createTTL.ttl") : 0
             self = .create(CreateRequest(op: multiOp, path: path, data: data, acl: acl, flags: flags, ttl: ttl))
@@ -205,7 +205,7 @@ extension Request {
         case .auth(let type, let scheme, let credential):
             sink.int32(type)
             sink.string(scheme)
-            sink.buffer(credential)
+            sink.nullableBuffer(credential)
         case .setWatches(let watches, let extended): watches.encode(into: &sink, extended: extended)
         case .addWatch(let path, let recursive):
             sink.path(path)
@@ -253,5 +253,24 @@ extension WatchSet {
         guard extended else { return }
         sink.paths(persistent)
         sink.paths(persistentRecursive)
+    }
+}
+
+extension JuteReader {
+    /// Null is no id: Apache's server fails on it, but under `auth`, whose ids it never looks at.
+    fileprivate mutating func requestAccessRights() throws(CodecError) -> [AccessRight] {
+        let count = try count(minimumItemSize: AccessRight.minimumSize, "vector of ACL")
+        var rights: [AccessRight] = []
+        rights.reserveCapacity(count)
+        for _ in 0..<count {
+            let permissions = Permissions(rawValue: try int32("ACL.perms"))
+            let scheme = try string("Id.scheme")
+            let start = offset
+            guard let id = try nullableBuffer("Id.id") ?? (scheme == "auth" || scheme.bytes.isEmpty ? [] : nil) else {
+                throw CodecError(.length(-1, limit: limit), what: "Id.id", offset: start)
+            }
+            rights.append(AccessRight(permissions: permissions, identity: Identity(scheme: scheme, id: ByteString(id))))
+        }
+        return rights
     }
 }

@@ -121,7 +121,8 @@ package indirect enum Request: Hashable, Sendable {
     case whoAmI
 
     case ping
-    case auth(type: Int32, scheme: ByteString, credential: [UInt8])
+    /// A null credential proves nothing.
+    case auth(type: Int32, scheme: ByteString, credential: [UInt8]?)
     /// 101 with `extended` false, 105 with true.
     case setWatches(WatchSet, extended: Bool)
     case addWatch(path: NodePath, recursive: Bool)

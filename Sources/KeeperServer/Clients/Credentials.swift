@@ -5,12 +5,13 @@ import KeeperCore
 /// What an `auth` request's credential proves (reference/zookeeper.md, 1.6). Hashing is the hands' work: the core sees
 /// identities only.
 package enum Credentials {
-    /// nil if the scheme is unknown: the request fails and the connection is closed.
+    /// nil if the scheme is unknown or what it needs is null: the request fails and the connection is closed.
     package static func identities(
-        scheme: ByteString, credential: [UInt8], superDigest: ByteString?, address: ByteString
+        scheme: ByteString, credential: [UInt8]?, superDigest: ByteString?, address: ByteString
     ) -> [Identity]? {
         switch scheme {
         case "digest":
+            guard let credential else { return nil }
             let digest = digest(of: credential)
             let proved = Identity(scheme: "digest", id: digest)
             guard let superDigest, digest == superDigest else { return [proved] }

@@ -16,7 +16,13 @@ extension KeeperNote {
         case .sessionExpired(let session): "session 0x\(String(UInt64(bitPattern: session), radix: 16)) expired"
         case .digestMismatch(let zxid, let expected, let actual):
             "the tree differs from the leader's at \(zxid): digest \(String(actual, radix: 16)) instead of \(String(expected, radix: 16))"
-        case .recoveringWaits: "recovering: neither voting nor acknowledging until synchronised with a leader (rule S2)"
+        case .recoveringWaits:
+            """
+            recovering: neither voting nor acknowledging until synchronised with a leader (rule S2). A member whose data was \
+            lost waits like this for the others, which must be a quorum without it. The members of an ensemble that never \
+            had any data would wait for each other for ever: say so once, on each of them and before its first start, with \
+            `ensemble-server --initialize` and its configuration file
+            """
         case .recovered(let epoch): "recovered: synchronised with the leader of epoch \(epoch), voting again"
         case .clientRefused(let reason): "client refused: \(reason)"
         }

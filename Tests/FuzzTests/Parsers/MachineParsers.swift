@@ -242,8 +242,8 @@ private struct Conversation {
         default:
             guard let connection = connections[number], let frame = try? RequestFrame(frame: ByteBuffer(bytes: content)) else { return }
             if case .auth(_, let scheme, let credential) = frame.request {
-                let identity = Identity(scheme: scheme, id: ByteString(credential))
-                return try step(.authenticated(connection, xid: frame.xid, credential.isEmpty ? nil : [identity]))
+                let identity = Identity(scheme: scheme, id: ByteString(credential ?? []))
+                return try step(.authenticated(connection, xid: frame.xid, identity.id.bytes.isEmpty ? nil : [identity]))
             }
             try step(.requested(connection, xid: frame.xid, frame.request))
         }

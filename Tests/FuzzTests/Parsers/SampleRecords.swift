@@ -70,7 +70,7 @@ package struct SampleRecords {
             .getData(path: path(), watch: bool()), .getACL(path: path()), .getChildren(path: path(), watch: bool()),
             .getChildren2(path: path(), watch: bool()), .getEphemerals(prefix: path()),
             .getAllChildrenNumber(path: path()), .whoAmI, .ping,
-            .auth(type: int32(), scheme: ByteString(bytes()), credential: bytes()),
+            .auth(type: int32(), scheme: ByteString(bytes()), credential: bool() ? bytes() : nil),
             .setWatches(watches, extended: false), .setWatches(extended, extended: true),
             .addWatch(path: path(), recursive: bool()), .checkWatches(path: path(), type: .any),
             .removeWatches(path: path(), type: .persistentRecursive),
