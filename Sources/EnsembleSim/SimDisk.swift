@@ -1,126 +1,125 @@
 import EnsembleBase
+import EnsembleControl
+import KeeperCodec
 import KeeperCore
+import KeeperStorage
+import NIOConcurrencyHelpers
 
-/// A member's directory: what is durable, and what a crash may still take.
+/// A member's directory: files on a disk that fails, and what no file says. What the checkers ask of it is answered from
+/// what a power cut would surely leave, not from what the product has reported.
 struct SimDisk: Sendable {
-    /// The newest snapshot; nil in an empty directory.
-    var snapshot: DataTree?
-    /// The one before, for when the newest shows effects that are cut off.
-    var previous: DataTree?
-    /// Durable entries behind the previous snapshot; ascending.
-    var log: [LogEntry] = []
-    /// Written and not yet synced.
-    var unsynced: [LogEntry] = []
-    var acceptedEpoch: Int64 = 0
-    var currentEpoch: Int64 = 0
-    /// The `recovering` mark.
-    var marked = false
-    /// The `initialize` file: an empty directory may become an empty database.
-    var initialize = true
-    /// The newest snapshot shows effects of transactions up to here, which come behind it: before, it is no state.
-    var exactFrom = Zxid.zero
-    /// Whether it came from a leader: then what it shows too early comes from there as well.
-    var isReceived = false
-    /// Bytes of this entry, or of the snapshot where it is that old, are not what was written. Nobody knows before they
-    /// are read.
-    var damage: Zxid?
+    static let dataDir = "/data"
+
+    let drive: FaultyDisk
     /// Written by an operator that made the directory.
     var identity: String?
     /// Some file in it does not parse.
     var isDamaged = false
+    /// A tree that came from a leader shows effects of transactions up to here, which come behind it: before, it is no state.
+    var exactFrom = Zxid.zero
+    /// What the process has appended and not been told of, oldest first.
+    var appended: [Zxid] = []
 
-    /// The last durable transaction.
-    var end: Zxid { max(log.last?.zxid ?? .zero, snapshot?.lastProcessedZxid ?? .zero) }
+    /// An empty directory, which nothing permits to become an empty database.
+    init(seed: UInt64) { drive = FaultyDisk(seed: seed) }
+
+    private init(_ drive: FaultyDisk) { self.drive = drive }
+
+    var layout: DataLayout { DataLayout(dataDir: SimDisk.dataDir, files: drive) }
+
+    // MARK: As a power cut would leave it
+
+    /// The last transaction.
+    var end: Zxid { drive.durableEnd }
+    var acceptedEpoch: Int64 { drive.durableEpochs.accepted }
+    var currentEpoch: Int64 { drive.durableEpochs.current }
+    /// The `recovering` mark.
+    var marked: Bool { drive.isDurablyMarked }
+
+    func hasUnsynced(before zxid: Zxid) -> Bool {
+        let end = end
+        return appended.contains { $0 > end && $0 < zxid }
+    }
+
+    // MARK: As whoever looks finds it
+
+    /// The `initialize` file: an empty directory may become an empty database.
+    var initialize: Bool { drive.sees(SimDisk.dataDir + "/initialize") }
 
     /// Whether it holds a history that may be counted on.
-    var isWhole: Bool { !marked && damage == nil && (snapshot != nil || !log.isEmpty) }
+    var isWhole: Bool { !marked && !isBlank && !drive.hasRot }
 
     /// Whether it holds no files of a server.
-    var isBlank: Bool { snapshot == nil && log.isEmpty && unsynced.isEmpty }
+    var isBlank: Bool { !drive.seesHistory }
 
     func isAbove(_ floor: DataFloor) -> Bool {
         !isBlank && floor.isMet(zxid: end.rawValue, acceptedEpoch: acceptedEpoch)
     }
 
-    /// A crash keeps what was synced, and of the rest a prefix that chance decides: a torn record fails its checksum,
-    /// and the log ends before it.
-    mutating func crash(using random: inout SeededRandom) {
-        let kept = unsynced.isEmpty ? 0 : Int.random(in: 0...unsynced.count, using: &random)
-        log.append(contentsOf: unsynced.prefix(kept))
-        unsynced.removeAll()
-    }
+    // MARK: Changes by others than its server
 
-    mutating func sync() {
-        log.append(contentsOf: unsynced)
-        unsynced.removeAll()
+    /// A copy, of what is durable.
+    func copied() -> SimDisk {
+        var copy = SimDisk(FaultyDisk(seed: drive.nextSeed()))
+        copy.drive.replace(with: drive.image(isDurable: true))
+        (copy.identity, copy.isDamaged, copy.exactFrom) = (identity, isDamaged, exactFrom)
+        return copy
     }
 
     /// The directory is lost with everything in it (rule S2: it must not become a voter's empty database).
     mutating func lose() {
-        self = SimDisk()
-        initialize = false
+        drive.replace(with: DiskImage())
+        self = SimDisk(drive)
     }
 
-    /// What the server reads. Damage is for the caller to look at first.
-    ///
-    /// - Parameter isReplayed: whether an entry's effects are brought back; all are, but for a deliberate bug.
-    func recover(windowCount: Int, isReplayed: (Int) -> Bool = { _ in true }) -> RecoveredState {
-        let isEmpty = snapshot == nil && log.isEmpty
-        var tree = snapshot ?? DataTree()
-        let start = tree.lastProcessedZxid
-        var changes: [TreeChange] = []
-        for (position, entry) in log.enumerated() where entry.zxid > tree.lastProcessedZxid && isReplayed(position) {
-            changes.removeAll(keepingCapacity: true)
-            _ = tree.apply(entry, changes: &changes)
+    func setInitialize(_ isSet: Bool) throws(StorageError) {
+        if isSet { try layout.initializeFile.create() } else { try layout.initializeFile.consume() }
+    }
+
+    func mark() throws(StorageError) { try layout.recoveringMark.set(reason: "an operator knows better") }
+
+    /// The newest snapshot that is a state by itself at `end`, and the entries behind it up to there.
+    func contents(upTo end: Zxid) throws(StorageError) -> (tree: DataTree, entries: [LogEntry])? {
+        for file in try layout.snapshots() where file.zxid <= end {
+            let snapshot = try SnapshotFile.read(file, in: drive)
+            guard snapshot.digest.map({ $0.zxid <= end }) ?? (exactFrom <= end || exactFrom <= file.zxid) else { continue }
+            return (snapshot.tree, try entries(behind: file.zxid, upTo: end))
         }
-        let contiguous = log.filter { $0.zxid > start && $0.zxid <= tree.lastProcessedZxid }
-        return RecoveredState(
-            tree: tree, recent: Array(contiguous.suffix(windowCount)), acceptedEpoch: acceptedEpoch,
-            currentEpoch: currentEpoch, recovering: marked || (isEmpty && !initialize))
+        return nil
     }
 
-    mutating func truncate(to zxid: Zxid) {
-        log.removeAll { $0.zxid > zxid }
-        // A snapshot that was finished between two roles shows what was logged and never committed.
-        guard exactFrom > zxid || snapshot.map({ $0.lastProcessedZxid > zxid }) ?? false else { return }
-        snapshot = previous
-        previous = nil
-        exactFrom = .zero
+    func entries(behind start: Zxid, upTo end: Zxid) throws(StorageError) -> [LogEntry] {
+        var entries: [LogEntry] = []
+        for log in try layout.logs() {
+            let bytes = try drive.open(log.path, .reading).readAll()
+            do throws(CodecError) { try SimDisk.read(bytes) { if $0.zxid > start, $0.zxid <= end { entries.append($0) } } } catch {
+                throw .disk("read: \(error)", log.path, 5)
+            }
+        }
+        return entries
     }
 
-    /// The received tree and what follows it replace everything, at one moment.
-    mutating func install(_ tree: DataTree, exactFrom: Zxid, entries: [LogEntry]) {
-        log = entries
-        snapshot = tree
-        previous = nil
-        damage = nil
-        isDamaged = false
-        self.exactFrom = exactFrom
-        isReceived = true
+    private static func read(_ bytes: [UInt8], _ body: (LogEntry) -> Void) throws(CodecError) {
+        try bytes.withUnsafeBytes { bytes -> Result<Void, CodecError> in
+            do throws(CodecError) {
+                var reader = try LogReader(bytes)
+                while case .entry(let entry, _) = try reader.next() { body(entry) }
+                return .success(())
+            } catch { return .failure(error) }
+        }.get()
     }
 
-    /// - Parameters:
-    ///   - start: the last transaction that it shows wholly.
-    ///   - shown: the last of which it shows anything.
-    mutating func take(_ tree: DataTree, start: Zxid, shows shown: Zxid) {
-        previous = snapshot
-        snapshot = tree
-        exactFrom = shown
-        isReceived = false
-        let needed = previous?.lastProcessedZxid ?? .zero
-        log.removeAll { $0.zxid <= needed }
-        // What nobody reads any more harms nobody.
-        if let damage, damage <= start { self.damage = nil }
-    }
-
-    /// Changes bytes of some entry, or of the snapshot.
-    mutating func rot(using random: inout SeededRandom) {
-        damage = log.randomElement(using: &random)?.zxid ?? snapshot?.lastProcessedZxid
-    }
-
-    /// What is left if damage passes for the torn end of the log: a deliberate bug.
-    mutating func endAtDamage() {
-        if let damage { log.removeAll { $0.zxid >= damage } }
-        damage = nil
+    /// Fills an empty directory.
+    func fill(_ tree: DataTree, _ entries: [LogEntry], accepted: Int64, current: Int64) throws(StorageError) {
+        try layout.create()
+        try SnapshotFile.write(tree, in: layout.snapshotDirectory, isFuzzy: true, files: drive)
+        let failure = NIOLockedValueBox<StorageError?>(nil)
+        let writer = LogWriter(
+            directory: layout.logDirectory, lastZxid: tree.lastProcessedZxid, files: drive, lane: CallingThread()
+        ) { if case .failed(let error) = $0 { failure.withLockedValue { $0 = error } } }
+        for entry in entries { try writer.append(entry) }
+        writer.close()
+        if let error = failure.withLockedValue({ $0 }) { throw error }
+        try layout.epochs.save(EpochFiles.Epochs(accepted: accepted, current: current))
     }
 }

@@ -1,12 +1,27 @@
 import EnsembleBase
 import EnsembleControl
 import KeeperCore
+import KeeperServer
 
 /// One server: its process (a machine, while it runs) and its disk.
-struct SimServer: Sendable {
+struct SimServer {
     let id: ServerID
     let configuration: KeeperConfiguration
-    var disk = SimDisk()
+    let storageConfiguration: ServerConfiguration
+    var disk: SimDisk
+    /// The process's storage, while it lives.
+    var hands: SimHands?
+    /// Its files have been read.
+    var isRecovered = false
+    /// What its log held when it was read, as far back as a window goes, and what was appended since.
+    var logged: [LogEntry] = []
+    var lastLogged = Zxid.zero
+    /// What is being installed behind a tree.
+    var installing: [LogEntry] = []
+    /// Lanes whose turn came while the process stood still.
+    var frozenLanes: [SimLane] = []
+    /// For a deliberate bug: its log is being cut.
+    var isTruncating = false
     /// What stands in the directory's place while the process still has the old one open.
     var replacement: SimDisk?
     /// Its directory can't be looked at.
@@ -22,8 +37,6 @@ struct SimServer: Sendable {
     var clockOffset: Int64 = 0
     /// The instant that a wake-up is scheduled for.
     var armed: Instant?
-    var diskQueue = FIFO<DiskWork>()
-    var diskBusy = false
     var acceptsLearners = false
     /// The link over which this server follows.
     var leaderLink: Int?
@@ -35,17 +48,25 @@ struct SimServer: Sendable {
     var receivedThrough = Zxid.zero
     /// S2: lost promises are waited out, whoever else would start it.
     var startsNotBefore = Instant.origin
-    var diskFullUntil = Instant.origin
-    var failsNextSync = false
-    var snapshot: SnapshotUnderWay?
 
     /// What whoever looks finds in the directory's place.
     var directory: SimDisk { replacement ?? disk }
 
-    init(id: ServerID, configuration: KeeperConfiguration) {
+    init(id: ServerID, configuration: KeeperConfiguration, seed: UInt64) {
         self.id = id
         self.configuration = configuration
+        storageConfiguration = SimServer.storage
+        disk = SimDisk(seed: seed)
     }
+
+    /// What storage reads of a zoo.cfg: for one member of several.
+    private static let storage: ServerConfiguration = {
+        let members = (1...3).map { "server.\($0)=127.0.0.1:\(2000 + $0):\(3000 + $0)" }.joined(separator: "\n")
+        let text = "dataDir=\(SimDisk.dataDir)\nclientPort=2181\ninitLimit=5\nsyncLimit=4\npreAllocSize=64\nautopurge.purgeInterval=1\n\(members)\n"
+        let outcome = ConfigurationParser.parse(Array(text.utf8), file: "zoo.cfg") { _ in Array("1".utf8) }
+        guard let configuration = outcome.configuration else { preconditionFailure("\(outcome.problems)") }
+        return configuration
+    }()
 }
 
 extension World {
@@ -55,59 +76,19 @@ extension World {
 
     mutating func start(_ id: ServerID) {
         let i = index(id)
-        guard servers[i].machine == nil, now >= servers[i].startsNotBefore, findsSoundFiles(id) else { return }
+        guard servers[i].machine == nil, now >= servers[i].startsNotBefore else { return }
         servers[i].incarnation += 1
         servers[i].isFrozen = false
         servers[i].machine = KeeperMachine(configuration: servers[i].configuration, seed: random.next())
-        let state = readDirectory(of: id)
-        // An empty database becomes durable before it votes, and the mark before one that must not.
-        if state.recovering { servers[i].disk.marked = true }
-        servers[i].disk.initialize = false
-        if servers[i].disk.isBlank { servers[i].disk.snapshot = DataTree() }
-        record("\(id) starts at \(state.tree.lastProcessedZxid)\(state.recovering ? ", recovering" : "")")
-        let servers = servers
-        checkers.quorum.comesBack(
-            id, disk: servers[i].disk, at: now, patience: servers[i].configuration.initTimeout,
-            isCandidate: { candidate, epoch in
-                let server = servers[Int(candidate) - 1]
-                guard !server.isFrozen, let machine = server.machine, machine.isLeading, !machine.isServing else { return false }
-                return machine.status.acceptedEpoch == epoch
-            }, &checkers.verdict)
         step(id, .clockRead(wall(of: id)))
-        step(id, .recovered(state))
+        startStorage(of: id)
         schedule(.clockTick(id, incarnation: servers[i].incarnation), in: .seconds(1))
     }
 
-    /// What the server reads: every record of the log has a checksum, and every snapshot.
-    private mutating func findsSoundFiles(_ id: ServerID) -> Bool {
-        let i = index(id)
-        guard let damage = servers[i].disk.damage else { return true }
-        if bug == .damageTakenForTail {
-            servers[i].disk.endAtDamage()
-            checkers.quorum.forgot(id)
-            return true
-        }
-        // It ends with `corruptData`; whoever operates it gives the directory up (rule S2).
-        record("\(id) refuses to start: its files are damaged at \(damage)")
-        servers[i].disk.lose()
-        servers[i].copy = nil
-        comeBack(id)
-        return false
-    }
-
-    private mutating func readDirectory(of id: ServerID) -> RecoveredState {
-        let disk = servers[index(id)].disk
-        var state = disk.recover(
-            windowCount: servers[index(id)].configuration.windowCount, isReplayed: isReplayed(logCount: disk.log.count))
-        if !state.recovering, !disk.isReceived || disk.end >= disk.exactFrom {
-            checkers.agreement.recovered(id, state.tree, checkers.history, &checkers.verdict)
-        }
-        if bug == .recoveringIgnored { state.recovering = false }
-        return state
-    }
-
-    /// The process dies: its connections break, and what it had not synced is lost in part.
-    mutating func crash(_ id: ServerID, _ cause: ExitCause = .signalled(9)) {
+    /// The process dies: its connections break, and what it had in hand is done in part.
+    ///
+    /// - Parameter losesPower: whether its machine dies with it; nil: chance decides.
+    mutating func crash(_ id: ServerID, _ cause: ExitCause = .signalled(9), losesPower: Bool? = nil) {
         let i = index(id)
         guard servers[i].machine != nil else { return }
         record(cause == .clean ? "\(id) stops" : "\(id) crashes")
@@ -117,8 +98,8 @@ extension World {
         servers[i].frozenEvents = []
         servers[i].incarnation += 1
         servers[i].armed = nil
-        servers[i].snapshot = nil
-        crashDisk(id)
+        let losesPower = cause != .clean && !isOperated && losesPower ?? (Int.random(in: 0..<3, using: &random) > 0)
+        crashDisk(of: id, losesPower: losesPower)
         servers[i].acceptsLearners = false
         servers[i].leaderLink = nil
         checkers.agreement.reset(i)
@@ -137,6 +118,8 @@ extension World {
         let waiting = servers[i].frozenEvents
         servers[i].frozenEvents = []
         for event in waiting { step(id, event) }
+        thawLanes(of: id)
+        guard servers[i].machine != nil else { return }
         arm(id)
     }
 
@@ -164,7 +147,8 @@ extension World {
             guard servers[i].machine != nil else { return }
             perform(action, of: id)
         }
-        flushLog(id)
+        submitLog(of: id)
+        guard servers[i].machine != nil else { return }
         observe(id)
         arm(id)
     }
@@ -180,11 +164,22 @@ extension World {
         var log: [LogEntry] = []
         if !checkers.agreement.isServing(i) {
             let end = servers[i].machine!.tree.lastProcessedZxid
-            log = checkers.proposals.path(to: end, behind: checkers.history.last) + servers[i].disk.log + servers[i].disk.unsynced
+            log = checkers.proposals.path(to: end, behind: checkers.history.last) + servers[i].logged
         }
         checkers.agreement.observe(
             i, tree: servers[i].machine!.tree, isLeading: servers[i].machine!.isLeading, log: log,
             history: &checkers.history, &checkers.verdict)
+    }
+
+    /// Group commit: what one step appended is one write.
+    private mutating func submitLog(of id: ServerID) {
+        let i = index(id)
+        if let zxid = servers[i].appended {
+            servers[i].appended = nil
+            servers[i].hands?.disk.submit()
+            if bug != nil, liesAboutLog(id) { deliver(.logSynced(zxid), to: id) }
+        }
+        settle(id)
     }
 
     mutating func arm(_ id: ServerID) {

@@ -1,5 +1,7 @@
 import EnsembleBase
+import KeeperCodec
 import KeeperCore
+import KeeperServer
 
 /// The simulated hands: what each action of a server does to the world.
 extension World {
@@ -19,11 +21,12 @@ extension World {
             sendToLearner(learner, .packet(.snap(at: zxid)))
             sendToLearner(learner, .tree(FuzzyCopy(of: tree), at: zxid))
         case .propose(let entry, let learners):
-            let disk = servers[index(id)].disk
-            checkers.proposals.proposed(
-                entry, behind: disk.unsynced.last?.zxid ?? disk.end, by: id, &checkers.verdict)
-            append(entry, on: id)
-            for learner in learners { sendToLearner(learner, .packet(.proposal(entry))) }
+            checkers.proposals.proposed(entry, behind: servers[index(id)].lastLogged, by: id, &checkers.verdict)
+            // As the shell does: serialised once.
+            var encoded = entry
+            encoded.encoded = entry.payload
+            append(encoded, on: id)
+            for learner in learners { sendToLearner(learner, .packet(.proposal(encoded))) }
         case .commit(let zxid, let learners):
             checkers.quorum.commits(zxid, id, &checkers.verdict)
             for learner in learners { sendToLearner(learner, .packet(.commit(zxid))) }
@@ -44,19 +47,7 @@ extension World {
         case .append(let entry):
             checkers.proposals.logged(entry, by: id, &checkers.verdict)
             append(entry, on: id)
-        case .saveEpochs(let accepted, let current):
-            enqueue(.saveEpochs(accepted: accepted, current: current), on: id)
-            if bug == .newLeaderAckedEarly { later(.epochsSaved(accepted: accepted, current: current), to: id) }
-        case .truncateLog(let zxid):
-            record("\(id) truncates to \(zxid)")
-            abandonSnapshot(of: id)
-            enqueue(.truncate(zxid), on: id)
-        case .installSnapshot(let tree, let entries, let accepted, let current):
-            for entry in entries { checkers.proposals.logged(entry, by: id, &checkers.verdict) }
-            abandonSnapshot(of: id)
-            enqueue(.install(tree, entries: entries, accepted: accepted, current: current), on: id)
-        case .takeSnapshot(let start): beginSnapshot(of: id, start: start)
-        case .clearRecoveringMark: enqueue(.clearMark, on: id)
+        case .saveEpochs, .truncateLog, .installSnapshot, .takeSnapshot, .clearRecoveringMark: performOnDisk(action, of: id)
         case .note(let note): noted(note, by: id)
         case .halt(let reason): checkers.fail(.soundness, "\(id) halts: \(reason)")
         case .reply(let connection, let reply):
@@ -73,10 +64,46 @@ extension World {
         }
     }
 
+    private mutating func performOnDisk(_ action: KeeperAction, of id: ServerID) {
+        let i = index(id)
+        guard let hands = servers[i].hands else { return }
+        hands.loop.set(now)
+        switch action {
+        case .saveEpochs(let accepted, let current):
+            hands.disk.saveEpochs(accepted: accepted, current: current)
+            if bug == .newLeaderAckedEarly { later(.epochsSaved(accepted: accepted, current: current), to: id) }
+        case .truncateLog(let zxid):
+            record("\(id) truncates to \(zxid)")
+            servers[i].isTruncating = true
+            hands.disk.truncateLog(to: zxid)
+        case .installSnapshot(let tree, let entries, let accepted, let current):
+            for entry in entries { checkers.proposals.logged(entry, by: id, &checkers.verdict) }
+            if bug == .installEpochFirst { saveEpochsFirst(of: id, accepted: accepted, current: current) }
+            servers[i].installing = entries
+            servers[i].lastLogged = entries.last?.zxid ?? tree.lastProcessedZxid
+            servers[i].disk.exactFrom = servers[i].receivedThrough
+            hands.disk.install(tree, entries: entries, accepted: accepted, current: current)
+        case .takeSnapshot(let start):
+            guard let tree = servers[i].machine?.tree else { return }
+            if bug == .snapshotBeforeLog {
+                later(.snapshotSaved(start), to: id)
+                return schedule(
+                    .earlySnapshot(id, incarnation: servers[i].incarnation, start: start, FuzzyCopy(of: tree)), in: .milliseconds(5))
+            }
+            hands.with(tree) { hands.takeSnapshot() }
+        case .clearRecoveringMark: hands.disk.clearRecoveringMark()
+        default: break
+        }
+    }
+
     private mutating func append(_ entry: LogEntry, on id: ServerID) {
-        servers[index(id)].disk.unsynced.append(entry)
-        servers[index(id)].appended = entry.zxid
-        checkers.agreement.appended(entry, at: index(id))
+        let i = index(id)
+        servers[i].hands?.disk.append(entry)
+        servers[i].appended = entry.zxid
+        servers[i].lastLogged = entry.zxid
+        servers[i].logged.append(entry)
+        servers[i].disk.appended.append(entry.zxid)
+        checkers.agreement.appended(entry, at: i)
     }
 
     private mutating func noted(_ note: KeeperNote, by id: ServerID) {

@@ -1,195 +1,224 @@
 import EnsembleBase
 import EnsembleControl
 import KeeperCore
+import KeeperServer
+import KeeperStorage
 
-/// What the disk thread has been asked to do; done in order.
-enum DiskWork: Sendable {
-    case sync(Zxid)
-    case saveEpochs(accepted: Int64, current: Int64)
-    case truncate(Zxid)
-    case install(DataTree, entries: [LogEntry], accepted: Int64, current: Int64)
-    case clearMark
-
-    var isSync: Bool { if case .sync = self { true } else { false } }
-}
-
-/// A snapshot that is being written beside the log.
-struct SnapshotUnderWay: Sendable {
-    enum State: Sendable {
-        case copying(FuzzyCopy)
-        /// Waits for the log up to what it shows.
-        case complete(DataTree, shows: Zxid)
-    }
-
-    var start: Zxid
-    var state: State
-}
-
+/// When a server's storage does its work: each lane by itself, at the world's time.
 extension World {
-    /// Group commit: what one step appended is one write.
-    mutating func flushLog(_ id: ServerID) {
+    /// Reads the directory; answered by `recovered`.
+    mutating func startStorage(of id: ServerID) {
         let i = index(id)
-        guard let zxid = servers[i].appended else { return }
-        servers[i].appended = nil
-        enqueue(.sync(zxid), on: id)
-        if liesAboutLog(id) { deliver(.logSynced(zxid), to: id) }
+        let hands = SimHands(
+            servers[i].storageConfiguration, on: servers[i].disk.drive, nodesPerSlice: Int.random(in: 1...60, using: &random))
+        hands.loop.set(now)
+        servers[i].hands = hands
+        servers[i].isRecovered = false
+        servers[i].disk.appended = []
+        hands.disk.recover()
+        settle(id)
     }
 
-    mutating func enqueue(_ work: DiskWork, on id: ServerID) {
+    /// Takes note of what storage has asked for and answered.
+    mutating func settle(_ id: ServerID) {
         let i = index(id)
-        servers[i].diskQueue.append(work)
-        if !servers[i].diskBusy { beginDiskWork(id) }
-    }
-
-    private mutating func beginDiskWork(_ id: ServerID) {
-        let i = index(id)
-        guard let first = servers[i].diskQueue.first else { return }
-        servers[i].diskBusy = true
-        // Group commit: what waited together is synced together.
-        if case .sync = first {
-            while servers[i].diskQueue.count > 1, case .sync = servers[i].diskQueue[1] { _ = servers[i].diskQueue.popFirst() }
+        guard let hands = servers[i].hands else { return }
+        for lane in hands.news() { scheduleTurn(of: lane, of: id) }
+        if let failure = hands.failure { return storageFailed(id, failure) }
+        while servers[i].hands === hands, let event = hands.nextEvent() {
+            answer(event, to: id)
+            if hands.failure != nil { return settle(id) }
         }
-        let slow = faultsEnabled && atlas.contains(.slowDisks) && Int.random(in: 0..<20, using: &random) == 0
-        let microseconds =
-            slow ? Int64.random(in: 5_000...300_000, using: &random) : Int64.random(in: 100...2_000, using: &random)
-        schedule(.diskDone(id, incarnation: servers[i].incarnation), in: .microseconds(microseconds))
+        guard servers[i].hands === hands, hands.isSnapshotting else { return }
+        armLoop(of: id, hands)
     }
 
-    mutating func diskFinished(_ id: ServerID) {
-        let i = index(id)
-        guard let work = servers[i].diskQueue.popFirst() else { return }
-        servers[i].diskBusy = false
-        // A log that is open is written on; whatever needs the directory's name does not find it.
-        if servers[i].replacement != nil, !work.isSync { return end(id, .storage("no such file or directory")) }
-        guard !failsToDo(work, on: id) else { return }
-        let answer = carryOut(work, on: id)
-        beginDiskWork(id)
-        if let answer { deliver(answer, to: id) }
+    private mutating func scheduleTurn(of lane: SimLane, of id: ServerID) {
+        schedule(.laneTurn(id, incarnation: servers[index(id)].incarnation, lane), in: duration(on: lane))
     }
 
-    /// A write that fails is fatal, whatever it was for.
-    private mutating func failsToDo(_ work: DiskWork, on id: ServerID) -> Bool {
+    /// Every lane has its own delays, so that nothing of one lane is in time because another one was. A stall is what
+    /// a disk does while it looks for a sector that it has lost.
+    private mutating func duration(on lane: SimLane) -> Duration {
+        let chance = Int.random(in: 0..<1000, using: &random)
+        if faultsEnabled, atlas.contains(.slowDisks) {
+            if chance < 2 { return .milliseconds(Int64.random(in: 500...3_000, using: &random)) }
+            if chance < 50 { return .microseconds(Int64.random(in: 5_000...300_000, using: &random)) }
+        }
+        return .microseconds(Int64.random(in: lane.name == "log" ? 100...2_000 : 20...2_000, using: &random))
+    }
+
+    /// One piece of a lane's work.
+    mutating func laneTurn(of id: ServerID, _ lane: SimLane) {
         let i = index(id)
-        let isFull = now < servers[i].diskFullUntil
-        switch work {
-        case .sync, .saveEpochs, .install: break
-        // Renaming, cutting and removing need no room.
-        case .truncate, .clearMark: if !servers[i].failsNextSync { return false }
+        guard let hands = servers[i].hands else { return }
+        // Its threads stand still as well.
+        guard !servers[i].isFrozen else { return servers[i].frozenLanes.append(lane) }
+        hands.loop.set(now)
+        let lies = servers[i].disk.drive.faults.lies
+        if bug != nil { beforeTurn(of: lane, of: id) }
+        if hands.turn(lane) { scheduleTurn(of: lane, of: id) }
+        if bug != nil { servers[i].disk.drive.faults.lies = lies }
+        runLoop(of: id)
+    }
+
+    mutating func thawLanes(of id: ServerID) {
+        let lanes = servers[index(id)].frozenLanes
+        servers[index(id)].frozenLanes = []
+        for lane in lanes { laneTurn(of: id, lane) }
+    }
+
+    /// The loop's own tasks: slices of a snapshot.
+    mutating func runLoop(of id: ServerID) {
+        let i = index(id)
+        guard let hands = servers[i].hands else { return }
+        hands.loop.set(now)
+        hands.with(hands.isSnapshotting ? servers[i].machine?.tree : nil) { hands.loop.run() }
+        settle(id)
+    }
+
+    private mutating func armLoop(of id: ServerID, _ hands: SimHands) {
+        guard hands.armed == nil else { return }
+        let slow = faultsEnabled && atlas.contains(.slowDisks)
+        let pause = Duration.microseconds(Int64.random(in: 50...(slow ? 20_000 : 2_000), using: &random))
+        guard let due = hands.loop.hasTasks ? now + pause : hands.loop.nextDeadline else { return }
+        hands.armed = due
+        queue.schedule(.loopTurn(id, incarnation: servers[index(id)].incarnation), at: max(due, now))
+    }
+
+    mutating func loopTurn(of id: ServerID) {
+        let i = index(id)
+        servers[i].hands?.armed = nil
+        guard !servers[i].isFrozen else {
+            guard let hands = servers[i].hands else { return }
+            hands.armed = now + .milliseconds(10)
+            return schedule(.loopTurn(id, incarnation: servers[i].incarnation), in: .milliseconds(10))
         }
-        guard isFull || servers[i].failsNextSync else { return false }
-        if bug == .failedSyncIgnored {
-            // The kernel has dropped the pages.
-            servers[i].failsNextSync = false
-            if case .sync = work { servers[i].disk.unsynced.removeAll() }
-            return false
+        runLoop(of: id)
+    }
+
+    // MARK: What it answers
+
+    private mutating func answer(_ event: KeeperEvent, to id: ServerID) {
+        let i = index(id)
+        var event = event
+        switch event {
+        case .logSynced:
+            let end = servers[i].disk.end
+            servers[i].disk.appended.removeAll { $0 <= end }
+            checkers.quorum.isDurable(end, at: id)
+        case .recovered(let state): event = .recovered(recovers(id, state))
+        case .snapshotInstalled:
+            checkers.agreement.reset(i)
+            servers[i].logged = servers[i].installing
+            for entry in servers[i].installing { checkers.agreement.appended(entry, at: i) }
+            servers[i].installing = []
+            servers[i].disk.appended = []
+            checkers.quorum.isDurable(servers[i].disk.end, at: id)
+        case .recoveringMarkCleared:
+            // It is durable then, or the mark is not off.
+            if !servers[i].disk.marked { checkers.quorum.clearsMark(id) }
+        case .snapshotSaved:
+            servers[i].hands?.isSnapshotting = false
+            spring(on: .namesSnapshot, of: id)
+        case .epochsSaved where bug == .newLeaderAckedEarly: return
+        default: break
         }
-        // A failed fsync says nothing about what is on the disk.
-        if servers[i].failsNextSync, Bool.random(using: &random) { _ = carryOut(work, on: id) }
-        servers[i].failsNextSync = false
-        endProcess(id, isFull ? "its disk is full" : "an fsync failed")
-        return true
+        deliver(event, to: id)
+    }
+
+    private mutating func recovers(_ id: ServerID, _ read: RecoveredState) -> RecoveredState {
+        let i = index(id)
+        var state = bug == nil ? read : misread(read, of: id)
+        servers[i].disk.appended = []
+        servers[i].isTruncating = false
+        if servers[i].isRecovered {
+            checkers.agreement.reset(i)
+        } else {
+            servers[i].isRecovered = true
+            record("\(id) starts at \(state.tree.lastProcessedZxid)\(state.recovering ? ", recovering" : "")")
+            judgeReturn(of: id)
+            if !state.recovering, servers[i].disk.exactFrom <= state.tree.lastProcessedZxid {
+                checkers.agreement.recovered(id, state.tree, checkers.history, &checkers.verdict)
+            }
+            if bug == .recoveringIgnored { state.recovering = false }
+        }
+        servers[i].logged = state.recent
+        servers[i].lastLogged = state.tree.lastProcessedZxid
+        return state
+    }
+
+    private mutating func judgeReturn(of id: ServerID) {
+        let servers = servers
+        checkers.quorum.comesBack(
+            id, disk: servers[index(id)].disk, at: now, patience: servers[index(id)].configuration.initTimeout,
+            isCandidate: { candidate, epoch in
+                let server = servers[Int(candidate) - 1]
+                guard !server.isFrozen, let machine = server.machine, machine.isLeading, !machine.isServing else { return false }
+                return machine.status.acceptedEpoch == epoch
+            }, &checkers.verdict)
+    }
+
+    // MARK: How it ends
+
+    /// A write or sync that fails, and files that can't be used, end the process.
+    private mutating func storageFailed(_ id: ServerID, _ report: ServerExitReport) {
+        let i = index(id)
+        if servers[i].replacement != nil { return end(id, .storage("no such file or directory")) }
+        // What it tells of is what the world has done to it: else it is at fault.
+        let isSpoiled = servers[i].disk.drive.hasRot
+        let isHurt = servers[i].disk.drive.faults.hasFailed || isSpoiled
+        switch report.exit {
+        case .corruptData where isSpoiled && servers[i].isRecovered, .inputOutput where isHurt && servers[i].isRecovered:
+            endProcess(id, report.message)
+        case .inputOutput where !isSpoiled && isHurt: endProcess(id, report.message)
+        case .corruptData where isSpoiled, .inputOutput where isSpoiled: giveUp(id, report)
+        default: checkers.fail(.soundness, "\(id) ends itself: \(report.message)")
+        }
     }
 
     /// The process ends by itself, and is started again.
     private mutating func endProcess(_ id: ServerID, _ reason: String) {
         record("\(id) ends: \(reason)")
-        crash(id)
+        crash(id, .signalled(9), losesPower: false)
         schedule(.restart(id), in: .milliseconds(Int64.random(in: 300...2_000, using: &random)))
     }
 
-    /// A crash may come before or after the work in hand was done, but nobody was told.
-    mutating func crashDisk(_ id: ServerID) {
+    /// Whoever operates it gives a damaged directory up (rule S2).
+    private mutating func giveUp(_ id: ServerID, _ report: ServerExitReport) {
+        record("\(id) refuses to start: \(report.message)")
+        crash(id, .signalled(9), losesPower: false)
+        if bug == .damageTakenForTail, cutAtDamage(report, of: id) {
+            checkers.quorum.forgot(id)
+            return schedule(.restart(id), in: .milliseconds(10))
+        }
+        servers[index(id)].disk.lose()
+        servers[index(id)].copy = nil
+        comeBack(id)
+    }
+
+    /// A crash comes between any two operations of each lane's work, and nobody is told. A kill leaves what was written,
+    /// a power cut what was synced, and of the rest anything.
+    mutating func crashDisk(of id: ServerID, losesPower: Bool) {
         let i = index(id)
-        if let work = servers[i].diskQueue.popFirst(), servers[i].diskBusy, Bool.random(using: &random) {
-            if bug == .installEpochFirst, case .install(_, _, let accepted, let current) = work {
-                (servers[i].disk.acceptedEpoch, servers[i].disk.currentEpoch) = (accepted, current)
-            } else {
-                _ = carryOut(work, on: id)
-            }
+        guard let hands = servers[i].hands.take() else { return }
+        let drive = servers[i].disk.drive
+        _ = hands.news()
+        for lane in hands.busy where Bool.random(using: &random) {
+            let most = [2, 8, 40][Int.random(in: 0..<3, using: &random)]
+            drive.faults.operationsLeft = Int.random(in: 0...most, using: &random)
+            _ = hands.turn(lane)
         }
-        servers[i].disk.crash(using: &random)
-        servers[i].diskQueue = FIFO()
-        servers[i].diskBusy = false
-    }
-
-    /// What the work does to the disk, and the event that tells of it; nil if it was told before (a deliberate bug).
-    private mutating func carryOut(_ work: DiskWork, on id: ServerID) -> KeeperEvent? {
-        let i = index(id)
-        switch work {
-        case .sync(let zxid):
-            servers[i].disk.sync()
-            checkers.quorum.isDurable(servers[i].disk.end, at: id)
-            return .logSynced(zxid)
-        case .saveEpochs(let accepted, let current):
-            if bug != .acceptedEpochNotWritten, bug != .epochsNotWritten { servers[i].disk.acceptedEpoch = accepted }
-            if bug != .currentEpochNotWritten, bug != .epochsNotWritten { servers[i].disk.currentEpoch = current }
-            return bug == .newLeaderAckedEarly ? nil : .epochsSaved(accepted: accepted, current: current)
-        case .truncate(let zxid):
-            guard servers[i].disk.damage == nil else {
-                if servers[i].machine != nil { endProcess(id, "its files are damaged") }
-                return nil
-            }
-            var cut = servers[i].disk
-            cut.truncate(to: zxid)
-            if bug != .truncateInMemoryOnly { servers[i].disk = cut }
-            checkers.agreement.reset(i)
-            return .recovered(cut.recover(windowCount: servers[i].configuration.windowCount))
-        case .install(let tree, let entries, let accepted, let current):
-            servers[i].disk.install(tree, exactFrom: servers[i].receivedThrough, entries: entries)
-            (servers[i].disk.acceptedEpoch, servers[i].disk.currentEpoch) = (accepted, current)
-            checkers.agreement.reset(i)
-            for entry in entries { checkers.agreement.appended(entry, at: i) }
-            checkers.quorum.isDurable(servers[i].disk.end, at: id)
-            return .snapshotInstalled(accepted: accepted, current: current)
-        case .clearMark:
-            servers[i].disk.marked = false
-            checkers.quorum.clearsMark(id)
-            return .recoveringMarkCleared
-        }
-    }
-
-    // MARK: Snapshots, by a thread of their own
-
-    mutating func beginSnapshot(of id: ServerID, start: Zxid) {
-        guard let tree = servers[index(id)].machine?.tree else { return }
-        var copy = FuzzyCopy(of: tree)
-        copy.advance(over: tree, limit: Int.random(in: 0...tree.nodeCount, using: &random))
-        servers[index(id)].snapshot = SnapshotUnderWay(start: start, state: .copying(copy))
-        let slow = faultsEnabled && atlas.contains(.slowDisks)
-        let length = Duration.microseconds(Int64.random(in: 500...(slow ? 200_000 : 20_000), using: &random))
-        schedule(.snapshotTurn(id, incarnation: servers[index(id)].incarnation), in: length)
-    }
-
-    /// The directory is about to be rewritten.
-    mutating func abandonSnapshot(of id: ServerID) {
-        guard let snapshot = servers[index(id)].snapshot.take() else { return }
-        later(.snapshotSaved(snapshot.start), to: id)
-    }
-
-    mutating func advanceSnapshot(of id: ServerID) {
-        let i = index(id)
-        guard let snapshot = servers[i].snapshot, let machine = servers[i].machine else { return }
-        guard !servers[i].isFrozen else {
-            return schedule(.snapshotTurn(id, incarnation: servers[i].incarnation), in: .milliseconds(10))
-        }
-        switch snapshot.state {
-        case .copying(let copy):
-            // The copy ends now, over a tree that has moved on since it began: as fuzzy as a snapshot gets.
-            guard let tree = completed(copy, over: machine.tree, zxid: snapshot.start) else { return }
-            servers[i].snapshot?.state = .complete(tree, shows: machine.tree.lastProcessedZxid)
-            advanceSnapshot(of: id)
-        case .complete(let tree, let shown):
-            // It shows effects of what was applied while it was copied, so those entries must be durable before it has
-            // its name (KeeperAction.takeSnapshot).
-            if servers[i].disk.end < shown, bug != .snapshotBeforeLog {
-                return schedule(.snapshotTurn(id, incarnation: servers[i].incarnation), in: .milliseconds(2))
-            }
-            // Where there is no room for it, it is given up.
-            if now >= servers[i].diskFullUntil { servers[i].disk.take(tree, start: snapshot.start, shows: shown) }
-            servers[i].snapshot = nil
-            spring(on: .namesSnapshot, of: id)
-            deliver(.snapshotSaved(snapshot.start), to: id)
-        }
+        hands.abandon()
+        if losesPower { drive.cutPower() } else { drive.endProcess() }
+        // Whoever looks at it then sees what was written; the daemon on that host, which would die of a power cut as well,
+        // looks seconds later.
+        if isOperated { drive.writeBack() }
+        servers[i].frozenLanes = []
+        servers[i].isRecovered = false
+        servers[i].logged = []
+        servers[i].installing = []
+        servers[i].disk.appended = []
     }
 
     /// What a loader makes of a copy that is completed over `tree`.

@@ -6,15 +6,16 @@ import KeeperCore
 /// It runs the real `KeeperMachine`s. Virtual time jumps from event to event; nothing outside the seed is random or
 /// timed; collections are walked in a fixed order. Faults and clients draw from streams of their own, so that leaving
 /// out one (`Shrinking`) leaves the others what they were for as long as possible.
-package struct World: Sendable {
+package struct World {
     enum Event: Sendable {
         case wakeServer(ServerID, incarnation: Int)
         case notification(from: ServerID, to: ServerID, Notification)
         case linkDelivery(link: Int, toLeader: Bool)
         case linkOpened(link: Int)
         case linkClosed(link: Int, atLeader: Bool)
-        case diskDone(ServerID, incarnation: Int)
-        case snapshotTurn(ServerID, incarnation: Int)
+        case laneTurn(ServerID, incarnation: Int, SimLane)
+        case loopTurn(ServerID, incarnation: Int)
+        case diskFreed(ServerID)
         case restart(ServerID)
         case crash(ServerID)
         case thaw(ServerID)
@@ -31,7 +32,8 @@ package struct World: Sendable {
         case serverDelivery(ServerID, client: Int, connection: UInt64, KeeperEvent)
         case clockTick(ServerID, incarnation: Int)
         case operated(SimOperator.Event)
-        /// A deliberate bug's.
+        /// Deliberate bugs'.
+        case earlySnapshot(ServerID, incarnation: Int, start: Zxid, FuzzyCopy)
         case lie(ServerID, incarnation: Int, KeeperEvent)
     }
 
@@ -92,18 +94,19 @@ package struct World: Sendable {
             let configuration = KeeperConfiguration(
                 serverID: id, voters: ids, tickTime: .milliseconds(200), initLimit: 5, syncLimit: 4,
                 snapCount: plan.snapCount, windowCount: plan.windowCount, containerSweepInterval: .seconds(3))
-            servers.append(SimServer(id: id, configuration: configuration))
+            servers.append(SimServer(id: id, configuration: configuration, seed: random.next()))
         }
+        for server in servers { server.disk.drive.faults.lies = liesOfDisks }
         for index in 0..<plan.clients { clients.append(SimClient(index: index, seed: plan.seed)) }
         if plan.isOperated {
             clients.append(SimClient(index: plan.clients, seed: plan.seed))
             daemon = SimOperator(servers: plan.servers, seed: plan.seed, bug: plan.bug)
-            for index in servers.indices { servers[index].disk.lose() }
             schedule(.starts, in: .milliseconds(10))
             schedule(.backupDue, in: .seconds(3))
             schedule(SimOperator.Event.fault, in: .seconds(2))
             schedule(.personAsks, in: .seconds(4))
         } else {
+            for id in ids { setInitialize(of: id, true) }
             for id in ids { schedule(.restart(id), in: .milliseconds(Int64.random(in: 0...50, using: &random))) }
         }
         for index in clients.indices { schedule(.clientTurn(index), in: .milliseconds(100 + Int64(index))) }
@@ -145,12 +148,16 @@ package struct World: Sendable {
         case .linkDelivery(let link, let toLeader): deliverOnLink(link, toLeader: toLeader)
         case .linkOpened(let link): openLink(link)
         case .linkClosed(let link, let atLeader): linkEnded(link, atLeader: atLeader)
-        case .diskDone(let id, let incarnation):
+        case .laneTurn(let id, let incarnation, let lane):
             guard isRunning(id, incarnation) else { return }
-            diskFinished(id)
-        case .snapshotTurn(let id, let incarnation):
+            laneTurn(of: id, lane)
+        case .loopTurn(let id, let incarnation):
             guard isRunning(id, incarnation) else { return }
-            advanceSnapshot(of: id)
+            loopTurn(of: id)
+        case .diskFreed(let id): servers[index(id)].disk.drive.faults.isFull = false
+        case .earlySnapshot(let id, let incarnation, let start, let copy):
+            guard isRunning(id, incarnation) else { return }
+            nameSnapshotEarly(of: id, start: start, copy)
         case .lie(let id, let incarnation, let event):
             guard isRunning(id, incarnation) else { return }
             deliver(event, to: id)

@@ -22,7 +22,7 @@ import Testing
         var asked = 0
         let tree = DataTree()
         let snapshot = try BackgroundSnapshot(
-            turn: LoopTurn(eventLoop: loop), layout: layout, lane: try ThreadLane(name: "snapshot"), tree: { tree },
+            turn: LoopTurn(eventLoop: loop), layout: layout, lane: try ThreadLane(name: "snapshot"), nodesPerSlice: 128, tree: { tree },
             isDurable: { _ in
                 asked += 1
                 return false

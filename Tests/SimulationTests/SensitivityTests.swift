@@ -9,6 +9,7 @@ import Testing
         .commitWithoutQuorum, .ackReplayed, .watchAfterReply, .watchTwice, .noFastForward, .holeInDiff,
         .proposalsNotResent, .recoveringIgnored, .rolledBackUnmarked, .syncWithoutLeader, .touchesIgnored,
         .epochsNotWritten, .replaySkipsEntry, .damageTakenForTail, .failedSyncIgnored, .proposalAltered, .streamReordered,
+        .logReportedEarly, .newLeaderBeforeSync, .logSyncSkipped, .directorySyncSkipped,
         .snapshotLosesNode, .versionIgnored, .ephemeralAfterClose, .sessionForgotten, .staleRead, .replyLost, .watchLost,
     ])
     func deliberateBugsAreFound(bug: DeliberateBug) {

@@ -29,8 +29,8 @@ import Testing
         ],
         // A deterministic world: drives the cores, touches nothing real.
         "EnsembleSim": [
-            "EnsembleBase", "EnsembleControl", "KeeperCore", "KeeperCodec", "KeeperStorage", "KeeperServer", "Glibc", "NIOCore",
-            "NIOConcurrencyHelpers", "Logging",
+            "EnsembleBase", "EnsembleControl", "KeeperCore", "KeeperCodec", "KeeperStorage", "KeeperServer", "Dispatch", "Glibc",
+            "NIOCore", "NIOConcurrencyHelpers", "Logging",
         ],
         // Programs: composition.
         "ensembled": [

@@ -102,7 +102,7 @@ struct OperatorChecker: Sendable {
 
     /// S6.
     func quarantined(_ member: Int, _ old: SimDisk, in quarantine: [SimDisk], _ verdict: inout Verdict) {
-        let isKept = quarantine.last.map { $0.end == old.end && $0.identity == old.identity && $0.log.count == old.log.count }
+        let isKept = quarantine.last.map { $0.end == old.end && $0.identity == old.identity && $0.isBlank == old.isBlank }
         if isKept != true { verdict.fail(.quarantine, "S6: what \(member + 1) had is gone, and not in quarantine") }
     }
 

@@ -111,7 +111,7 @@ struct QuorumChecker: Sendable {
                 .quorum, "S1: \(id) acknowledges NEWLEADER of epoch \(zxid.epoch), and its disk is in \(disk.currentEpoch)")
         }
         if disk.marked { verdict.fail(.amnesia, "S2: \(id) acknowledges NEWLEADER with the mark on its disk") }
-        if disk.unsynced.contains(where: { $0.zxid < zxid }) {
+        if disk.hasUnsynced(before: zxid) {
             verdict.fail(.quorum, "S1: \(id) acknowledges NEWLEADER of epoch \(zxid.epoch) before its log is durable")
         }
         if members[i].promised > zxid.epoch, isAwaited(members[i].promisedTo, members[i].promised) {

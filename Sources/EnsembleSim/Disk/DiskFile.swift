@@ -14,7 +14,9 @@ struct DiskFile: Sendable {
     private(set) var size = 0
     /// Since the last sync, oldest first.
     private var undo: [Undo] = []
-    /// Sectors that can't be read until they are written again.
+    /// Sectors that are not what was written, until they are written again.
+    private var rotten: Set<Int> = []
+    /// Those of them that can't be read.
     private var unreadable: Set<Int> = []
 
     private enum Undo: Sendable {
@@ -38,6 +40,7 @@ struct DiskFile: Sendable {
     }
 
     var isDurable: Bool { undo.isEmpty }
+    var isRotten: Bool { !rotten.isEmpty }
 
     /// Everything before it is durable as it stands.
     var unchangedEnd: Int {
@@ -75,7 +78,12 @@ struct DiskFile: Sendable {
         undo.append(.write(offset: offset, count: new.count, old: old, oldSize: size))
         put(new, at: offset)
         size = max(size, end)
-        if !unreadable.isEmpty { unreadable.subtract(offset / DiskFile.sector...(end - 1) / DiskFile.sector) }
+        if !rotten.isEmpty { heal(offset / DiskFile.sector...(end - 1) / DiskFile.sector) }
+    }
+
+    private mutating func heal(_ sectors: ClosedRange<Int>) {
+        rotten.subtract(sectors)
+        unreadable.subtract(sectors)
     }
 
     private mutating func put(_ new: UnsafeRawBufferPointer, at offset: Int) {
@@ -111,6 +119,9 @@ struct DiskFile: Sendable {
     }
 
     private mutating func cut(to newSize: Int) {
+        if !rotten.isEmpty, let last = rotten.max(), last * DiskFile.sector >= newSize {
+            heal((newSize + DiskFile.sector - 1) / DiskFile.sector...last)
+        }
         if newSize < bytes.count { bytes.removeSubrange(newSize...) }
         size = newSize
     }
@@ -203,7 +214,11 @@ struct DiskFile: Sendable {
     mutating func rot(sector: Int, readably: Bool) {
         let offset = sector * DiskFile.sector
         guard offset < bytes.count else { return }
-        if !readably { return unreadable = unreadable.union([sector]) }
+        rotten.insert(sector)
+        if !readably {
+            unreadable.insert(sector)
+            return
+        }
         for place in stride(from: offset, to: min(offset + DiskFile.sector, bytes.count), by: 37) { bytes[place] ^= 0x5a }
     }
 }

@@ -18,7 +18,8 @@ extension FaultyDisk {
     package func image(isDurable: Bool = false) -> DiskImage {
         state.withLockedValue { state in
             var image = DiskImage()
-            for (path, node) in isDurable ? state.names.durable : state.names.current {
+            for (path, node) in isDurable ? state.names.durable : state.names.current
+            where path != "" && path != "/" {
                 switch node {
                 case .directory: image.files[path] = .some(nil)
                 case .file(let number):
@@ -37,7 +38,7 @@ extension FaultyDisk {
             // Numbers are not used again: what is open leads nowhere.
             state.files = [:]
             state.names = DiskNames()
-            for path in image.files.keys.sorted() where path != "" {
+            for path in image.files.keys.sorted() where path != "" && path != "/" {
                 if let file = image.files[path]! {
                     state.fileCount += 1
                     state.files[state.fileCount] = DiskFile(durable: file.bytes, size: file.size)

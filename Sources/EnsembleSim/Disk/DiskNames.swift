@@ -17,8 +17,9 @@ struct DiskNames: Sendable {
         var removed: String?
     }
 
-    private(set) var current: [String: Node] = ["": .directory]
-    private(set) var durable: [String: Node] = ["": .directory]
+    /// The root has two spellings here, since nobody moves or removes it.
+    private(set) var current: [String: Node] = ["": .directory, "/": .directory]
+    private(set) var durable: [String: Node] = ["": .directory, "/": .directory]
     private var pending: [Change] = []
     /// Changes with every change of what is durable.
     private(set) var generation = 0
@@ -78,6 +79,7 @@ struct DiskNames: Sendable {
         guard !pending.isEmpty else { return }
         generation += 1
         var rest: [Change] = []
+        let directory = directory == "/" ? "" : directory
         for var change in pending {
             let target = change.added.map { DiskNames.parent(of: $0.path) }
             let source = change.removed.map(DiskNames.parent)
@@ -111,7 +113,7 @@ struct DiskNames: Sendable {
 
     /// A directory whose name did not survive takes along what was in it.
     private mutating func dropOrphans() {
-        for path in durable.keys.sorted() where path != "" && durable[DiskNames.parent(of: path)] == nil { durable[path] = nil }
+        for path in durable.keys.sorted() where path != "" && path != "/" && durable[DiskNames.parent(of: path)] == nil { durable[path] = nil }
     }
 
     /// Everything becomes durable as it stands.

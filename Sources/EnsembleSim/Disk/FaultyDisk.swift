@@ -6,13 +6,14 @@ import NIOConcurrencyHelpers
 /// One member's disk, in memory: everything that real storage asks of a file system, and the ways in which it fails.
 ///
 /// Deterministic: what is left to chance follows from the seed. A path is what storage makes of it; the root exists.
-package final class FaultyDisk: Sendable {
+package final class FaultyDisk: FileSystem {
     struct State: Sendable {
         var random: SeededRandom
         var names = DiskNames()
         var files: [Int: DiskFile] = [:]
         var fileCount = 0
         var faults = DiskFaults()
+        var view = DurableView()
     }
 
     let state: NIOLockedValueBox<State>
@@ -27,7 +28,7 @@ package final class FaultyDisk: Sendable {
 
     /// Every operation begins here: whoever crashes in the midst of a job does so between two of them.
     func run<Result>(
-        _ operation: String, _ path: String, isSync: Bool = false, _ body: (inout State) throws(StorageError) -> Result
+        _ operation: String, _ path: String, _ body: (inout State) throws(StorageError) -> Result
     ) throws(StorageError) -> Result {
         let outcome = state.withLockedValue { state -> Swift.Result<Result, StorageError> in
             do throws(StorageError) {
@@ -47,13 +48,23 @@ package final class FaultyDisk: Sendable {
         }
     }
 
-    package func exists(_ path: String) -> Bool { state.withLockedValue { $0.names[path] != nil } }
+    package func exists(_ path: String) throws(StorageError) -> Bool {
+        try run("look for", path) { state in state.names[path] != nil }
+    }
+
+    package func open(_ path: String, _ mode: OpenMode) throws(StorageError) -> any OpenFile {
+        switch mode {
+        case .reading, .writing: FaultyFile(self, path, number: try openExisting(path))
+        case .creating: FaultyFile(self, path, number: try create(path, isNew: true))
+        case .replacing: FaultyFile(self, path, number: try create(path, isNew: false))
+        }
+    }
 
     package func makeDirectory(_ path: String) throws(StorageError) {
         try run("make directory", path) { state throws(StorageError) in
             if state.names[path] != nil { return }
             guard state.names[DiskNames.parent(of: path)] == .directory else { throw .disk("make directory", path, ENOENT) }
-            if state.faults.isFull { throw .disk("make directory", path, ENOSPC) }
+            if state.faults.isFull { throw state.faults.full("make directory", path) }
             state.names.add(path, .directory)
         }
     }
@@ -68,6 +79,7 @@ package final class FaultyDisk: Sendable {
 
     package func move(_ source: String, to target: String) throws(StorageError) {
         try run("rename to \(target)", source) { state throws(StorageError) in
+            if !state.faults.lies.isDisjoint(with: DiskLies.name(target)) { return state.names.remove(source) }
             guard state.names[source] != nil, state.names[DiskNames.parent(of: target)] == .directory else {
                 throw .disk("rename to \(target)", source, ENOENT)
             }
@@ -100,7 +112,7 @@ package final class FaultyDisk: Sendable {
                 return number
             }
             guard state.names[DiskNames.parent(of: path)] == .directory else { throw .disk("create", path, ENOENT) }
-            if state.faults.isFull { throw .disk("create", path, ENOSPC) }
+            if state.faults.isFull { throw state.faults.full("create", path) }
             state.fileCount += 1
             state.files[state.fileCount] = DiskFile()
             state.names.add(path, .file(state.fileCount))
@@ -115,6 +127,14 @@ package final class FaultyDisk: Sendable {
         state.withLockedValue { state in
             state.faults.ended()
             state.dropUnreachable()
+        }
+    }
+
+    /// A machine that runs on writes everything back in its time.
+    package func writeBack() {
+        state.withLockedValue { state in
+            state.names.settle()
+            for number in state.files.keys { state.files[number]!.sync() }
         }
     }
 
@@ -146,12 +166,17 @@ package struct DiskFaults: Sendable {
     package var failsNextSync = false
     /// The next write fails, of which a part may be there.
     package var failsNextWrite = false
+    /// The directory is no longer in its place: what is open is written on, and no name leads anywhere.
+    package var isGone = false
     package var lies: DiskLies = []
-    /// So far; never fails.
+    /// So far.
     package private(set) var operations = 0
+    /// Something has failed since the process began.
+    package private(set) var hasFailed = false
 
     mutating func begin(_ operation: String, _ path: String) throws(StorageError) {
         operations += 1
+        if isGone, !FaultyFile.operations.contains(operation) { throw .disk(operation, path, ENOENT) }
         guard let left = operationsLeft else { return }
         if left <= 0 { throw .disk(operation, path, EIO) }
         operationsLeft = left - 1
@@ -160,21 +185,33 @@ package struct DiskFaults: Sendable {
     mutating func beginSync(_ operation: String, _ path: String) throws(StorageError) {
         guard failsNextSync else { return }
         failsNextSync = false
-        if lies.contains(.failures) { return }
+        hasFailed = true
         throw .disk(operation, path, EIO)
+    }
+
+    mutating func failWrite() {
+        failsNextWrite = false
+        hasFailed = true
+    }
+
+    mutating func full(_ operation: String, _ path: String) -> StorageError {
+        hasFailed = true
+        return .disk(operation, path, ENOSPC)
     }
 
     mutating func ended() {
         operationsLeft = nil
         failsNextSync = false
         failsNextWrite = false
+        hasFailed = false
     }
 }
 
-/// Deliberate bugs of a disk, or of storage that does not ask it.
+/// Deliberate bugs: a disk that lies, or storage that does not ask it.
 package struct DiskLies: OptionSet, Sendable {
     package let rawValue: UInt16
     package init(rawValue: UInt16) { self.rawValue = rawValue }
+
     /// Syncs of these files, or of any directory, do nothing.
     package static let logSyncs = DiskLies(rawValue: 1)
     package static let epochSyncs = DiskLies(rawValue: 2)
@@ -182,10 +219,9 @@ package struct DiskLies: OptionSet, Sendable {
     package static let directorySyncs = DiskLies(rawValue: 8)
     /// A failed sync passes for one that succeeded.
     package static let failures = DiskLies(rawValue: 16)
-    /// Renaming over a file copies into it.
-    package static let renames = DiskLies(rawValue: 32)
-    /// Truncation changes nothing.
-    package static let truncations = DiskLies(rawValue: 64)
+    /// A file never gets this name.
+    package static let acceptedEpochNames = DiskLies(rawValue: 32)
+    package static let currentEpochNames = DiskLies(rawValue: 64)
 
     /// Which of them is about the syncs of this file.
     static func sync(of path: String) -> DiskLies {
@@ -193,6 +229,14 @@ package struct DiskLies: OptionSet, Sendable {
         if name.hasPrefix("log.") { return .logSyncs }
         if name.hasPrefix("snapshot.") { return .snapshotSyncs }
         return name.hasPrefix("acceptedEpoch") || name.hasPrefix("currentEpoch") ? .epochSyncs : []
+    }
+
+    static func name(_ path: String) -> DiskLies {
+        switch DiskNames.name(of: path) {
+        case "acceptedEpoch": .acceptedEpochNames
+        case "currentEpoch": .currentEpochNames
+        default: []
+        }
     }
 }
 

@@ -2,7 +2,10 @@ import Glibc
 import KeeperStorage
 
 /// An open file of a `FaultyDisk`: goes on to lead to its content when the name is gone.
-package final class FaultyFile: Sendable {
+package final class FaultyFile: OpenFile {
+    /// What needs no name.
+    static let operations: Set<String> = ["seek", "read", "write", "truncate", "fsync", "fdatasync", "sync_file_range"]
+
     package let path: String
     private let disk: FaultyDisk
     private let number: Int
@@ -27,18 +30,18 @@ package final class FaultyFile: Sendable {
     package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(StorageError) {
         try run("write") { state throws(StorageError) in
             if state.faults.failsNextWrite {
-                state.faults.failsNextWrite = false
+                state.faults.failWrite()
                 state.files[number]!.write(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count / 2)]), at: offset)
                 throw .disk("write", path, EIO)
             }
-            if state.faults.isFull, offset + bytes.count > state.files[number]!.size { throw .disk("write", path, ENOSPC) }
+            if state.faults.isFull, offset + bytes.count > state.files[number]!.size { throw state.faults.full("write", path) }
             state.files[number]!.write(bytes, at: offset)
         }
     }
 
     package func truncate(to size: Int) throws(StorageError) {
         try run("truncate") { state throws(StorageError) in
-            if !state.faults.lies.contains(.truncations) { state.files[number]!.truncate(to: size) }
+            state.files[number]!.truncate(to: size)
         }
     }
 
@@ -55,6 +58,7 @@ package final class FaultyFile: Sendable {
             do throws(StorageError) { try state.faults.beginSync(operation, path) } catch {
                 // The kernel gives up the pages that it could not write, and says so once.
                 state.files[number]!.cutPower(using: &state.random)
+                if state.faults.lies.contains(.failures) { return }
                 throw error
             }
             if !state.faults.lies.isDisjoint(with: DiskLies.sync(of: path)) { return }

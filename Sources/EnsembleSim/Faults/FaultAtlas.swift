@@ -16,8 +16,8 @@ package struct FaultAtlas: OptionSet, Hashable, Sendable {
     package let rawValue: UInt32
     package init(rawValue: UInt32) { self.rawValue = rawValue }
 
-    /// A server's process dies and starts again. Of what it had not synced a prefix stays: a torn record fails its
-    /// checksum. Work that the disk had in hand (epochs, truncation, a received tree) is done wholly or not at all.
+    /// A server's process dies and starts again, between any two operations on its files. Often its machine dies with
+    /// it: then any part of what was not synced is left (`FaultyDisk`).
     package static let crashes = FaultAtlas(rawValue: 1 << 0)
     /// All die at once, or one after another faster than they come back.
     package static let massCrashes = FaultAtlas(rawValue: 1 << 1)
@@ -41,20 +41,21 @@ package struct FaultAtlas: OptionSet, Hashable, Sendable {
     package static let halfOpen = FaultAtlas(rawValue: 1 << 9)
     /// The wall clock of one server jumps by up to an hour.
     package static let clockSteps = FaultAtlas(rawValue: 1 << 10)
-    /// A disk takes up to hundreds of milliseconds for a sync.
+    /// A disk takes up to hundreds of milliseconds for a piece of work, and now and then seconds; each lane by itself.
     package static let slowDisks = FaultAtlas(rawValue: 1 << 11)
     /// What passes between two servers takes up to a quarter of a second, more than a tick.
     package static let slowLinks = FaultAtlas(rawValue: 1 << 12)
     /// Election messages arrive twice, the second time late. (Learner connections are TCP: they do not repeat.)
     package static let duplicates = FaultAtlas(rawValue: 1 << 13)
 
-    /// Bytes of a directory change by themselves. Records and snapshots carry checksums, so a server that reads them
-    /// refuses to start, and the directory counts as lost. One member at a time.
+    /// A sector of a log or snapshot changes by itself, or can't be read. A server that needs it refuses to start, and the
+    /// directory counts as lost. One member at a time.
     package static let bitRot = FaultAtlas(rawValue: 1 << 14)
     /// A disk is full for seconds: a write fails and ends the process, which is started again until there is room. A
     /// snapshot that fails is given up.
     package static let fullDisks = FaultAtlas(rawValue: 1 << 15)
-    /// An fsync fails. What it was for is on the disk, or not, or in part; the process ends and never asks again.
+    /// A write or an fsync fails. What it was for is on the disk, or not, or in part, and the kernel gives its pages up;
+    /// the process ends and never asks again.
     package static let failedSyncs = FaultAtlas(rawValue: 1 << 16)
     /// Election messages get lost one by one.
     package static let losses = FaultAtlas(rawValue: 1 << 17)

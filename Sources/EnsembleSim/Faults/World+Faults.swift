@@ -1,5 +1,6 @@
 import EnsembleBase
 import KeeperCore
+import KeeperStorage
 
 /// Faults by chance, within `FaultAtlas`.
 extension World {
@@ -30,7 +31,7 @@ extension World {
         case .rolledBackDisks: rollBackDisk(victim)
         case .bitRot: rot(victim)
         case .fullDisks: fillDisk(of: victim)
-        case .failedSyncs: servers[index(victim)].failsNextSync = servers[index(victim)].machine != nil
+        case .failedSyncs: failNextWrite(of: victim)
         case .resets: breakSomeLink(of: victim, telling: .both)
         case .halfOpen:
             breakSomeLink(of: nil, telling: Bool.random(using: &faultRandom) ? .leaderOnly : .learnerOnly)
@@ -112,8 +113,7 @@ extension World {
         guard servers[index(id)].disk.isWhole, !checkers.quorum.hasForgotten(id), servers[index(id)].replacement == nil,
             !servers[index(id)].disk.isDamaged
         else { return }
-        servers[index(id)].copy = servers[index(id)].disk
-        servers[index(id)].copy!.unsynced = []
+        servers[index(id)].copy = servers[index(id)].disk.copied()
     }
 
     private mutating func rollBackDisk(_ id: ServerID) {
@@ -121,9 +121,10 @@ extension World {
         guard mayLoseDisk(id), let copy = servers[index(id)].copy else { return }
         crash(id)
         record("\(id) gets back a copy that ends at \(copy.end)")
-        servers[index(id)].disk = copy
+        servers[index(id)].disk = copy.copied()
+        servers[index(id)].disk.drive.faults.lies = liesOfDisks
         // S2: the ledger knows that the member had acknowledged more.
-        servers[index(id)].disk.marked = bug != .rolledBackUnmarked
+        if bug != .rolledBackUnmarked { mark(id) }
         comeBack(id)
     }
 
@@ -138,13 +139,40 @@ extension World {
     /// Nothing shows before the bytes are read again.
     private mutating func rot(_ id: ServerID) {
         guard mayLoseDisk(id), servers[index(id)].disk.isWhole else { return }
-        servers[index(id)].disk.rot(using: &faultRandom)
-        record("bytes rot in the directory of \(id)")
+        let directory = SimDisk.dataDir + "/version-2/"
+        let place = servers[index(id)].disk.drive.rot {
+            $0.hasPrefix(directory + "log.") || $0.hasPrefix(directory + "snapshot.") && !$0.hasSuffix(".writing")
+        }
+        if let place { record("bytes rot at \(id): \(place)") }
     }
 
     private mutating func fillDisk(of id: ServerID) {
         record("the disk of \(id) is full")
-        servers[index(id)].diskFullUntil = now + .milliseconds(Int64.random(in: 100...5_000, using: &faultRandom))
+        servers[index(id)].disk.drive.faults.isFull = true
+        schedule(.diskFreed(id), in: .milliseconds(Int64.random(in: 100...5_000, using: &faultRandom)))
+    }
+
+    private mutating func failNextWrite(of id: ServerID) {
+        guard servers[index(id)].machine != nil else { return }
+        if Int.random(in: 0..<3, using: &faultRandom) == 0 {
+            servers[index(id)].disk.drive.faults.failsNextWrite = true
+        } else {
+            servers[index(id)].disk.drive.faults.failsNextSync = true
+        }
+    }
+
+    // MARK: What others than its server write
+
+    mutating func setInitialize(of id: ServerID, _ isSet: Bool) {
+        do throws(StorageError) { try servers[index(id)].disk.setInitialize(isSet) } catch {
+            checkers.fail(.soundness, "initialize of \(id): \(error)")
+        }
+    }
+
+    mutating func mark(_ id: ServerID) {
+        do throws(StorageError) { try servers[index(id)].disk.mark() } catch {
+            checkers.fail(.soundness, "the mark of \(id): \(error)")
+        }
     }
 
     // MARK: The network
@@ -241,8 +269,9 @@ extension World {
         ambush = nil
         lullEnd = now
         for server in servers {
-            servers[index(server.id)].diskFullUntil = now
-            servers[index(server.id)].failsNextSync = false
+            server.disk.drive.faults.isFull = false
+            server.disk.drive.faults.failsNextSync = false
+            server.disk.drive.faults.failsNextWrite = false
             if server.isFrozen { thaw(server.id) }
             // Those that wait for lost promises come back by themselves within this time.
             if !isOperated { schedule(.restart(server.id), in: .seconds(4)) }

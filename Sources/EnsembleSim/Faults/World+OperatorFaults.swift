@@ -69,8 +69,7 @@ extension World {
     /// The directory is lost: with its process, or under it.
     mutating func loseDirectory(of id: ServerID) {
         guard mayLoseDirectory(id), !servers[index(id)].directory.isBlank else { return }
-        var empty = SimDisk()
-        empty.lose()
+        let empty = SimDisk(seed: daemon!.faultRandom.next())
         servers[index(id)].copy = nil
         replaceDirectory(
             of: id, by: empty, underLiveServer: Bool.random(using: &daemon!.faultRandom), "loses its directory")
@@ -82,7 +81,7 @@ extension World {
             copy.end.rawValue < entry.zxid, copy.end < servers[index(id)].disk.end
         else { return }
         // Under a living server nothing tells an older copy from the directory itself, before the next start.
-        replaceDirectory(of: id, by: copy, underLiveServer: false, "gets back a copy that ends at \(copy.end)")
+        replaceDirectory(of: id, by: copy.copied(), underLiveServer: false, "gets back a copy that ends at \(copy.end)")
     }
 
     /// The moment that chance seldom hits: the daemon knows what is there, and launches a server on something else.
@@ -100,6 +99,7 @@ extension World {
         if underLiveServer, servers[i].machine != nil {
             record("\(id) \(what), and runs on")
             servers[i].replacement = disk
+            servers[i].disk.drive.faults.isGone = true
             return
         }
         crash(id)

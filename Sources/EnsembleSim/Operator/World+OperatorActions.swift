@@ -61,7 +61,7 @@ extension World {
         }
         if servers[i].disk.identity == nil { servers[i].disk.identity = identity }
         // S2: only the first start of a new cluster may begin empty and vote.
-        servers[i].disk.initialize = mode == .bootstrap && servers[i].disk.isBlank
+        setInitialize(of: id, mode == .bootstrap && servers[i].disk.isBlank)
         tell(.launched(Int(id), pid: Int32(id)))
         daemon!.adopted.remove(id)
         record("the daemon launches \(id), \(mode.rawValue)")
@@ -109,7 +109,7 @@ extension World {
     /// A server's process ends, by a signal or by itself.
     mutating func end(_ id: ServerID, _ cause: ExitCause) {
         let i = index(id)
-        if cause == .clean, servers[i].replacement == nil { servers[i].disk.sync() }
+        if cause == .clean, servers[i].replacement == nil { servers[i].hands?.finish() }
         crash(id, cause)
     }
 

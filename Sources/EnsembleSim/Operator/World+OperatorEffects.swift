@@ -1,6 +1,7 @@
 import EnsembleBase
 import EnsembleControl
 import KeeperCore
+import KeeperStorage
 
 /// The operator's long effects: on members' directories and on the archive.
 extension World {
@@ -59,8 +60,7 @@ extension World {
         record("the directory of \(id) goes to quarantine: \(reason)")
         if bug != .quarantineDeletes { daemon!.quarantine[i].append(old) }
         checkers.oversight.quarantined(i, old, in: daemon!.quarantine[i], &checkers.verdict)
-        var new = SimDisk()
-        new.initialize = false
+        var new = SimDisk(seed: daemon!.random.next())
         new.identity = old.identity
         servers[i].disk = new
         checkers.quorum.forgot(id)
@@ -72,8 +72,8 @@ extension World {
         let i = index(id)
         checkers.oversight.touches(i, "seeded", isAlive: servers[i].machine != nil, isAsked: true, &checkers.verdict)
         guard !servers[i].isUnreadable else { return .failed("input/output error") }
-        var new = SimDisk()
-        new.initialize = false
+        var new = SimDisk(seed: daemon!.random.next())
+        var seeded: (tree: DataTree, log: [LogEntry], accepted: Int64, current: Int64)?
         let source: String?
         switch seed {
         case .empty: source = nil
@@ -92,21 +92,21 @@ extension World {
                 return .failed("an object of backup \(source) is missing")
             }
             checkers.oversight.uses(backup, tree: daemon!.archive.replay(backup), checkers.history, &checkers.verdict)
-            new.snapshot = base
-            new.log = backup.log
-            new.acceptedEpoch = backup.end.epoch
-            new.currentEpoch = backup.end.epoch
+            seeded = (base, backup.log, backup.end.epoch, backup.end.epoch)
         }
         // A seed that was finished, and not written down as such, goes aside.
         if !servers[i].directory.isBlank { _ = quarantine(id, "left by an interrupted seed") }
-        if case .recovering = seed { new.marked = bug != .seedUnmarked }
         if case .restored(let backup, let epoch) = seed {
-            new.acceptedEpoch = bug == .restoreWithoutEpoch ? new.acceptedEpoch : epoch
+            if bug != .restoreWithoutEpoch { seeded?.accepted = epoch }
             goBack(to: backup, epoch: epoch)
             checkers.quorum.remembers(id)
         }
         checkers.oversight.fills(i, servers[i].directory, &checkers.verdict)
         new.identity = "seed-\(daemon!.effectCount)-\(id)"
+        do throws(StorageError) {
+            if let seeded { try new.fill(seeded.tree, seeded.log, accepted: seeded.accepted, current: seeded.current) }
+            if case .recovering = seed, bug != .seedUnmarked { try new.mark() }
+        } catch { checkers.fail(.soundness, "the seed of \(id): \(error)") }
         servers[i].disk = new
         record("\(id) is seeded: \(seed)")
         let recovering = if case .restored = seed { false } else { true }
@@ -123,11 +123,10 @@ extension World {
         let i = index(id)
         let disk = servers[i].directory
         guard daemon!.archive.isReachable else { return .failed("the archive can't be written") }
-        guard !disk.isDamaged, !servers[i].isUnreadable, let snapshot = disk.snapshot else { return .failed("no snapshot") }
-        guard snapshot.lastProcessedZxid <= end, disk.isReceived || disk.exactFrom <= end else {
-            return .failed("no snapshot that ends before \(end)")
-        }
-        let log = disk.log.filter { $0.zxid <= end }
+        guard !disk.isDamaged, !servers[i].isUnreadable else { return .failed("no snapshot") }
+        // A live copy is of what the disk has.
+        guard let contents = try? disk.copied().contents(upTo: end) else { return .failed("no snapshot that ends before \(end)") }
+        let (snapshot, log) = contents
         guard max(log.last?.zxid ?? .zero, snapshot.lastProcessedZxid) == end else { return .failed("the log ends before \(end)") }
         daemon!.archive.count += 1
         let reference = BackupReference(

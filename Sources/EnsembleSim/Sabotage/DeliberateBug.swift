@@ -48,6 +48,18 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     case damageTakenForTail
     /// An fsync that failed is taken for one that succeeded.
     case failedSyncIgnored
+    /// The log's lane now and then reports entries before their sync.
+    case logReportedEarly
+    /// NEWLEADER is acknowledged before the history that it ends is durable (ZOOKEEPER-3911).
+    case newLeaderBeforeSync
+    /// Logs are never synced.
+    case logSyncSkipped
+    /// Epoch files are never synced, before they are renamed.
+    case epochSyncSkipped
+    /// Snapshots are never synced, before they are renamed.
+    case snapshotSyncSkipped
+    /// Directories are never synced, so that names may be lost.
+    case directorySyncSkipped
     /// What the leader sends to its learners is not what it logs.
     case proposalAltered
     /// A learner's stream changes the order of a proposal and the packet behind it.

@@ -44,7 +44,9 @@ extension DeliberateBug {
     /// The rules that must find it, each by itself: together the bugs show of every rule that it finds something.
     package var aims: [Rule] {
         switch self {
-        case .ackBeforeSync: [.quorum, .durability]
+        case .ackBeforeSync, .logSyncSkipped: [.quorum, .durability]
+        case .logReportedEarly, .newLeaderBeforeSync, .directorySyncSkipped: [.quorum]
+        case .epochSyncSkipped, .snapshotSyncSkipped: []
         case .recoveringIgnored, .rolledBackUnmarked, .promisesNotWaitedOut, .acceptedEpochNotWritten, .damageTakenForTail:
             [.amnesia]
         case .installEpochFirst, .newLeaderAckedEarly, .currentEpochNotWritten, .commitWithoutQuorum, .failedSyncIgnored: [.quorum]
@@ -107,11 +109,15 @@ extension DeliberateBug {
         case .epochsNotWritten:
             plan.lulls = true
             plan.atlas = [.crashes, .massCrashes]
+        case .snapshotSyncSkipped:
+            plan.snapCount = 100
+            plan.atlas = [.crashes, .massCrashes]
         case .snapshotBeforeLog:
             plan.snapCount = 100
             plan.moment = .namesSnapshot
             plan.atlas = [.crashes, .slowDisks]
         case .ackBeforeSync, .newLeaderAckedEarly, .currentEpochNotWritten, .acceptedEpochNotWritten, .noFastForward,
+            .logReportedEarly, .newLeaderBeforeSync, .logSyncSkipped, .epochSyncSkipped, .directorySyncSkipped,
             .replaySkipsEntry, .upToDateLost:
             plan.atlas.formUnion([.crashes, .massCrashes, .slowDisks])
         case .commitWithoutQuorum: plan.atlas.formUnion([.isolatedLeaders, .crashes])

@@ -9,7 +9,11 @@ extension World {
     }
 
     func liesAboutLog(_ id: ServerID) -> Bool {
-        bug == .ackBeforeSync || (bug == .newLeaderAckedEarly && !servers[index(id)].machine!.status.serving)
+        switch bug {
+        case .ackBeforeSync: true
+        case .newLeaderAckedEarly, .newLeaderBeforeSync: !(servers[index(id)].machine?.status.serving ?? true)
+        default: false
+        }
     }
 
     /// Changes what a server hears.
@@ -22,15 +26,6 @@ extension World {
         case (.versionIgnored, .requested(let connection, let xid, .setData(let path, let data, _))):
             .requested(connection, xid: xid, .setData(path: path, data: data, version: -1))
         default: event
-        }
-    }
-
-    /// Which entries of a log recovery replays, by their position.
-    func isReplayed(logCount: Int) -> (Int) -> Bool {
-        switch bug {
-        case .noFastForward: { $0 < logCount - 2 }
-        case .replaySkipsEntry: { $0 != logCount - 3 }
-        default: { _ in true }
         }
     }
 
@@ -146,7 +141,7 @@ extension World {
     private func truncating(_ action: KeeperAction, of id: ServerID) -> [KeeperAction] {
         guard case .sendSnapshot(let learner, let end) = action else { return [action] }
         let theirs = servers[index(links[Int(learner.rawValue)].learner)].disk.end
-        let log = servers[index(id)].disk.log.filter { $0.zxid <= end }
+        let log = servers[index(id)].logged.filter { $0.zxid <= end }
         guard let before = log.last(where: { $0.zxid < theirs }) else { return [action] }
         let rest = log.filter { $0.zxid > before.zxid }
         return [.sendToLearner(learner, .trunc(to: before.zxid))]

@@ -19,19 +19,20 @@ final class BackgroundSnapshot {
     /// Bytes that may wait for the disk.
     private static let queueLimit = 4 << 20
     private static let pause = TimeAmount.milliseconds(2)
-    /// A slice takes well under a millisecond.
-    private static let nodesPerSlice = 128
+    private let nodesPerSlice: Int
 
     /// - Parameters:
     ///   - isDurable: whether the log has this transaction on disk.
     ///   - ended: called on the loop, unless the snapshot is abandoned.
     init(
-        turn: LoopTurn, layout: DataLayout, lane: any Lane, tree: @escaping () -> DataTree, isDurable: @escaping (Zxid) -> Bool,
+        turn: LoopTurn, layout: DataLayout, lane: any Lane, nodesPerSlice: Int, tree: @escaping () -> DataTree,
+        isDurable: @escaping (Zxid) -> Bool,
         ended: @escaping (Zxid, Result<NumberedFile, StorageError>) -> Void
     ) throws(StorageError) {
         self.turn = turn
         self.tree = tree
         self.isDurable = isDurable
+        self.nodesPerSlice = nodesPerSlice
         let encoder = TreeEncoder(of: tree())
         self.encoder = encoder
         let start = encoder.start
@@ -58,7 +59,7 @@ final class BackgroundSnapshot {
             return
         }
         let tree = tree()
-        writer.write(encoder.next(from: tree, nodeLimit: BackgroundSnapshot.nodesPerSlice))
+        writer.write(encoder.next(from: tree, nodeLimit: nodesPerSlice))
         guard encoder.isEnded else {
             return turn.eventLoop.assumeIsolated().execute { [self] in advance() }
         }

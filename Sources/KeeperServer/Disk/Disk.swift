@@ -6,7 +6,7 @@ import Logging
 import NIOCore
 
 /// The loop's side of the files: asks, and turns answers into events. Nothing here blocks the loop. Loop-bound.
-final class Disk {
+package final class Disk {
     private let turn: LoopTurn
     private let layout: DataLayout
     private let configuration: ServerConfiguration
@@ -30,7 +30,7 @@ final class Disk {
     private var unsynced = FIFO<(Zxid, Instant)>()
     private var snapshot: BackgroundSnapshot?
 
-    init(
+    package init(
         turn: LoopTurn, host: ServerHost, configuration: ServerConfiguration, statistics: ServerStatistics, log: Logger,
         fatal: @escaping (ServerExitReport) -> Void
     ) {
@@ -46,7 +46,7 @@ final class Disk {
     // MARK: start and end
 
     /// Reads the directories; answered by `recovered`.
-    func recover() {
+    package func recover() {
         let recovery = Recovery(layout: layout, isStandalone: configuration.standalone, floor: configuration.dataFloor)
         let layout = layout
         let trimMemory = host.trimMemory
@@ -67,7 +67,7 @@ final class Disk {
     }
 
     /// Makes everything appended durable, then ends the threads. `done` runs on the loop.
-    func close(_ done: @escaping () -> Void) {
+    package func close(_ done: @escaping () -> Void) {
         snapshot?.abandon()
         snapshot = nil
         let writer = self.writer
@@ -101,7 +101,7 @@ final class Disk {
 
     // MARK: the log
 
-    func append(_ entry: LogEntry) {
+    package func append(_ entry: LogEntry) {
         guard let writer else {
             return fatal(ServerExitReport(exit: .internalError, message: "entry \(entry.zxid) while the log is being rewritten"))
         }
@@ -115,7 +115,7 @@ final class Disk {
     }
 
     /// Once per turn of the loop: what was appended in it shares a sync.
-    func submit() {
+    package func submit() {
         guard hasAppended else { return }
         hasAppended = false
         unsynced.append((lastAppended, turn.now))
@@ -140,7 +140,7 @@ final class Disk {
 
     // MARK: what the protocol orders
 
-    func saveEpochs(accepted: Int64, current: Int64) {
+    package func saveEpochs(accepted: Int64, current: Int64) {
         let files = layout.epochs
         run { () throws(StorageError) in
             try files.save(EpochFiles.Epochs(accepted: accepted, current: current))
@@ -149,17 +149,17 @@ final class Disk {
         }
     }
 
-    func clearRecoveringMark() {
+    package func clearRecoveringMark() {
         let mark = layout.recoveringMark
         run { () throws(StorageError) in try mark.clear() } then: { [turn] in turn.raise(.recoveringMarkCleared) }
     }
 
-    func truncateLog(to zxid: Zxid) {
+    package func truncateLog(to zxid: Zxid) {
         let recovery = Recovery(layout: layout, isStandalone: configuration.standalone)
         rewrite { () throws(StorageError) in try recovery.truncateLog(to: zxid) } then: { [self] in resume(with: $0) }
     }
 
-    func install(_ tree: DataTree, entries: [LogEntry], accepted: Int64, current: Int64) {
+    package func install(_ tree: DataTree, entries: [LogEntry], accepted: Int64, current: Int64) {
         let epochs = EpochFiles.Epochs(accepted: accepted, current: current)
         let recovery = Recovery(layout: layout, isStandalone: configuration.standalone)
         let last = entries.last?.zxid ?? tree.lastProcessedZxid
@@ -189,11 +189,11 @@ final class Disk {
     // MARK: snapshots
 
     /// `tree` gives the tree as it is at that moment.
-    func takeSnapshot(of tree: @escaping () -> DataTree) {
+    package func takeSnapshot(of tree: @escaping () -> DataTree) {
         let began = turn.now
         do throws(StorageError) {
             snapshot = try BackgroundSnapshot(
-                turn: turn, layout: layout, lane: try host.lane("snapshot"), tree: tree,
+                turn: turn, layout: layout, lane: try host.lane("snapshot"), nodesPerSlice: host.nodesPerSlice, tree: tree,
                 isDurable: { [unowned self] zxid in zxid <= lastSynced },
                 ended: { [self] zxid, outcome in snapshotEnded(zxid, outcome, began) })
             writer?.roll()

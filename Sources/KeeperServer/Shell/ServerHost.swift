@@ -13,6 +13,8 @@ package struct ServerHost {
     /// Gives back to the system what recovery has read and let go: it lies between what recovery has kept, and would stay
     /// with the process.
     package var trimMemory: @Sendable () -> Void
+    /// Of a snapshot, between which the tree goes on changing. A slice takes well under a millisecond.
+    package var nodesPerSlice = 128
 
     package init(
         eventLoop: any EventLoop, network: any Network, files: any FileSystem,
