@@ -162,8 +162,8 @@ extension World {
 
     /// The directory is about to be rewritten.
     mutating func abandonSnapshot(of id: ServerID) {
-        guard let snapshot = servers[index(id)].snapshot.take() else { return }
-        later(.snapshotSaved(snapshot.start), to: id)
+        guard servers[index(id)].snapshot.take() != nil else { return }
+        later(.snapshotFailed, to: id)
     }
 
     mutating func advanceSnapshot(of id: ServerID) {
@@ -185,10 +185,11 @@ extension World {
                 return schedule(.snapshotTurn(id, incarnation: servers[i].incarnation), in: .milliseconds(2))
             }
             // Where there is no room for it, it is given up.
-            if now >= servers[i].diskFullUntil { servers[i].disk.take(tree, start: snapshot.start, shows: shown) }
+            let hasRoom = now >= servers[i].diskFullUntil
+            if hasRoom { servers[i].disk.take(tree, start: snapshot.start, shows: shown) }
             servers[i].snapshot = nil
             spring(on: .namesSnapshot, of: id)
-            deliver(.snapshotSaved(snapshot.start), to: id)
+            deliver(hasRoom ? .snapshotSaved(snapshot.start) : .snapshotFailed, to: id)
         }
     }
 
