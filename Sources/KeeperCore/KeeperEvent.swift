@@ -18,13 +18,23 @@ package struct LearnerID: Hashable, Comparable, Sendable {
 package struct RecoveredState: Sendable {
     /// The tree after the newest valid snapshot and every logged transaction behind it.
     package var tree: DataTree
-    /// The last transactions of the log, oldest first, contiguous with the tree's zxid: the window for DIFF.
+    /// The last transactions of the log, oldest first, up to the tree's zxid, and nothing is missing between them (A hole
+    /// would spread by DIFF: ZOOKEEPER-4925): the window for DIFF.
     package var recent: [LogEntry]
     /// 0 if never written.
     package var acceptedEpoch: Int64
     package var currentEpoch: Int64
     /// The `recovering` mark (rule S2), or an empty directory without the `initialize` file.
     package var recovering: Bool
+    /// How many entries stand in the log behind the newest sound snapshot: what the next snapshot saves a restart.
+    package var replayedEntries = 0
+    /// Their bytes in the log.
+    package var replayedBytes = 0
+    /// What the log's digests have said so far: a suspicion in the last entry is decided by the next that comes.
+    package var digests = DigestJudgement()
+    /// What was found in the files and made good, for people: a torn tail, a wrongly announced digest, a snapshot passed
+    /// over; with file and offset.
+    package var findings: [String] = []
 
     package init(tree: DataTree, recent: [LogEntry], acceptedEpoch: Int64, currentEpoch: Int64, recovering: Bool) {
         self.tree = tree
