@@ -18,7 +18,8 @@ package struct LearnerID: Hashable, Comparable, Sendable {
 package struct RecoveredState: Sendable {
     /// The tree after the newest valid snapshot and every logged transaction behind it.
     package var tree: DataTree
-    /// The last transactions of the log, oldest first, contiguous with the tree's zxid: the window for DIFF.
+    /// The last transactions of the log, oldest first, up to the tree's zxid, and nothing is missing between them (A hole
+    /// would spread by DIFF: ZOOKEEPER-4925): the window for DIFF.
     package var recent: [LogEntry]
     /// 0 if never written.
     package var acceptedEpoch: Int64
@@ -27,6 +28,11 @@ package struct RecoveredState: Sendable {
     package var recovering: Bool
     /// What the log holds behind the newest valid snapshot.
     package var behindSnapshot: LogExtent
+    /// What the replay made of the leaders' digests: a suspicion in the last entry is decided by the next that comes.
+    package var judgement = DigestJudgement()
+    /// What was found in the files and made good, for people: a torn tail, a wrongly announced digest, a snapshot passed
+    /// over; with file and offset.
+    package var findings: [String] = []
 
     package init(
         tree: DataTree, recent: [LogEntry], acceptedEpoch: Int64, currentEpoch: Int64, recovering: Bool,

@@ -70,94 +70,27 @@ import Testing
         #expect(throws: CodecError(.value(77), what: "transaction type", offset: 32)) { try LogEntry(payload: payload) }
     }
 
-    /// A log of `count` entries and where each ends.
-    private func log(_ count: Int, zeros: Int) -> (bytes: [UInt8], ends: [Int]) {
-        var bytes = FileHeader.log.encoded()
-        var ends: [Int] = []
-        for number in 1...count {
-            let entry = LogEntry(
-                session: 1, cxid: 1, zxid: Zxid(rawValue: Int64(number)), time: 1,
-                transaction: .setData(path: "/a", data: [1, 0, 0, 0, 2, 0x42, 0, 3], version: 1),
-                digest: TransactionDigest(treeDigest: 5))
-            LogFormat.append(payload: entry.payload, to: &bytes)
-            ends.append(bytes.count)
-        }
-        return (bytes + [UInt8](repeating: 0, count: zeros), ends)
-    }
-
-    private enum Ending: Hashable { case end, torn }
-
-    private func read(_ bytes: [UInt8]) throws -> (entries: Int, ending: Ending) {
-        try bytes.withUnsafeBytes { raw in
-            var reader = try LogReader(raw)
-            var count = 0
-            while true {
-                switch try reader.next() {
-                case .entry: count += 1
-                case .end: return (count, .end)
-                case .torn: return (count, .torn)
-                }
+    /// A mark is told from anything else, zeros foremost, and never ends with a zero.
+    @Test func marksAreChecked() {
+        #expect(LogMark(0) == nil)
+        for end in [16, 255, 256, 1 << 16, 5_000_000_000] {
+            let mark = LogMark(durableEnd: end)
+            #expect(LogMark(mark.value) == mark)
+            #expect(mark.bytes.last != 0)
+            for bit in 0..<64 where LogMark(mark.value ^ 1 << UInt64(bit)) != nil {
+                Issue.record("bit \(bit) of the mark of \(end)")
             }
         }
     }
 
-    /// A crash leaves the front of the last write and zeros: at every offset that is a torn tail, and what was whole
-    /// before it is read.
-    @Test(arguments: [0, 100]) func everyTornTailIsTolerated(zeros: Int) throws {
-        let (bytes, ends) = log(3, zeros: 0)
-        for cut in ends[1]..<bytes.count {
-            let torn = Array(bytes[..<cut]) + [UInt8](repeating: 0, count: zeros == 0 ? 0 : bytes.count - cut + zeros)
-            #expect(try read(torn).entries == 2, "cut at \(cut)")
-        }
-        #expect(try read(bytes + [UInt8](repeating: 0, count: zeros)) == (3, .end))
-    }
-
-    /// After a power failure any sectors of the last batch may be missing, whatever is there behind them.
-    @Test func aMissingSectorEndsTheLog() throws {
-        let (bytes, ends) = log(60, zeros: 0)
-        for sector in stride(from: 512, to: bytes.count - 512, by: 512) {
-            var holed = bytes
-            for offset in sector..<(sector + 512) { holed[offset] = 0 }
-            let whole = ends.count { $0 <= sector }
-            // What is left of a sector that an earlier sync had written in part.
-            #expect(try read(holed) == (whole, .torn), "sector at \(sector)")
-            var behind = bytes
-            for offset in ends[whole]..<((ends[whole] / 512 + 1) * 512) { behind[offset] = 0 }
-            if ends[whole] % 512 < 500 { #expect(try read(behind) == (whole + 1, .torn), "behind \(ends[whole])") }
-        }
-        // Farther from the end than a batch reaches it is damage: what is behind it was acknowledged.
-        var long = bytes
-        let filler = LogEntry(session: 5, cxid: 1, zxid: Zxid(rawValue: 99), time: 1, transaction: .setData(path: "/a", data: Array(repeating: 1, count: 1 << 20), version: 1))
-        for _ in 0..<5 { LogFormat.append(payload: filler.payload, to: &long) }
-        for offset in 1024..<1536 { long[offset] = 0 }
-        #expect(throws: CodecError.self) { try read(long) }
-    }
-
-    /// One flipped bit anywhere in the entries, also in the last one, is damage, not an end.
-    @Test(arguments: [0, 64]) func everyFlippedBitIsDamage(zeros: Int) {
-        let (bytes, ends) = log(3, zeros: zeros)
-        for offset in FileHeader.size..<ends[2] {
-            for bit in 0..<8 {
-                var damaged = bytes
-                damaged[offset] ^= 1 << UInt8(bit)
-                #expect(throws: CodecError.self, "bit \(bit) of \(offset)") { try read(damaged) }
-            }
-        }
-    }
-
-    /// Within the first bytes it looks like an interrupted write, of which nothing was acknowledged.
-    @Test func everyFlippedBitOfTheZerosIsDamage() throws {
-        let (bytes, ends) = log(2, zeros: 64)
-        for offset in ends[1]..<(ends[1] + LogFormat.prefixSize) {
-            var damaged = bytes
-            damaged[offset] ^= 4
-            if let result = try? read(damaged) { #expect(result == (2, .torn)) }
-        }
-        for offset in (ends[1] + LogFormat.prefixSize)..<bytes.count {
-            var damaged = bytes
-            damaged[offset] ^= 4
-            #expect(throws: CodecError.self, "\(offset)") { try read(damaged) }
-        }
+    /// To whoever doesn't know of them a trailer is the end, and the header is a log's.
+    @Test func aTrailerIsNoEntry() throws {
+        var bytes: [UInt8] = []
+        LogFormat.appendTrailer(LogMark(durableEnd: 700), to: &bytes)
+        guard case .none = try LogFormat.record(bytes[...], at: 0) else { return #expect(Bool(false), "an entry") }
+        let header = FileHeader.markedLog(LogMark(durableEnd: 16)).encoded()
+        #expect(header.count == FileHeader.size)
+        #expect(header.prefix(8) == FileHeader.log.encoded().prefix(8))
     }
 
     private func sampleTree() -> DataTree {

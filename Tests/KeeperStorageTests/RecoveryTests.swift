@@ -109,12 +109,25 @@ import Testing
         #expect(throws: StorageError.self) { try scratch.recovery().recover() }
     }
 
-    @Test func aWrongDigestIsRefused() throws {
+    /// Two in a row: the tree is not what the ensemble had.
+    @Test func aDigestThatStaysWrongIsRefused() throws {
         var entries = SampleHistory(5).entries
-        entries[3].digest = TransactionDigest(treeDigest: 1)
+        for index in 2...3 { entries[index].digest = TransactionDigest(treeDigest: UInt64(index)) }
         _ = try scratch.recovery().recover()
         try SampleHistory.write(entries, in: layout.logDirectory)
         #expect(throws: StorageError.self) { try scratch.recovery().recover() }
+    }
+
+    /// One that the next contradicts was announced wrongly; one in the last entry is for the next to decide.
+    @Test(arguments: [3, 4]) func oneWrongDigestIsNoted(at index: Int) throws {
+        var entries = SampleHistory(5).entries
+        entries[index].digest = TransactionDigest(treeDigest: 1)
+        _ = try scratch.recovery().recover()
+        try SampleHistory.write(entries, in: layout.logDirectory)
+        let state = try scratch.recovery().recover()
+        #expect(state.tree.lastProcessedZxid == Zxid(rawValue: 5))
+        #expect(state.findings.count == (index == 3 ? 1 : 0))
+        #expect(state.judgement.suspicion?.zxid == (index == 4 ? Zxid(rawValue: 5) : nil))
     }
 
     @Test func aTornTailIsCutOffDurably() throws {
@@ -207,7 +220,8 @@ import Testing
         try prepare(history)
         for snapshot in try layout.snapshots() { try Directory.remove(file: snapshot.path) }
         try SnapshotFile.write(history.tree, in: layout.snapshotDirectory)
-        #expect(throws: StorageError.self) { try scratch.recovery().truncateLog(to: Zxid(rawValue: 9)) }
+        let state = try scratch.recovery().truncateLog(to: Zxid(rawValue: 9))
+        #expect(state.tree.lastProcessedZxid == Zxid(rawValue: 20), "the value says that it was not cut")
         #expect(try scratch.recovery().recover().tree.lastProcessedZxid == Zxid(rawValue: 20))
     }
 
@@ -347,10 +361,77 @@ import Testing
         #expect(state.tree.data("/c/n15") == Array("w4".utf8))
         #expect(!state.tree.contains("/c/n05"))
         // What is re-encoded from the records is what Apache wrote.
-        for entry in state.recent {
-            var own = entry
-            own.encoded = nil
-            #expect(own.payload == entry.payload)
+        for log in try layout.logs() {
+            let theirs = try SystemFiles.shared.open(log.path, .reading).readAll()
+            guard let first = state.recent.firstIndex(where: { $0.zxid == log.zxid }) else { continue }
+            var own = FileHeader.log.encoded()
+            LogFormat.append(payload: state.recent[first].payload, to: &own)
+            #expect(Array(theirs.prefix(own.count)) == own)
         }
+    }
+
+    /// `Fixtures/README.md`: a shape each, and what Apache's own server reads from it.
+    @Test func directoriesAsApacheLeavesThemLoad() throws {
+        let fixtures = String(#filePath.dropLast("RecoveryTests.swift".count)) + "Fixtures/apache"
+        // Refused so far, with file and reason.
+        let refused: Set = ["gzip", "snappy", "logs-alone", "repeated-entries", "trailer-behind-nodes"]
+        let table = String(decoding: try Directory.content(of: fixtures + "/contents.tsv") ?? [], as: UTF8.self)
+        for line in table.split(separator: "\n") where line.first != "#" {
+            let fields = line.split(separator: "\t").map(String.init)
+            let copy = ScratchDirectory()
+            try ScratchDirectory.copyTree(fixtures + "/" + fields[0], to: copy.path)
+            if refused.contains(fields[0]) {
+                #expect(throws: StorageError.self, "\(fields[0])") { try Verification.verify(copy.layout) }
+                continue
+            }
+            do {
+                let report = try Verification.verify(copy.layout)
+                #expect(report.endZxid.hex == fields[1], "\(fields[0])")
+                #expect(report.nodeCount == Int(fields[2]), "\(fields[0])")
+                #expect(report.endDigest == UInt64(fields[3]), "\(fields[0])")
+                let state = try copy.recovery().recover()
+                #expect(state.tree.digest == UInt64(fields[3]), "\(fields[0])")
+                // No DIFF begins before what is provably without a gap.
+                if fields[0].hasPrefix("after-snap") {
+                    #expect(state.recent.first.map { $0.zxid > report.startZxid } ?? true, "\(fields[0])")
+                }
+            } catch { Issue.record("\(fields[0]): \(error)") }
+        }
+    }
+
+    /// A1: what a snapshot covers is in the window only if nothing is missing up to the snapshot; and where an epoch
+    /// begins in a log that isn't ours, nothing shows that.
+    @Test func theWindowHasNoHole() throws {
+        var history = SampleHistory(0)
+        for number in 0..<10 { history.add(.setData(path: .root, data: [UInt8(number)], version: 1), epoch: 1) }
+        let away = history
+        for number in 0..<20 { history.add(.setData(path: .root, data: [UInt8(number)], version: 1), epoch: 1) }
+        _ = try scratch.recovery().recover()
+        try SampleHistory.write(away.entries, in: layout.logDirectory)
+        try SnapshotFile.write(history.tree, in: layout.snapshotDirectory, isFuzzy: true)
+        #expect(try scratch.recovery().recover().recent == [], "nothing leads to the snapshot")
+        let epoch2 = history.entries.count
+        for number in 0..<5 { history.add(.setData(path: .root, data: [UInt8(number)], version: 1), epoch: 2) }
+        try SampleHistory.write(Array(history.entries[epoch2...]), in: layout.logDirectory)
+        let recent = try scratch.recovery().recover().recent
+        #expect(recent.first?.zxid == Zxid(epoch: 2, counter: 1))
+        #expect(recent.count == 5)
+    }
+
+    /// In a file of ours the beginning of an epoch stands right behind what was before it.
+    @Test func theWindowOfAnOwnLogCrossesEpochs() throws {
+        _ = try scratch.recovery().recover()
+        var history = SampleHistory(5)
+        for number in 0..<5 { history.add(.setData(path: .root, data: [UInt8(number)], version: 1), epoch: 2) }
+        let writer = LogWriter(
+            directory: layout.logDirectory, lastZxid: .zero, configuration: .init(preallocation: 65536, zeroChunk: 65536),
+            lane: CallingThread()
+        ) { _ in }
+        for entry in history.entries { try writer.append(entry) }
+        writer.close()
+        let state = try scratch.recovery().recover()
+        #expect(state.recent.count == 10)
+        #expect(state.behindSnapshot.transactions == 10)
+        #expect(state.behindSnapshot.bytes > 10 * LogFormat.prefixSize)
     }
 }

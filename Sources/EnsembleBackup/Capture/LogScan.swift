@@ -5,8 +5,7 @@ import KeeperStorage
 /// Walks a log file handed over in chunks of any size: the whole, checksummed entries up to a zxid, byte for byte, with
 /// the header before them and neither the uncommitted tail nor the preallocated zeros behind. Memory: one entry.
 ///
-/// Not `KeeperCodec.LogReader`, which wants the whole file in memory: a log of Apache's may be of any size, and a
-/// running member may truncate it meanwhile, which rules out mapping it.
+/// A running member may write or truncate the file meanwhile.
 struct LogScan: ~Copyable {
     enum Ending: Hashable {
         /// The limit is reached or an entry beyond it follows.
@@ -47,7 +46,8 @@ struct LogScan: ~Copyable {
             guard window.bytes.count >= FileHeader.size else { return }
             try checkHeader()
             if ending != nil { return }
-            try emit(UnsafeRawBufferPointer(rebasing: window.bytes.prefix(FileHeader.size)), nil)
+            // Without the marks of ours: what is copied ends somewhere else, and has no trailer.
+            try emitHeader(emit)
             window.consume(FileHeader.size)
             hasHeader = true
         }
@@ -59,6 +59,14 @@ struct LogScan: ~Copyable {
         guard ending == nil else { return }
         let isClear = window.bytes.allSatisfy { $0 == 0 }
         ending = isClear ? .endOfData : .broken(offset: window.offset, problem: "the file ends inside an entry")
+    }
+
+    private func emitHeader(
+        _ emit: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) throws(BackupError) -> Void
+    ) throws(BackupError) {
+        try FileHeader.log.encoded().withUnsafeBytes { bytes -> Result<Void, BackupError> in
+            do throws(BackupError) { return .success(try emit(bytes, nil)) } catch { return .failure(error) }
+        }.get()
     }
 
     private mutating func checkHeader() throws(BackupError) {
@@ -82,7 +90,8 @@ struct LogScan: ~Copyable {
         guard bytes.count >= LogFormat.prefixSize else { return false }
         let length = Int(Int32(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: Int32.self)))
         if length == 0 {
-            let isClear = bytes.prefix(LogFormat.prefixSize).allSatisfy { $0 == 0 }
+            let checksum = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self))
+            let isClear = checksum == 0 || LogMark(checksum) != nil
             return end(isClear ? .endOfData : .broken(offset: window.offset, problem: "an entry has no length"))
         }
         guard (LogEntry.headerSize...LogFormat.payloadLimit).contains(length) else {

@@ -4,6 +4,10 @@ import NIOCore
 
 /// The form of a log file (reference/zookeeper.md, 2.3): header; entries of {long Adler-32 of the payload, int length,
 /// payload, 0x42}; zeros to the end.
+///
+/// A file of ours says how far it is durable (`LogMark`), in places that Apache's reader passes over: the header's
+/// database id, which it does not compare, and a trailer behind the last entry that looks to it as zeros do: a length of
+/// 0, before which it reads a checksum and does not look at it.
 package enum LogFormat {
     /// The checksum and the length.
     package static let prefixSize = 12
@@ -11,8 +15,7 @@ package enum LogFormat {
     /// The longest payload: a request's limit and what the leader adds (paths, access lists of a multi).
     package static let payloadLimit = JuteReader.fieldLimit
 
-    /// Bytes that a writer syncs together at most, unless one record is longer: a crash leaves nothing unfinished farther
-    /// than this from the end of the data.
+    /// Bytes that a writer syncs together at most, unless one record is longer.
     package static let batchLimit = 4 << 20
 
     /// Appends the entry's record.
@@ -25,122 +28,100 @@ package enum LogFormat {
     }
 
     package static func recordSize(payload: [UInt8]) -> Int { prefixSize + payload.count + 1 }
+
+    /// A mark in the checksum's place, and the length 0.
+    package static let trailerSize = prefixSize
+
+    package static func appendTrailer(_ mark: LogMark, to bytes: inout [UInt8]) {
+        bytes.append(contentsOf: mark.bytes)
+        bytes.append(contentsOf: [0, 0, 0, 0])
+    }
+
+    /// What stands at the beginning of `bytes`. Pure: where the bytes come from, and what a break means, is the caller's.
+    ///
+    /// - Parameter bytes: at least a record's prefix, and the whole record if `sizeNeeded` says so; fewer only at the end
+    ///   of the file's data.
+    package static func record(_ bytes: ArraySlice<UInt8>, at offset: Int) throws(CodecError) -> LogRecord {
+        let start = bytes.startIndex
+        guard bytes.count >= prefixSize, let length = try payloadLength(bytes, at: offset) else { return .none }
+        let end = start + prefixSize + length
+        guard end < bytes.endIndex else {
+            throw CodecError(.truncated, what: "log entry", offset: offset)
+        }
+        guard bytes[end] == endOfRecord else {
+            throw CodecError(.value(Int64(bytes[end])), what: "log entry's last byte", offset: offset)
+        }
+        let payload = bytes[(start + prefixSize)..<end]
+        let stored = bytes.bigEndian64(at: start)
+        var sum = Adler32()
+        payload.withUnsafeBytes { sum.update($0) }
+        guard sum.value == stored else {
+            throw CodecError(.checksum(stored: stored, computed: sum.value), what: "log entry", offset: offset)
+        }
+        do throws(CodecError) {
+            return .entry(try LogEntry(payload: Array(payload)), size: prefixSize + length + 1)
+        } catch {
+            throw CodecError(error.reason, what: error.what, offset: offset + prefixSize + error.offset)
+        }
+    }
+
+    /// nil: a length of 0, where the data ends.
+    private static func payloadLength(_ bytes: ArraySlice<UInt8>, at offset: Int) throws(CodecError) -> Int? {
+        let length = Int(Int32(bitPattern: bytes.bigEndian32(at: bytes.startIndex + 8)))
+        if length == 0 { return nil }
+        guard length > 0, length <= payloadLimit else {
+            throw CodecError(.length(length, limit: payloadLimit), what: "log entry", offset: offset)
+        }
+        return length
+    }
+
+    /// The size of the record that begins with `prefix`, if it is one.
+    package static func sizeNeeded(_ prefix: ArraySlice<UInt8>) -> Int {
+        guard prefix.count >= prefixSize, let length = try? payloadLength(prefix, at: 0) else { return prefixSize }
+        return prefixSize + length + 1
+    }
 }
 
 /// What stands at a position of a log.
 package enum LogRecord: Sendable {
     case entry(LogEntry, size: Int)
-    /// Zeros up to the end, or the end itself.
-    case end
-    /// The beginning of an entry whose remainder was never written: its end is zeros, or behind the end of the file. A
-    /// crash leaves this; neither the entry nor what may stand behind it was ever acknowledged.
-    case torn
+    /// No entry begins here: zeros, a trailer, or less than a prefix.
+    case none
 }
 
-/// Reads the records of one log file that is in memory.
-package struct LogReader {
-    private let bytes: UnsafeRawBufferPointer
-    /// Of the next record.
-    package private(set) var offset: Int
+/// Up to which offset a log file is durable, with a check of its own, in eight bytes.
+///
+/// A batch begins behind the data, over the trailer that stood there, and ends with a trailer whose mark says that the
+/// file was durable up to the batch's beginning. Once the batch is synced the mark is written again with its end; this
+/// write is not waited for. So, whatever a crash keeps of the last batch: what is below the greatest mark was synced, and
+/// a hole in it is damage; above it any sectors may be missing, and nothing was acknowledged.
+package struct LogMark: Hashable, Sendable {
+    package var durableEnd: Int
 
-    /// - Throws: if the header is not a log's. A file shorter than a header, or of zeros only, is empty: it was being
-    ///   created when its writer died.
-    package init(_ bytes: UnsafeRawBufferPointer) throws(CodecError) {
-        self.bytes = bytes
-        offset = 0
-        if bytes.count < FileHeader.size || bytes.prefix(FileHeader.size).allSatisfy({ $0 == 0 }) {
-            guard LogReader.isZero(bytes.dropFirst(FileHeader.size)) else {
-                throw CodecError(.value(0), what: "FileHeader.magic", offset: 0)
-            }
-            offset = bytes.count
-            return
-        }
-        var reader = JuteReader(bytes)
-        try FileHeader.read(.log, from: &reader)
-        offset = FileHeader.size
+    package init(durableEnd: Int) { self.durableEnd = durableEnd }
+
+    /// - Returns: nil if the eight bytes are no mark.
+    package init?(_ value: UInt64) {
+        durableEnd = Int(value >> 24)
+        guard value == self.value, durableEnd >= FileHeader.size else { return nil }
     }
 
-    /// Reads the record at `offset` and moves behind it if it is an entry.
-    ///
-    /// - Throws: for damage: bytes that are neither an entry, nor zeros to the end, nor what a crash leaves of an entry.
-    package mutating func next() throws(CodecError) -> LogRecord {
-        let left = bytes.count - offset
-        if left < LogFormat.prefixSize { return try unfinished(from: bytes.count) }
-        let stored = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
-        let length = Int(Int32(bigEndian: bytes.loadUnaligned(fromByteOffset: offset + 8, as: Int32.self)))
-        if length == 0 { return try unfinished(from: offset + LogFormat.prefixSize - 1) }
-        guard length > 0, length <= LogFormat.payloadLimit else {
-            throw CodecError(.length(length, limit: LogFormat.payloadLimit), what: "log entry", offset: offset)
-        }
-        let payloadStart = offset + LogFormat.prefixSize
-        let end = payloadStart + length
-        guard end < bytes.count, bytes[end] == LogFormat.endOfRecord else { return try unfinished(from: end) }
-        let payload = UnsafeRawBufferPointer(rebasing: bytes[payloadStart..<end])
-        var sum = Adler32()
-        sum.update(payload)
-        guard sum.value == stored else {
-            throw CodecError(.checksum(stored: stored, computed: sum.value), what: "log entry", offset: offset)
-        }
-        do throws(CodecError) {
-            let entry = try LogEntry(payload: [UInt8](payload))
-            offset = end + 1
-            return .entry(entry, size: end + 1 - payloadStart + LogFormat.prefixSize)
-        } catch {
-            throw CodecError(error.reason, what: error.what, offset: payloadStart + error.offset)
-        }
+    /// The check's last bit is set, so that a mark's last byte is never zero: zeros end with what is before them.
+    package var value: UInt64 {
+        let offset = UInt64(durableEnd) & 0x7F_FFFF_FFFF
+        let check = ((offset &+ 1) &* 0x9E37_79B9_7F4A_7C15) >> 40
+        return offset << 24 | check | 1
     }
 
-    /// The bytes at `offset` are no whole entry. They are what a crash left if everything at and behind `end`, where
-    /// the entry's last byte belongs, is still zero, or if its sector is. But an entry that *is* whole under another
-    /// length has a damaged length: that is not silently dropped.
-    private func unfinished(from end: Int) throws(CodecError) -> LogRecord {
-        let isZeroBehind = end >= bytes.count || LogReader.isZero(bytes[end...])
-        if isZeroBehind, LogReader.isZero(bytes[offset..<min(end, bytes.count)]) { return .end }
-        guard isZeroBehind || isHole(at: end), !isWholeUnderAnotherLength else {
-            throw CodecError(.value(Int64(bytes[min(end, bytes.count - 1)])), what: "log entry", offset: offset)
-        }
-        return .torn
+    package var bytes: [UInt8] { withUnsafeBytes(of: value.bigEndian) { Array($0) } }
+}
+
+extension ArraySlice<UInt8> {
+    package func bigEndian64(at index: Int) -> UInt64 {
+        withUnsafeBytes { UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: index - startIndex, as: UInt64.self)) }
     }
 
-    /// What is synced together reaches the disk sector by sector in any order: after a power failure a later one may
-    /// be there and this one not. A sector that was never written is zeros from its beginning, or from where the
-    /// entries before it end. Only the last batch can be like that; no flipped bit looks so.
-    private func isHole(at end: Int) -> Bool {
-        guard bytes.count - offset <= LogFormat.batchLimit else { return false }
-        let sector = end / LogReader.sectorSize * LogReader.sectorSize
-        return LogReader.isZero(bytes[max(offset, sector)..<min(sector + LogReader.sectorSize, bytes.count)])
-    }
-
-    /// The least that a disk writes at once.
-    private static let sectorSize = 512
-
-    private var isWholeUnderAnotherLength: Bool {
-        guard bytes.count - offset > LogFormat.prefixSize else { return false }
-        let stored = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
-        var sum = Adler32()
-        let limit = min(bytes.count, offset + LogFormat.prefixSize + LogFormat.payloadLimit + 1)
-        for index in (offset + LogFormat.prefixSize)..<limit {
-            if bytes[index] == LogFormat.endOfRecord, sum.value == stored { return true }
-            sum.update(bytes[index])
-        }
-        return false
-    }
-
-    private static func isZero(_ bytes: Slice<UnsafeRawBufferPointer>) -> Bool {
-        isZero(UnsafeRawBufferPointer(rebasing: bytes))
-    }
-
-    /// Eight bytes at a time: most of a log file is preallocated zeros.
-    private static func isZero(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        var index = 0
-        while index + 8 <= bytes.count {
-            if bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self) != 0 { return false }
-            index += 8
-        }
-        while index < bytes.count {
-            if bytes[index] != 0 { return false }
-            index += 1
-        }
-        return true
+    package func bigEndian32(at index: Int) -> UInt32 {
+        withUnsafeBytes { UInt32(bigEndian: $0.loadUnaligned(fromByteOffset: index - startIndex, as: UInt32.self)) }
     }
 }

@@ -124,7 +124,9 @@ package struct SnapshotFileReader: Sendable {
         switch phase {
         case .header:
             guard buffer.readableBytes >= FileHeader.size else { return false }
-            try buffer.withJuteReader { reader throws(CodecError) in try FileHeader.read(.snapshot, from: &reader) }
+            _ = try buffer.withJuteReader { reader throws(CodecError) in
+                try FileHeader.read(.snapshot, from: &reader)
+            }
             consume(FileHeader.size)
             phase = .items
             return true

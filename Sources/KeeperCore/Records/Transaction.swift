@@ -113,5 +113,5 @@ package struct LogEntry: Hashable, Sendable {
     package func hash(into hasher: inout Hasher) { hasher.combine(zxid) }
 
     /// Bytes in the log and on the wire.
-    var size: Int { Transaction.frameSize + transaction.size }
+    package var size: Int { Transaction.frameSize + transaction.size }
 }

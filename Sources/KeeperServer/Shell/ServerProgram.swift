@@ -79,7 +79,7 @@ package enum ServerProgram {
             say("  transactions  \(report.startZxid) (snapshot) to \(report.endZxid), \(report.entryCount) replayed")
             say("  epochs        accepted \(report.acceptedEpoch), current \(report.currentEpoch)")
             say("  tree          \(report.nodeCount) nodes, \(report.sessionCount) sessions, digest \(String(report.endDigest, radix: 16))")
-            if report.hasTornTail { say("  log's end     an interrupted write, to be cut off at the next start; it was never acknowledged") }
+            for finding in report.findings { say("  found         \(finding)") }
             let mark = RecoveringMark(directory: layout.snapshotDirectory)
             if try mark.isSet { say("  recovering    \(try mark.reason ?? "for no recorded reason")") }
         } catch {

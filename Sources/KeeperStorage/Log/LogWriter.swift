@@ -24,9 +24,13 @@ package final class LogWriter: Sendable {
         /// Zeros are written ahead in chunks of so many bytes.
         package var zeroChunk: Int
 
-        package init(preallocation: Int = 64 << 20, zeroChunk: Int = 1 << 20) {
+        /// A file of more bytes is followed by the next one; nil: files change with `roll` only.
+        package var fileLimit: Int?
+
+        package init(preallocation: Int = 64 << 20, zeroChunk: Int = 1 << 20, fileLimit: Int? = nil) {
             self.preallocation = max(preallocation, 4096)
             self.zeroChunk = max(zeroChunk, 4096)
+            self.fileLimit = fileLimit
         }
     }
 
@@ -144,96 +148,37 @@ package final class LogWriter: Sendable {
         }
     }
 
-    /// Writes the items and syncs once (and once for every file that ends among them, and for every 4 MiB: the reader
-    /// of a torn log relies on that). Returns the last zxid.
+    /// Writes the items and syncs once (and once for every file that ends among them, and for every 4 MiB). Returns the
+    /// last zxid.
     private func write(_ items: [Item], to file: inout LogFile?) throws(StorageError) -> Zxid? {
         var records: [UInt8] = []
         var last: Zxid?
         for item in items {
             switch item {
             case .entry(let payload, let zxid):
-                if file == nil { file = try LogFile.create(in: directory, first: zxid, configuration, files) }
                 if !records.isEmpty, records.count + LogFormat.recordSize(payload: payload) > LogFormat.batchLimit {
-                    try file?.write(records, configuration)
-                    records.removeAll(keepingCapacity: true)
+                    try flush(&records, to: &file)
                 }
+                if file == nil { file = try LogFile.create(in: directory, first: zxid, configuration, files) }
                 LogFormat.append(payload: payload, to: &records)
                 last = zxid
             case .roll:
-                try file?.write(records, configuration)
+                try flush(&records, to: &file)
                 try file?.end()
-                records.removeAll()
                 file = nil
             }
         }
-        try file?.write(records, configuration)
+        try flush(&records, to: &file)
         return last
     }
-}
 
-/// The file that is being written.
-private struct LogFile: Sendable {
-    private let file: any OpenFile
-    /// Where the next record goes.
-    private var position = 0
-    /// Zeros are written up to here.
-    private var zeroed = 0
-    /// Blocks are reserved up to here.
-    private var reserved = 0
-
-    /// Makes the file durably: header, first zeros, directory entry.
-    static func create(
-        in directory: String, first: Zxid, _ configuration: LogWriter.Configuration, _ files: any FileSystem
-    ) throws(StorageError) -> LogFile {
-        var log = LogFile(file: try files.open(directory + "/log." + first.hex, .creating))
-        try log.extend(past: FileHeader.size, configuration)
-        try log.file.write(FileHeader.log.encoded(), at: 0)
-        log.position = FileHeader.size
-        try log.file.sync()
-        try files.syncDirectory(directory)
-        return log
-    }
-
-    private init(file: any OpenFile) { self.file = file }
-
-    /// Writes and syncs. What is in the file when this throws is unknown; nothing may be written behind it.
-    mutating func write(_ records: [UInt8], _ configuration: LogWriter.Configuration) throws(StorageError) {
+    private func flush(_ records: inout [UInt8], to file: inout LogFile?) throws(StorageError) {
         if records.isEmpty { return }
-        try extend(past: position + records.count, configuration)
-        try file.write(records, at: position)
-        try file.syncData()
-        position += records.count
-    }
-
-    /// In idle time: keeps at least half a chunk of zeros ahead, so that no entry waits for them.
-    mutating func zeroAhead(_ configuration: LogWriter.Configuration) throws(StorageError) {
-        guard zeroed - position < configuration.zeroChunk / 2 else { return }
-        try extend(past: zeroed, configuration)
-        try file.sync()
-    }
-
-    /// Writes zeros until there are some behind `end`.
-    private mutating func extend(past end: Int, _ configuration: LogWriter.Configuration) throws(StorageError) {
-        while zeroed <= end {
-            while reserved < zeroed + configuration.zeroChunk {
-                reserved += configuration.preallocation
-                file.reserve(upTo: reserved)
-            }
-            let chunkEnd = zeroed + configuration.zeroChunk
-            while zeroed < chunkEnd {
-                let zeros = chunkEnd - zeroed < LogFile.zeros.count ? Array(LogFile.zeros[..<(chunkEnd - zeroed)]) : LogFile.zeros
-                try file.write(zeros, at: zeroed)
-                zeroed += zeros.count
-            }
+        try file?.write(&records, configuration)
+        records.removeAll(keepingCapacity: true)
+        if let limit = configuration.fileLimit, let size = file?.size, size > limit {
+            try file?.end()
+            file = nil
         }
-    }
-
-    /// Small and kept: a buffer of a whole chunk, made and let go each time, stays with the allocator for good.
-    private static let zeros = [UInt8](repeating: 0, count: 1 << 16)
-
-    /// Gives unused preallocated space back.
-    func end() throws(StorageError) {
-        try file.truncate(to: position)
-        try file.sync()
     }
 }

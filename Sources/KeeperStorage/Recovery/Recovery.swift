@@ -45,29 +45,27 @@ package struct Recovery: Sendable {
         }
         let replay = try Replay.run(layout, limit: nil, recent: window)
         try checkFloor(replay.tree.lastProcessedZxid)
-        try repair(replay)
         try makeDurable(replay)
         return try state(replay)
     }
 
     /// Cuts the log behind `zxid`, sets aside what is newer, and recovers.
     ///
-    /// - Throws: before anything is touched, if the state at `zxid` can't be recovered from what would remain.
+    /// - Returns: the state that is then there. If it can't be that of `zxid`, because every snapshot is later (an
+    ///   installation has set the older ones aside) or the log doesn't hold `zxid`, nothing was touched, and the state's
+    ///   own zxid says so: the member needs the leader's snapshot in place of the cut.
     package func truncateLog(to zxid: Zxid) throws(StorageError) -> RecoveredState {
         let logs = try layout.logs()
         let snapshots = try layout.snapshots()
+        guard snapshots.contains(where: { $0.zxid <= zxid }) else { return try recover() }
         let remaining = try Replay.run(layout, limit: zxid, recent: window)
-        guard remaining.tree.lastProcessedZxid == zxid else {
-            throw .inconsistent(
-                layout.logDirectory,
-                "the log was to be cut behind \(zxid), but what it holds before ends at \(remaining.tree.lastProcessedZxid)")
-        }
+        guard remaining.tree.lastProcessedZxid == zxid else { return try recover() }
         // Snapshots first: those that may hold effects behind `zxid`. Without the logs that complete them they are no
         // state at all, whereas an older one and the uncut logs are the state before. The order makes a crash safe.
         let newer = snapshots.filter { $0.zxid > remaining.snapshot.zxid }
         try SetAside.move(newer, of: layout.snapshotDirectory, in: files)
         try SetAside.move(logs.filter { $0.zxid > zxid }, of: layout.logDirectory, in: files)
-        if let last = remaining.logs.last { try cut(last, behind: zxid) }
+        if let last = remaining.logs.last(where: { !$0.isEmpty }) { try cut(last) }
         return try recover()
     }
 
@@ -150,9 +148,13 @@ package struct Recovery: Sendable {
         }
         // A leftover would let a later loss of the data pass for a new member (S2).
         try layout.initializeFile.consume()
-        return try RecoveredState(
+        var state = try RecoveredState(
             tree: replay.tree, recent: replay.recent.all, acceptedEpoch: epochs.accepted, currentEpoch: epochs.current,
             recovering: mark.isSet)
+        state.behindSnapshot = LogExtent(transactions: replay.entryCount, bytes: replay.byteCount)
+        state.judgement = replay.digests
+        state.findings = replay.findings
+        return state
     }
 
     /// With separate directories, files in the wrong one mean that the configuration was changed without moving them:
@@ -178,34 +180,28 @@ package struct Recovery: Sendable {
     }
 
     /// S1: a process that was killed leaves what it had written and not yet synced, and this one reads it: an entry, or
-    /// the name of a file. What is vouched for from here on must outlive a power failure, too.
+    /// the name of a file. What is vouched for from here on must outlive a power failure, too. Interrupted writes are cut
+    /// off, so that nothing stands behind the last entry of a file.
     private func makeDurable(_ replay: Replay) throws(StorageError) {
-        for log in replay.logs where !replay.emptyLogs.contains(log) { try files.open(log.path, .reading).sync() }
+        for log in replay.logs where !log.isEmpty {
+            if log.isMarked {
+                try LogFile.seal(log.file, at: log.end, in: files)
+            } else if log.tornTail != nil {
+                try cut(log)
+            } else {
+                try files.open(log.file.path, .reading).sync()
+            }
+        }
+        // An empty log would stand in the way of the one that the next entry names.
+        try SetAside.move(replay.logs.filter(\.isEmpty).map(\.file), of: layout.logDirectory, in: files)
         try files.syncDirectory(layout.logDirectory)
         try files.syncDirectory(layout.snapshotDirectory)
     }
 
-    private func repair(_ replay: Replay) throws(StorageError) {
-        for tail in replay.tornTails where !replay.emptyLogs.contains(tail.file) {
-            try cut(tail.file, at: tail.offset)
-        }
-        // An empty log would stand in the way of the one that the next entry names.
-        try SetAside.move(replay.emptyLogs, of: layout.logDirectory, in: files)
-    }
-
-    private func cut(_ log: NumberedFile, behind zxid: Zxid) throws(StorageError) {
-        var position = FileHeader.size
-        _ = try LogFileContent(log, in: files).forEachEntry { (entry, end) throws(StorageError) in
-            guard entry.zxid <= zxid else { return false }
-            position = end
-            return true
-        }
-        try cut(log, at: position)
-    }
-
-    private func cut(_ log: NumberedFile, at offset: Int) throws(StorageError) {
-        let file = try files.open(log.path, .writing)
-        try file.truncate(to: offset)
+    private func cut(_ log: Replay.Log) throws(StorageError) {
+        if log.isMarked { return try LogFile.seal(log.file, at: log.end, in: files) }
+        let file = try files.open(log.file.path, .writing)
+        try file.truncate(to: log.end)
         try file.sync()
     }
 }

@@ -4,11 +4,16 @@ import KeeperCore
 
 /// A snapshot and the logs behind it, put together (reference/zookeeper.md, 2.5). Reads only.
 struct Replay: Sendable {
-    /// An interrupted write at the end of a log.
-    struct TornTail: Hashable, Sendable {
+    /// A log that was read.
+    struct Log: Hashable, Sendable {
         var file: NumberedFile
-        /// Behind the last whole entry.
-        var offset: Int
+        /// Behind the last whole entry that was read.
+        var end: Int
+        /// What was found of an interrupted write behind it.
+        var tornTail: String?
+        /// The file says how far it is durable.
+        var isMarked: Bool
+        var isEmpty: Bool
     }
 
     var tree: DataTree { replayed.tree }
@@ -19,11 +24,10 @@ struct Replay: Sendable {
     /// The leader's clock in the last entry, milliseconds; nil without an entry.
     var lastTime: Int64?
     var recent: RecentEntries
-    var tornTails: [TornTail] = []
-    /// Logs in which no whole entry stands.
-    var emptyLogs: [NumberedFile] = []
     /// The logs that were read, in their order.
-    var logs: [NumberedFile] = []
+    var logs: [Log] = []
+    /// Bytes of the entries that were replayed.
+    var byteCount = 0
     /// Snapshots that could not be used, with the reason, and that the logs made up for.
     var unusableSnapshots: [StorageError] = []
 
@@ -78,20 +82,24 @@ struct Replay: Sendable {
         for file in all.dropFirst(first) {
             if let limit, file.zxid > limit { break }
             let content = try LogFileContent(file, in: files)
-            var entries = 0
-            let (end, offset) = try content.forEachEntry { (entry, _) throws(StorageError) in
+            var before = FileHeader.size
+            recent.beginFile(isOurs: content.mark != nil)
+            let (end, offset) = try content.forEachEntry { (entry, end) throws(StorageError) in
                 if let limit, entry.zxid > limit { return false }
-                entries += 1
-                try add(entry, from: file)
+                try add(entry, size: end - before, from: file)
+                before = end
                 return true
             }
-            logs.append(file)
-            if end == .torn { tornTails.append(TornTail(file: file, offset: offset)) }
-            if entries == 0, offset <= FileHeader.size { emptyLogs.append(file) }
+            var log = Log(
+                file: file, end: offset, tornTail: nil, isMarked: content.mark != nil, isEmpty: offset <= FileHeader.size)
+            if case .torn(let finding) = end { log.tornTail = finding }
+            logs.append(log)
         }
+        recent.end(at: tree.lastProcessedZxid)
     }
 
-    private mutating func add(_ entry: LogEntry, from file: NumberedFile) throws(StorageError) {
+    private mutating func add(_ entry: LogEntry, size: Int, from file: NumberedFile) throws(StorageError) {
+        if entry.zxid > snapshot.zxid, firstReplayed == nil { recent.pass(snapshot.zxid, to: entry.zxid) }
         recent.append(entry)
         do throws(ReplayProblem) {
             guard try replayed.apply(entry) else { return }
@@ -100,8 +108,18 @@ struct Replay: Sendable {
         }
         if firstReplayed == nil { firstReplayed = entry.zxid }
         entryCount += 1
+        byteCount += size
         lastTime = entry.time
     }
+
+    /// What was found and does no harm, for people.
+    var findings: [String] {
+        logs.compactMap(\.tornTail)
+            + replayed.wrongAnnouncements.map { "entry \($0) announces a digest that its application does not have; what follows agrees with the tree" }
+            + unusableSnapshots.map { "snapshot passed over, the log makes up for it: \($0)" }
+    }
+
+    var digests: DigestJudgement { replayed.digests }
 
     private static func error(_ problem: ReplayProblem, of snapshot: NumberedFile, in log: NumberedFile) -> StorageError {
         switch problem {
@@ -109,33 +127,4 @@ struct Replay: Sendable {
         case .entry(let text): .inconsistent(log.path, text)
         }
     }
-}
-
-/// The last entries of a log, bounded in number and bytes: the window for DIFF.
-package struct RecentEntries: Sendable {
-    private var entries = FIFO<LogEntry>()
-    private var size = 0
-    private let countLimit: Int
-    private let sizeLimit: Int
-
-    package init(countLimit: Int = 10_000, sizeLimit: Int = KeeperConfiguration.windowSize) {
-        self.countLimit = countLimit
-        self.sizeLimit = sizeLimit
-    }
-
-    mutating func append(_ entry: LogEntry) {
-        if !entries.isEmpty, !entry.zxid.follows(entries[entries.count - 1].zxid) {
-            // What is before a gap (a snapshot came from the leader there) is no history of what is behind it.
-            entries.removeAll()
-            size = 0
-        }
-        entries.append(entry)
-        size += entry.encoded?.count ?? 0
-        while entries.count > countLimit || size > sizeLimit, let oldest = entries.popFirst() {
-            size -= oldest.encoded?.count ?? 0
-        }
-    }
-
-    /// Oldest first.
-    var all: [LogEntry] { (0..<entries.count).map { entries[$0] } }
 }

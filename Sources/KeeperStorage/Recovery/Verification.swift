@@ -24,8 +24,9 @@ package struct VerificationReport: Hashable, Sendable {
     package var endTime: WallTime?
     package var acceptedEpoch: Int64
     package var currentEpoch: Int64
-    /// Whether a log ends in an interrupted write, which holds nothing that was acknowledged.
-    package var hasTornTail: Bool
+    /// What was found that does no harm, for people, with file and offset: interrupted writes, which hold nothing that was
+    /// acknowledged; wrongly announced digests; snapshots that the log makes up for.
+    package var findings: [String]
     /// The snapshot and the logs that were used.
     package var files: [File]
 }
@@ -47,7 +48,7 @@ package enum Verification {
         }
         let epochs = try layout.epochs.load(lastZxid: end)
         var files: [VerificationReport.File] = []
-        for file in [replay.snapshot] + replay.logs {
+        for file in [replay.snapshot] + replay.logs.map(\.file) {
             let size = try layout.files.open(file.path, .reading).size()
             files.append(VerificationReport.File(path: file.path, size: size))
         }
@@ -55,6 +56,6 @@ package enum Verification {
             startZxid: replay.snapshot.zxid, endZxid: end, endDigest: replay.tree.digest,
             entryCount: replay.entryCount, nodeCount: replay.tree.nodeCount, sessionCount: replay.tree.sessionCount,
             endTime: replay.lastTime.map(WallTime.init(milliseconds:)), acceptedEpoch: epochs.accepted,
-            currentEpoch: epochs.current, hasTornTail: !replay.tornTails.isEmpty, files: files)
+            currentEpoch: epochs.current, findings: replay.findings, files: files)
     }
 }

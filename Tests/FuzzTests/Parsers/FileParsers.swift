@@ -104,11 +104,13 @@ extension FuzzedParser {
         guard let form = bytes.first else { return }
         let rest = Array(bytes.dropFirst())
         let file = form == Form.content ? log(payloads(rest)) : rest
-        let entries = file.withUnsafeBytes { memory in
-            var entries: [LogEntry] = []
-            guard var reader = try? LogReader(memory) else { return entries }
-            while case .entry(let entry, _)? = try? reader.next() { entries.append(entry) }
-            return entries
+        var entries: [LogEntry] = []
+        if (try? FileHeader.ofLog(Array(file.prefix(FileHeader.size)))) != nil {
+            var offset = FileHeader.size
+            while case .entry(let entry, let size)? = try? LogFormat.record(file[offset...], at: offset) {
+                entries.append(entry)
+                offset += size
+            }
         }
         let again = log(entries.map(\.payload)).dropFirst(FileHeader.size)
         try requireEqual(file.dropFirst(FileHeader.size).prefix(again.count), again, "a log's entries, written again")
