@@ -239,6 +239,19 @@ final class Disk {
         }
     }
 
+    /// Bytes of the files in the snapshots' and the logs' directory; one that can't be read counts for nothing.
+    func sizes() -> EventLoopFuture<(snapshots: Int, logs: Int)> {
+        let layout = layout
+        @Sendable func size(of directory: String) -> Int {
+            ((try? layout.files.names(directory)) ?? []).reduce(0) { sum, name in
+                sum + ((try? layout.files.open(directory + "/" + name, .reading).size()) ?? 0)
+            }
+        }
+        return housekeeping.runIfActive(eventLoop: turn.eventLoop) {
+            (size(of: layout.snapshotDirectory), size(of: layout.logDirectory))
+        }
+    }
+
     // MARK: threads
 
     /// Runs `body` on the disk thread and `then` on the loop; a failure ends the process.
