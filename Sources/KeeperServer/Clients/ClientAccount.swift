@@ -37,10 +37,8 @@ struct ClientAccount {
         taken = written - now
     }
 
-    /// Only while a frame is incomplete does it matter when its last bytes came.
-    mutating func inputGrew(at table: ClientTable?) {
-        if let table, table.turn.budget.isUnderPressure { lastInput = table.turn.now }
-    }
+    /// Only while a large frame is incomplete does it matter when its last bytes came.
+    mutating func inputGrew(at now: Instant) { lastInput = now }
 
     var backlog: Int { max(unsent - lastWrite, 0) }
 

@@ -84,7 +84,6 @@ package final class ClientConnection: ChannelInboundHandler {
         guard state != .closing else { return }
         var buffer = unwrapInboundIn(data)
         if input.readableBytes == 0 { input = buffer } else { input.writeBuffer(&buffer) }
-        account.inputGrew(at: table)
         decode()
         if let table { considerInput(table) }
     }
@@ -157,7 +156,9 @@ package final class ClientConnection: ChannelInboundHandler {
     }
 
     private func considerInput(_ table: ClientTable) {
-        guard state != .closing, mustLeaveTheRest(table) else { return }
+        guard state != .closing, input.readableBytes > MemoryBudget.trifle else { return }
+        account.inputGrew(at: table.turn.now)
+        guard mustLeaveTheRest(table) else { return }
         pauseReads()
         table.lookAfter(self)
     }
@@ -330,8 +331,10 @@ package final class ClientConnection: ChannelInboundHandler {
         return input.readableBytes > MemoryBudget.trifle && !readsArePaused && outstanding == 0 && account.lastInput < instant
     }
 
-    /// Whether the end of a large frame is still to come.
-    var isCompleting: Bool { input.readableBytes > MemoryBudget.trifle && state != .closing }
+    /// Whether the end of a large frame is still to come, and some of it came since.
+    func isCompleting(since instant: Instant) -> Bool {
+        input.readableBytes > MemoryBudget.trifle && state != .closing && account.lastInput >= instant
+    }
 
     /// Bytes that wait behind the last write: a single answer may be of any size.
     var backlog: Int { account.backlog }
@@ -357,7 +360,8 @@ package final class ClientConnection: ChannelInboundHandler {
             !isFull(table), outstanding <= table.policy.outstandingPerConnection / 2, !mustLeaveTheRest(table)
         else { return }
         readsArePaused = false
-        account.inputGrew(at: table)
+        // While it wasn't read it could not show progress.
+        account.inputGrew(at: table.turn.now)
         try? context.channel.syncOptions?.setOption(.autoRead, value: true)
     }
 

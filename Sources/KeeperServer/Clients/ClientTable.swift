@@ -167,9 +167,14 @@ package final class ClientTable {
         worst.cutOff()
     }
 
-    /// Whether this one may go on with its large frame: one at a time.
+    /// Whether this one may go on with its large frame: one at a time, and the turn passes on when nothing comes. Who has had
+    /// it stays open for what he sends, so that silence shows.
     func mayComplete(_ connection: ClientConnection) -> Bool {
-        if let completing, completing != connection.id, let other = connections[completing], other.isCompleting { return false }
+        if let completing, completing != connection.id, let other = connections[completing],
+            other.isCompleting(since: turn.now - .milliseconds(200))
+        {
+            return false
+        }
         completing = connection.id
         return true
     }
