@@ -193,6 +193,9 @@ package struct KeeperMachine: Sendable {
 
     package var isLeading: Bool { role == .leading }
 
+    /// How many entries are appended and not committed: what hosts hold memory for.
+    package var outstandingEntries: Int { history.outstanding.count }
+
     /// Whether clients are served.
     package var isServing: Bool {
         switch role {

@@ -42,6 +42,7 @@ extension ResponseBody: JuteRecord {
         case .errorCode(let code), .count(let code): sink.int32(code)
         case .paths(let paths): sink.paths(paths)
         case .identities(let identities): sink.identities(identities)
+        case .saslToken(let token): sink.nullableBuffer(token)
         }
     }
 
@@ -68,8 +69,9 @@ extension ResponseBody: JuteRecord {
         case .getEphemerals: self = .paths(try reader.paths("reply ephemerals"))
         case .getAllChildrenNumber: self = .count(try reader.int32("reply count"))
         case .whoAmI: self = .identities(try reader.identities())
+        case .sasl: self = .saslToken(try reader.nullableBuffer("SetSASLResponse.token"))
         case .delete, .check, .ping, .auth, .closeSession, .createSession, .setWatches, .setWatches2, .checkWatches,
-            .removeWatches, .deleteContainer, .notification, .reconfig, .sasl, .error:
+            .removeWatches, .deleteContainer, .notification, .reconfig, .error:
             self = .none
         }
     }

@@ -93,7 +93,8 @@ extension Request {
         case .exists, .getData, .getACL, .getChildren, .getChildren2, .getEphemerals, .getAllChildrenNumber, .whoAmI:
             self = try Request(readOp: code, from: &reader)
         case .reconfig: self = .reconfig
-        case .notification, .sasl, .deleteContainer, .error: self = .unknown(op: op)
+        case .sasl: self = .sasl
+        case .notification, .deleteContainer, .error: self = .unknown(op: op)
         }
     }
 
@@ -194,6 +195,7 @@ extension Request {
             sink.int32(version)
         case .multi(let requests), .multiRead(let requests): Request.encodeMulti(requests, into: &sink)
         case .createSession(let timeout): sink.int32(timeout)
+        case .sasl: sink.nullableBuffer(nil as [UInt8]?)
         case .closeSession, .ping, .whoAmI, .reconfig, .malformed, .unknown: break
         case .deleteContainer(let path), .sync(let path), .getACL(let path), .getEphemerals(let path),
             .getAllChildrenNumber(let path):

@@ -54,13 +54,16 @@ extension KeeperMachine {
         switch request {
         case .ping:
             actions.append(.reply(id, Reply(xid: xid, zxid: servedZxid)))
+        case .sasl:
+            // Its zxid is 0, as Apache's.
+            actions.append(.reply(id, Reply(xid: xid, zxid: .zero, body: .saslToken(nil))))
         case .unknown:
             actions.append(.reply(id, Reply(xid: xid, zxid: .none, error: .unimplemented)))
             close(id, into: &actions)
         default:
             let read = ReadProcessing(
                 connection: id, session: clients[id]!.session, identities: clients[id]!.identities
-            ).answer(request, tree: tree, watches: &watches)
+            , multiReadLimit: max(ReadProcessing.standardMultiReadLimit, configuration.transactionLimit)).answer(request, tree: tree, watches: &watches)
             for event in read.events { actions.append(.watchEvent(id, event)) }
             actions.append(
                 .reply(id, Reply(xid: xid, zxid: servedZxid, error: read.error, body: read.body)))

@@ -19,8 +19,14 @@ package struct ReadProcessing: Sendable {
     package let connection: ConnectionID
     package let session: SessionID
     package let identities: [Identity]
+    /// Bytes of data and names in one answer to a multiRead.
+    package let multiReadLimit: Int
 
-    package init(connection: ConnectionID, session: SessionID, identities: [Identity]) {
+    package init(
+        connection: ConnectionID, session: SessionID, identities: [Identity],
+        multiReadLimit: Int = ReadProcessing.standardMultiReadLimit
+    ) {
+        self.multiReadLimit = multiReadLimit
         self.connection = connection
         self.session = session
         self.identities = identities
@@ -120,14 +126,14 @@ package struct ReadProcessing: Sendable {
             case .getChildren(let names): size += names.reduce(0) { $0 + 4 + $1.bytes.count }
             default: break
             }
-            guard size <= ReadProcessing.multiReadLimit else { throw .marshalling }
+            guard size <= multiReadLimit else { throw .marshalling }
             results.append(result)
         }
         return results
     }
 
-    /// Bytes of data and names in one answer; no client takes more by its standard settings.
-    private static let multiReadLimit = 8 << 20
+    /// No client takes more by its standard settings; with a larger `jute.maxbuffer` more is allowed.
+    package static let standardMultiReadLimit = 8 << 20
 
     /// One part of a multiRead: it succeeds or fails alone.
     private func read(_ part: Request, _ tree: DataTree) throws(KeeperError) -> MultiResult {

@@ -121,6 +121,9 @@ package indirect enum Request: Hashable, Sendable {
     case whoAmI
 
     case ping
+    /// A step of a SASL login: answered without a token, as Apache's server does that has no SASL configured; the client goes
+    /// on without.
+    case sasl
     /// A null credential proves nothing.
     case auth(type: Int32, scheme: ByteString, credential: [UInt8]?)
     /// 101 with `extended` false, 105 with true.
@@ -165,6 +168,7 @@ package indirect enum Request: Hashable, Sendable {
         case .getAllChildrenNumber: OpCode.getAllChildrenNumber.rawValue
         case .whoAmI: OpCode.whoAmI.rawValue
         case .ping: OpCode.ping.rawValue
+        case .sasl: OpCode.sasl.rawValue
         case .auth: OpCode.auth.rawValue
         case .setWatches(_, let extended): extended ? OpCode.setWatches2.rawValue : OpCode.setWatches.rawValue
         case .addWatch: OpCode.addWatch.rawValue

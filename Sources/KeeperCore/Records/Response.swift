@@ -33,6 +33,8 @@ package enum ResponseBody: Hashable, Sendable {
     case paths([NodePath])
     case count(Int32)
     case identities([Identity])
+    /// Null: nothing was negotiated.
+    case saslToken([UInt8]?)
 }
 
 /// A reply to one request, in the order of the connection's requests.

@@ -36,13 +36,24 @@ package final class ClientConnection: ChannelInboundHandler {
     private var readsArePaused = false
     private var isDecoding = false
     private var isAnnounced = false
-    private var unanswered = FIFO<Instant>()
+    private var unanswered = FIFO<Unanswered>()
+    private var account = ClientAccount()
+    /// Whether the table looks after it: see `look`.
+    var isLookedAfter = false
+
+    private struct Unanswered {
+        var began: Instant
+        /// Bytes of the frame.
+        var size: Int
+    }
 
     /// Replies of so many bytes don't wait for the turn's end, so that a socket which is full stops the decoding: a read
     /// of twenty bytes may ask for a megabyte.
     private static let outputMark = 256 << 10
-    /// How long what was sent before a close may take to leave.
+    /// What was sent before a close leaves as long as the client goes on taking some of it within this.
     private static let lingering = TimeAmount.seconds(10)
+    /// What a request occupies beside its bytes.
+    private static let requestOverhead = 256
 
     /// What `cons` shows.
     package private(set) var record = ClientRecord()
@@ -57,6 +68,8 @@ package final class ClientConnection: ChannelInboundHandler {
 
     package var hasSession: Bool { state == .serving }
     package var outstanding: Int { unanswered.count }
+    /// Bytes that the budget counts for this client.
+    package var held: Int { account.charged }
     package func resetRecord() { record.reset() }
 
     // MARK: in
@@ -72,6 +85,7 @@ package final class ClientConnection: ChannelInboundHandler {
         var buffer = unwrapInboundIn(data)
         if input.readableBytes == 0 { input = buffer } else { input.writeBuffer(&buffer) }
         decode()
+        if let table { considerInput(table) }
     }
 
     package func channelInactive(context: ChannelHandlerContext) {
@@ -105,6 +119,7 @@ package final class ClientConnection: ChannelInboundHandler {
         }
         // The buffer that was read into goes back to the channel: keeping it would make every read allocate.
         if input.readableBytes == 0 { input = ByteBuffer() } else if input.readerIndex > 4096 { input.discardReadBytes() }
+        settle()
     }
 
     private func mayDecode(_ table: ClientTable) -> Bool {
@@ -121,18 +136,39 @@ package final class ClientConnection: ChannelInboundHandler {
         }
     }
 
-    /// Whether requests must be answered before the next is taken up. The global limit never stops a connection that has
-    /// nothing outstanding: nothing would wake it.
+    /// Whether requests must be answered before the next is taken up. What all share never stops a connection for which
+    /// nothing is held: nothing would wake it, and a request of any size can be served alone.
     private func isFull(_ table: ClientTable) -> Bool {
-        outstanding >= table.policy.outstandingPerConnection
-            || (table.outstanding >= table.policy.outstandingGlobally && outstanding > 0)
+        if outstanding >= table.policy.outstandingPerConnection { return true }
+        if outstanding > 0, table.outstanding >= table.policy.outstandingGlobally { return true }
+        guard table.turn.budget.isUnderPressure, outstanding > 0 || account.unsent > 0 else { return false }
+        let mustWait = table.turn.budget.isExhausted || account.charged > table.turn.budget.fairShare
+        // The reply to its own last request may come while others still hold all there is.
+        if mustWait { table.lookAfter(self) }
+        return mustWait
+    }
+
+    /// A frame whose end has not come is held, too. Under pressure large ones come in one after the other.
+    private func mustLeaveTheRest(_ table: ClientTable) -> Bool {
+        let budget = table.turn.budget
+        guard input.readableBytes > MemoryBudget.trifle, budget.isUnderPressure else { return false }
+        return (budget.isExhausted || account.charged > budget.fairShare) && !table.mayComplete(self)
+    }
+
+    private func considerInput(_ table: ClientTable) {
+        guard state != .closing, input.readableBytes > MemoryBudget.trifle else { return }
+        account.inputGrew(at: table.turn.now)
+        guard mustLeaveTheRest(table) else { return }
+        pauseReads()
+        table.lookAfter(self)
     }
 
     /// Whether a whole frame was there.
     private func decodeOne(_ table: ClientTable) throws(CodecError) -> Bool {
         guard state == .opening else {
+            let before = input.readableBytes
             guard let frame = try RequestFrame.next(from: &input, limit: table.policy.maxFrame) else { return false }
-            received(frame, table)
+            received(frame, size: before - input.readableBytes, table)
             return true
         }
         if let bytes = input.getBytes(at: input.readerIndex, length: 4),
@@ -152,13 +188,15 @@ package final class ClientConnection: ChannelInboundHandler {
         return true
     }
 
-    private func received(_ frame: RequestFrame, _ table: ClientTable) {
+    private func received(_ frame: RequestFrame, size: Int, _ table: ClientTable) {
         record.received(table.statistics)
         record.lastOperation = frame.request.op
         record.lastCxid = frame.xid
         if case .malformed = frame.request { table.statistics.malformedFrames += 1 }
-        unanswered.append(table.turn.now)
+        unanswered.append(Unanswered(began: table.turn.now, size: size + ClientConnection.requestOverhead))
         table.outstanding += 1
+        account.requests += size + ClientConnection.requestOverhead
+        settle()
         guard case .auth(_, let scheme, let credential) = frame.request else {
             table.turn.raise(.requested(id, xid: frame.xid, frame.request))
             return
@@ -171,7 +209,12 @@ package final class ClientConnection: ChannelInboundHandler {
 
     private func answer(_ word: FourLetterWord, _ table: ClientTable) {
         state = .closing
-        output.writeBytes(table.answer(word))
+        guard let later = table.answerLater(word) else { return end(with: table.answer(word)) }
+        later.assumeIsolated().whenComplete { [self] result in end(with: (try? result.get()) ?? []) }
+    }
+
+    private func end(with answer: [UInt8]) {
+        output.writeBytes(answer)
         flush()
         closeOnceFlushed()
     }
@@ -183,9 +226,10 @@ package final class ClientConnection: ChannelInboundHandler {
         let before = output.writerIndex
         output.writeFrame(reply)
         table.statistics.replySizes.add(output.writerIndex - before - 4)
-        if let began = unanswered.popFirst() {
+        if let request = unanswered.popFirst() {
             table.outstanding -= 1
-            record.answered(reply, in: table.turn.now - began, at: table.wallTime, table.statistics)
+            account.requests -= request.size
+            record.answered(reply, in: table.turn.now - request.began, at: table.wallTime, table.statistics)
         }
         scheduleFlush(table)
     }
@@ -218,17 +262,24 @@ package final class ClientConnection: ChannelInboundHandler {
     /// A channel that is closed drops what its socket hasn't taken yet.
     private func closeOnceFlushed() {
         guard let context else { return }
-        let unsent = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
-        guard unsent > 0 else { return context.close(promise: nil) }
+        measure(context)
+        guard account.unsent > 0 else { return context.close(promise: nil) }
         let left = context.eventLoop.makePromise(of: Void.self)
         left.futureResult.assumeIsolated().whenComplete { [self] _ in self.context?.close(promise: nil) }
         context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: left)
+        linger(context, taken: account.taken)
+    }
+
+    private func linger(_ context: ChannelHandlerContext, taken: Int) {
         context.eventLoop.assumeIsolated().scheduleTask(in: ClientConnection.lingering) { [weak self] in
-            self?.context?.close(promise: nil)
+            guard let self, let context = self.context else { return }
+            measure(context)
+            if account.taken > taken { linger(context, taken: account.taken) } else { context.close(promise: nil) }
         }
     }
 
     private func scheduleFlush(_ table: ClientTable) {
+        settle()
         guard output.readableBytes < ClientConnection.outputMark else { return flush() }
         guard !outputIsScheduled else { return }
         outputIsScheduled = true
@@ -240,21 +291,58 @@ package final class ClientConnection: ChannelInboundHandler {
         outputIsScheduled = false
         guard let context else { return }
         if output.readableBytes > 0 {
+            account.wrote(output.readableBytes)
             context.writeAndFlush(wrapOutboundOut(output), promise: nil)
             // A large reply's memory isn't kept by an idle connection.
             if output.capacity > 4096 { output = ByteBuffer() } else { output.clear() }
-            if !context.channel.isWritable { dropIfStuck(context) }
+            if account.isUncertain { measure(context) }
+            settle()
         }
         if state == .serving { resume() }
     }
 
-    private func dropIfStuck(_ context: ChannelHandlerContext) {
-        guard let table, let options = context.channel.syncOptions,
-            let unsent = try? options.getOption(.bufferedWritableBytes), unsent > table.policy.unsentBytes
-        else { return }
-        table.statistics.slowReadersClosed += 1
+    // MARK: what is held
+
+    /// Asks how much the socket has not taken.
+    private func measure(_ context: ChannelHandlerContext) {
+        let unsent = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        account.measured(unsent: unsent, at: table)
+        settle()
+        if unsent > 0 { table?.lookAfter(self) }
+    }
+
+    /// Tells the budget what is held now.
+    private func settle() {
+        guard let table else { return }
+        account.settle(gathered: output.readableBytes, input: input.readableBytes, table.turn.budget)
+    }
+
+    /// Called by the table now and then for a connection that has told it so, until it needs no more looking after.
+    func look() -> Bool {
+        guard table != nil, let context else { return false }
+        if account.unsent > 0 { measure(context) }
+        if readsArePaused, state != .closing { resume() }
+        return account.unsent > 0 || (readsArePaused && state != .closing)
+    }
+
+    /// Whether the client has neither taken anything nor, where it is to send the rest of a frame, sent anything since.
+    func isStuck(since instant: Instant) -> Bool {
+        if account.unsent > 0 { return account.lastTaken < instant }
+        return input.readableBytes > MemoryBudget.trifle && !readsArePaused && outstanding == 0 && account.lastInput < instant
+    }
+
+    /// Whether the end of a large frame is still to come, and some of it came since.
+    func isCompleting(since instant: Instant) -> Bool {
+        input.readableBytes > MemoryBudget.trifle && state != .closing && account.lastInput >= instant
+    }
+
+    /// Bytes that wait behind the last write: a single answer may be of any size.
+    var backlog: Int { account.backlog }
+
+    /// Closes at once: it would not take what it is sent.
+    func cutOff() {
         state = .closing
-        context.close(promise: nil)
+        context?.close(promise: nil)
     }
 
     // MARK: backpressure
@@ -268,10 +356,12 @@ package final class ClientConnection: ChannelInboundHandler {
     private func resume() {
         decode()
         // While it is full nothing would take what is read out of `input`.
-        guard readsArePaused, state == .serving, let context, context.channel.isWritable, let table, !isFull(table),
-            outstanding <= table.policy.outstandingPerConnection / 2
+        guard readsArePaused, state == .serving || state == .opening, let context, context.channel.isWritable, let table,
+            !isFull(table), outstanding <= table.policy.outstandingPerConnection / 2, !mustLeaveTheRest(table)
         else { return }
         readsArePaused = false
+        // While it wasn't read it could not show progress.
+        account.inputGrew(at: table.turn.now)
         try? context.channel.syncOptions?.setOption(.autoRead, value: true)
     }
 
@@ -280,6 +370,7 @@ package final class ClientConnection: ChannelInboundHandler {
         state = .closing
         table.outstanding -= unanswered.count
         unanswered.removeAll()
+        account.close(table.turn.budget)
         self.table = nil
         table.closed(self)
         if isAnnounced { table.turn.raise(.clientDisconnected(id)) }

@@ -70,6 +70,10 @@ package struct ClientRecord: Hashable, Sendable {
         latency = LatencySummary()
         lastLatency = 0
         lastOperation = nil
+        // As Apache's (ServerCnxn.resetStats).
+        lastCxid = -1
+        lastZxid = .none
+        lastReply = WallTime(milliseconds: 0)
     }
 }
 

@@ -1,6 +1,7 @@
 import EnsembleBase
 import KeeperCodec
 import KeeperCore
+import NIOCore
 
 /// What clients are held to.
 package struct ClientPolicy: Hashable, Sendable {
@@ -9,9 +10,9 @@ package struct ClientPolicy: Hashable, Sendable {
     /// Requests of one connection that may wait for a reply; beyond it the connection isn't read.
     package var outstandingPerConnection = 1000
     package var outstandingGlobally = 1000
-    /// Bytes that may wait for a client that doesn't read. Beyond it the connection is closed; requests stop being read
-    /// much earlier, when the socket's own buffer is full.
-    package var unsentBytes = 16 << 20
+    /// When the memory budget is used up, a client that holds more than its share of it and has taken nothing for this
+    /// long is closed. Requests stop being read much earlier, when the socket's own buffer is full.
+    package var patience = Duration.seconds(5)
     /// Connections from one address and in total; 0 = any number.
     package var connectionsPerAddress = 60
     package var connections = 0
@@ -31,6 +32,13 @@ package final class ClientTable {
     package var answer: (FourLetterWord) -> [UInt8] = { Array($0.refusal.utf8) }
     /// The wall clock's last reading, about a second old at most: for `cons`.
     package var wallTime = WallTime(milliseconds: 0)
+    /// The same for a word that needs the disk; nil for all others.
+    package var answerLater: (FourLetterWord) -> EventLoopFuture<[UInt8]>? = { _ in nil }
+    /// Connections that may be open before strangers wait in the backlog: the rest of the descriptors is the server's own,
+    /// for its files and peers.
+    package var capacity = Int.max
+    /// What is worth telling the operator.
+    package var warn: (String) -> Void = { _ in }
     /// Requests of all connections that have no reply yet.
     var outstanding = 0
 
@@ -38,6 +46,17 @@ package final class ClientTable {
     private var perAddress: [ByteString: Int] = [:]
     private var opening = FIFO<(ConnectionID, Instant)>()
     private var nextID: UInt64 = 1
+    /// Connections whose socket is full or that wait for memory, each once.
+    private var lookedAfter: [ClientConnection] = []
+    private var lookIsScheduled = false
+    private var listener: ListeningPort?
+    private var isAccepting = true
+    private var saidFullAt: Instant?
+    /// The one that may bring a large frame to its end while the budget is used up.
+    private var completing: ConnectionID?
+
+    /// How often connections are looked after that no event of their own would wake.
+    private static let lookInterval = TimeAmount.milliseconds(100)
 
     package init(turn: LoopTurn, policy: ClientPolicy, statistics: ServerStatistics) {
         self.turn = turn
@@ -66,6 +85,7 @@ package final class ClientTable {
         connections[id] = connection
         perAddress[address] = already + 1
         opening.append((id, turn.now + policy.openingTimeout))
+        considerAccepting()
         return connection
     }
 
@@ -73,6 +93,8 @@ package final class ClientTable {
         guard connections.removeValue(forKey: connection.id) != nil else { return }
         let left = perAddress[connection.address, default: 1] - 1
         perAddress[connection.address] = left == 0 ? nil : left
+        if completing == connection.id { completing = nil }
+        considerAccepting()
     }
 
     /// Closes connections that have been open too long without a session: half-open ones, port scanners.
@@ -81,6 +103,80 @@ package final class ClientTable {
             _ = opening.popFirst()
             if let connection = connections[id], !connection.hasSession { connection.close() }
         }
+    }
+
+    // MARK: descriptors
+
+    /// `listener` accepts as long as there is room.
+    package func accept(through listener: ListeningPort) {
+        self.listener = listener
+        considerAccepting()
+    }
+
+    private func considerAccepting() {
+        let isFull = connections.count >= capacity
+        guard isFull == isAccepting, let listener else { return }
+        isAccepting = !isFull
+        listener.isAccepting = isAccepting
+        guard isFull, saidFullAt.map({ turn.now - $0 >= .seconds(60) }) ?? true else { return }
+        saidFullAt = turn.now
+        warn("\(connections.count) clients hold all file descriptors that clients may have; further ones wait (ulimit -n)")
+    }
+
+    // MARK: memory
+
+    /// Has `connection` looked at now and then, until it says that it needs it no more.
+    func lookAfter(_ connection: ClientConnection) {
+        guard !connection.isLookedAfter else { return }
+        connection.isLookedAfter = true
+        lookedAfter.append(connection)
+        scheduleLook()
+    }
+
+    private func scheduleLook() {
+        guard !lookIsScheduled else { return }
+        lookIsScheduled = true
+        turn.eventLoop.assumeIsolated().scheduleTask(in: ClientTable.lookInterval) { [weak self] in self?.look() }
+    }
+
+    private func look() {
+        lookIsScheduled = false
+        let all = lookedAfter
+        lookedAfter = []
+        if turn.budget.isExhausted { closeWorst(of: all) }
+        for connection in all {
+            if connection.look() { lookedAfter.append(connection) } else { connection.isLookedAfter = false }
+        }
+        if !lookedAfter.isEmpty { scheduleLook() }
+    }
+
+    /// Not reading has not helped: of those that hold more than their share and make no progress the one that holds most
+    /// is closed, one at a time. When even that is not enough, because others' writes go on making events for readers that
+    /// are merely slow, progress no longer protects.
+    private func closeWorst(of all: [ClientConnection]) {
+        let (budget, since) = (turn.budget, turn.now - policy.patience)
+        let candidates = all.filter {
+            $0.held > budget.fairShare && ($0.isStuck(since: since) || (budget.isOverrun && $0.backlog > budget.fairShare))
+        }
+        guard let worst = candidates.max(by: { $0.held < $1.held }) else { return }
+        statistics.slowReadersClosed += 1
+        warn(
+            "closed the client \(worst.address):\(worst.port), session 0x\(String(UInt64(bitPattern: worst.record.session), radix: 16)):"
+                + " \(worst.held) bytes wait for it, and of \(budget.limit) for all \(budget.held) are held"
+                + " (ensemble.memoryBudgetMB)")
+        worst.cutOff()
+    }
+
+    /// Whether this one may go on with its large frame: one at a time, and the turn passes on when nothing comes. Who has had
+    /// it stays open for what he sends, so that silence shows.
+    func mayComplete(_ connection: ClientConnection) -> Bool {
+        if let completing, completing != connection.id, let other = connections[completing],
+            other.isCompleting(since: turn.now - .milliseconds(200))
+        {
+            return false
+        }
+        completing = connection.id
+        return true
     }
 
     package func closeAll() {

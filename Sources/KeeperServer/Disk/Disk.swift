@@ -241,6 +241,23 @@ package final class Disk {
         }
     }
 
+    /// Bytes of the files in the snapshots' and the logs' directory; one that can't be read counts for nothing.
+    func sizes() -> EventLoopFuture<(snapshots: Int, logs: Int)> {
+        let layout = layout
+        @Sendable func size(of directory: String) -> Int {
+            ((try? layout.files.names(directory)) ?? []).reduce(0) { sum, name in
+                sum + ((try? layout.files.open(directory + "/" + name, .reading).size()) ?? 0)
+            }
+        }
+        let sizes = turn.eventLoop.makePromise(of: (snapshots: Int, logs: Int).self)
+        guard let housekeeping else {
+            sizes.succeed((0, 0))
+            return sizes.futureResult
+        }
+        housekeeping.run { sizes.succeed((size(of: layout.snapshotDirectory), size(of: layout.logDirectory))) }
+        return sizes.futureResult
+    }
+
     // MARK: lanes
 
     /// Runs `body` on the disk's lane and `then` on the loop; a failure ends the process.

@@ -24,6 +24,8 @@ package final class KeeperShell {
 
     private var buffer = ActionBuffer<KeeperAction>()
     private var spare: [KeeperAction] = []
+    /// Sizes of what the machine has appended and not committed, oldest first.
+    private var held = FIFO<Int>()
     private var timer: Scheduled<Void>?
     private var timerDeadline = Instant.distantFuture
     private var clock: Scheduled<Void>?
@@ -53,6 +55,9 @@ package final class KeeperShell {
         }
         turn.step = { [unowned self] event, now in step(event, at: now) }
         turn.submit = { [unowned self] in disk.submit() }
+        clients.warn = { log.warning("\($0)") }
+        clients.capacity = Descriptors.forClients(members: configuration.members.count)
+        clients.answerLater = { [unowned self] word in directories(for: word) }
         clients.answer = { [unowned self] word in Array(view.answer(word).utf8) }
     }
 
@@ -113,6 +118,7 @@ package final class KeeperShell {
             perform(action)
         }
         spare.removeAll(keepingCapacity: true)
+        releaseCommitted()
         leaveIfPossible()
         armTimer()
     }
@@ -145,7 +151,9 @@ package final class KeeperShell {
         case .watchEvent(let id, let event): clients[id]?.send(event)
         case .closeClient(let id): clients[id]?.close()
 
-        case .append(let entry): disk.append(entry)
+        case .append(let entry):
+            hold(entry)
+            disk.append(entry)
         case .saveEpochs(let accepted, let current): disk.saveEpochs(accepted: accepted, current: current)
         case .truncateLog(let zxid): disk.truncateLog(to: zxid)
         case .installSnapshot(let tree, let entries, let accepted, let current):
@@ -160,6 +168,7 @@ package final class KeeperShell {
             var encoded = entry
             let payload = entry.payload
             encoded.encoded = payload
+            hold(encoded)
             statistics.proposalSizes.add(payload.count)
             peers?.send(.proposal(encoded), to: learners)
             disk.append(encoded)
@@ -196,7 +205,26 @@ package final class KeeperShell {
         }
     }
 
+    // MARK: holding
+
+    /// What is appended is held until it is committed, or given up with its role.
+    private func hold(_ entry: LogEntry) {
+        let size = entry.payload.count
+        held.append(size)
+        turn.budget.charge(size)
+    }
+
+    private func releaseCommitted() {
+        while held.count > machine.outstandingEntries, let size = held.popFirst() { turn.budget.release(size) }
+    }
+
     // MARK: telling
+
+    /// `dirs`: its answer needs the disk.
+    private func directories(for word: FourLetterWord) -> EventLoopFuture<[UInt8]>? {
+        guard word == .dirs, configuration.allowedWords.contains(word.rawValue), machine.isServing else { return nil }
+        return disk.sizes().map { Array(ServerView.directoriesText(snapshots: $0.snapshots, logs: $0.logs).utf8) }
+    }
 
     private func say(_ note: KeeperNote) {
         switch note {

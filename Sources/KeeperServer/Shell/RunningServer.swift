@@ -97,6 +97,7 @@ package final class RunningServer: Sendable {
         let clients = ListeningPort(
             eventLoop: eventLoop, network: shell.network, addresses: clientAddresses, backlog: configuration.clientBacklog,
             profile: .client, log: log, accept: ClientPort.accept(into: shell.clients))
+        shell.clients.accept(through: clients)
         let port = NIOLoopBound(clients, eventLoop: eventLoop)
         listener.withLockedValue { $0 = port }
         election

@@ -25,6 +25,7 @@ package enum ServerProgram {
         // size of a freed one for its new threshold, and keep the holes that grown buffers leave between the tree's small
         // blocks: a tenth of a large tree (mallopt(3), M_MMAP_THRESHOLD).
         _ = mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        Descriptors.raiseLimit()
 
         let log = Logger(label: "ensemble-server") { _ in CompactLog() }
         var configuration = load(file, log)

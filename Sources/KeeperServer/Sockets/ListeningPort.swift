@@ -15,6 +15,10 @@ package final class ListeningPort {
     private let log: Logger
     private let accept: (any Channel) throws -> any ChannelHandler
     private var channels: [any Channel] = []
+    /// While it isn't, connections wait in the backlog.
+    package var isAccepting = true {
+        didSet { for channel in channels { ListeningPort.set(channel, isAccepting: isAccepting) } }
+    }
     /// Addresses that this host doesn't have, or not yet: an IPv6 address is tentative for a second or two.
     private var absent: [SocketAddress] = []
     /// Counts `open` and `close`: what an earlier one began is told from what this one did.
@@ -70,7 +74,9 @@ package final class ListeningPort {
 
     private func opened(_ channel: any Channel, _ mine: Int) {
         // Closed while it was being bound.
-        if mine == generation { channels.append(channel) } else { channel.close(promise: nil) }
+        guard mine == generation else { return channel.close(promise: nil) }
+        channels.append(channel)
+        if !isAccepting { ListeningPort.set(channel, isAccepting: false) }
     }
 
     private func failed(_ address: SocketAddress, _ error: any Error, isLast: Bool, _ mine: Int) throws {
@@ -102,6 +108,10 @@ package final class ListeningPort {
                 absent.removeFirst()
                 tryAbsentAgain(mine)
             }
+    }
+
+    private static func set(_ channel: any Channel, isAccepting: Bool) {
+        try? channel.syncOptions?.setOption(.autoRead, value: isAccepting)
     }
 
     private static func isAbsence(_ error: any Error) -> Bool {

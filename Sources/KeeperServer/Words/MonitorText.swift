@@ -99,6 +99,9 @@ extension ServerView {
             ("ensembled_refused_connections", "\(statistics.refusedConnections)"),
             ("ensembled_malformed_frames", "\(statistics.malformedFrames)"),
             ("ensembled_slow_readers_closed", "\(statistics.slowReadersClosed)"),
+            ("ensembled_memory_held", "\(clients.turn.budget.held)"),
+            ("ensembled_memory_most_held", "\(clients.turn.budget.mostHeld)"),
+            ("ensembled_memory_limit", "\(clients.turn.budget.limit)"),
         ]
     }
 }

@@ -41,7 +41,7 @@ package struct ServerView {
         case .conf: return configurationText
         case .envi: return environmentText
         case .mntr: return monitorText
-        case .srvr, .stat, .cons, .srst, .crst, .wchs, .wchc, .wchp:
+        case .dirs, .dump, .hash, .srvr, .stat, .cons, .srst, .crst, .wchs, .wchc, .wchp:
             guard status.serving else { return ServerView.notServing }
         }
         switch word {
@@ -64,7 +64,12 @@ package struct ServerView {
             return watches.watchersByPath.map { item in
                 "\(item.path)\n" + item.connections.map { "\t\(session(of: $0))\n" }.joined()
             }.joined() + "\n"
-        case .ruok, .isro, .conf, .envi, .mntr: return ""
+        case .dump: return dumpText
+        // Apache keeps a digest of every 128th transaction; here the tree's own is known at any moment.
+        case .hash:
+            return "\(String(UInt64(bitPattern: tree.lastProcessedZxid.rawValue), radix: 16)): \(Int64(bitPattern: tree.digest))\n"
+        // `dirs` needs the disk: `directoriesText`.
+        case .dirs, .ruok, .isro, .conf, .envi, .mntr: return ""
         }
     }
 
@@ -89,6 +94,22 @@ package struct ServerView {
         }
         return text
     }
+
+    /// Sessions as a follower of Apache's shows them, with their timeouts: when each one ends only the leader knows, and
+    /// it never tells by sets of sessions. So it is with connections.
+    private var dumpText: String {
+        let sessions = tree.sessions
+        var text = "SessionTracker dump:\nGlobal Sessions(\(sessions.count)):\n"
+        for session in sessions { text += "0x\(hex(session.session))\t\(session.timeout)ms\n" }
+        let ephemerals = tree.ephemeralsBySession
+        text += "ephemeral nodes dump:\nSessions with Ephemerals (\(ephemerals.count)):\n"
+        for (session, paths) in ephemerals { text += "0x\(hex(session)):\n" + paths.map { "\t\($0)\n" }.joined() }
+        text += "Connections dump:\nConnections Sets (0)/(\(clients.count)):\n"
+        for client in clients.all { text += "\tip: /\(client.address):\(client.port) sessionId: 0x\(hex(client.record.session))\n" }
+        return text
+    }
+
+    static func directoriesText(snapshots: Int, logs: Int) -> String { "datadir_size: \(snapshots)\nlogdir_size: \(logs)\n" }
 
     private func connections(brief: Bool) -> String {
         clients.all.map { client in
