@@ -2,9 +2,15 @@ import EnsembleBase
 
 /// The transactions that a member has appended to its log, split at the commit point.
 ///
-/// Invariant: `window` (committed) and then `outstanding` (appended, not committed) are one run of ascending zxids,
-/// within an epoch without a gap (ZOOKEEPER-4925: a hole would spread by DIFF).
+/// Invariant: `windowBase`, `window` (committed) and then `outstanding` (appended, not committed) are one run: between
+/// two neighbours nothing was ever committed (ZOOKEEPER-4925: a hole would spread by DIFF). A zxid proves that within an
+/// epoch only (`Zxid.isNext`). That an epoch's first transaction is next to an earlier epoch's last is known to the
+/// member that was at the leader's side when it came, because a leader's history ends where its own epoch begins; so it
+/// holds for what this process appended since it started, and what it found on its disk is cut at such a place: a log
+/// may go on behind a tree that came from a leader, or behind another server's work (issue 8, A1).
 struct History: Sendable {
+    /// Right before the window's first entry; the last committed one if the window is empty.
+    private(set) var windowBase: Zxid
     /// Appended and not yet committed, oldest first.
     private(set) var outstanding = FIFO<LogEntry>()
     /// The last committed ones, oldest first, at most `capacity` and, but for the last, of at most
@@ -23,16 +29,17 @@ struct History: Sendable {
         lastAppended = last
         lastCommitted = last
         lastSynced = last
-        for entry in recent { enterWindow(entry) }
+        windowBase = last
+        // Only what provably leads up to `last` without a gap.
+        guard recent.last?.zxid == last else { return }
+        var first = recent.count - 1
+        while first > 0, recent[first].zxid.isNext(after: recent[first - 1].zxid) { first -= 1 }
+        // The number before an epoch's first transaction is no transaction; what came before it is not known.
+        windowBase = Zxid(rawValue: recent[first].zxid.rawValue - 1)
+        for entry in recent[first...] { enterWindow(entry) }
     }
 
     var isSynced: Bool { lastSynced >= lastAppended }
-
-    /// Whether `zxid` may follow what is there: the next of its epoch, or the beginning of a later one.
-    func mayFollow(_ zxid: Zxid) -> Bool {
-        if zxid.epoch == lastAppended.epoch { return zxid == lastAppended.next }
-        return zxid.epoch > lastAppended.epoch && zxid.counter <= 1
-    }
 
     /// Oldest first.
     var appendedAndNotCommitted: [LogEntry] { (0..<outstanding.count).map { outstanding[$0] } }
@@ -59,13 +66,30 @@ struct History: Sendable {
         windowSize += entry.size
         while window.count > capacity || (windowSize > KeeperConfiguration.windowSize && window.count > 1),
             let oldest = window.popFirst()
-        { windowSize -= oldest.size }
+        {
+            windowSize -= oldest.size
+            windowBase = oldest.zxid
+        }
     }
 
-    /// The smallest and largest zxid from which DIFF can start; both the last committed one if the window is empty.
-    var diffRange: ClosedRange<Zxid> {
-        guard let first = window.first else { return lastCommitted...lastCommitted }
-        return first.zxid...lastCommitted
+    /// Where the window's entries behind `zxid` begin, if it is in this run: then they are all that was committed since.
+    /// A fresh epoch's mark (low word 0, no transaction) stands right before the epoch's first one, and only there: of
+    /// an epoch without a transaction here nobody knows where it began.
+    func windowPosition(behind zxid: Zxid) -> Int? {
+        if zxid == lastCommitted { return window.count }
+        if zxid == windowBase { return 0 }
+        let position = position(atOrAfter: zxid)
+        guard position < window.count else { return nil }
+        let found = window[position].zxid
+        if found == zxid { return position + 1 }
+        return zxid.counter == 0 && found.isNext(after: zxid) ? position : nil
+    }
+
+    /// Whether a member whose history ends at `zxid` has nothing that this one lacks, as far as zxids tell: it is one of
+    /// this run's, or older than all of them.
+    func contains(_ zxid: Zxid) -> Bool {
+        if zxid <= windowBase || windowPosition(behind: zxid) != nil { return true }
+        return (0..<outstanding.count).contains { outstanding[$0].zxid == zxid }
     }
 
     /// The position in the window of the first entry with a zxid ≥ `zxid`; `window.count` if there is none.

@@ -179,14 +179,22 @@ extension KeeperMachine {
     private mutating func acceptProposal(
         _ entry: LogEntry, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
     ) {
+        let last = received?.history.lastAppended ?? history.lastAppended
+        let isOfLeader = entry.zxid.epoch == follower!.epoch
         switch follower!.phase {
-        case .synchronizing, .establishing, .awaitingUpToDate, .broadcasting: break
+        // The leader's initial history and what is committed behind it: where an earlier epoch ended is its word alone,
+        // and the digests that come with it are the proof (`DigestJudgement`).
+        case .synchronizing where entry.zxid.epoch <= follower!.epoch: break
+        // NEWLEADER has said that the initial history is whole, so nothing is between it and the leader's first.
+        case .establishing where isOfLeader, .awaitingUpToDate where isOfLeader, .broadcasting where isOfLeader: break
+        case .synchronizing, .establishing, .awaitingUpToDate, .broadcasting:
+            return endRole(
+                "proposal \(entry.zxid) is not of the leader's epoch \(follower!.epoch)", at: now, into: &actions)
         case .connecting, .agreeing, .promising, .truncating, .receiving, .installing:
             return endRole("PROPOSAL out of turn", at: now, into: &actions)
         }
         // ZOOKEEPER-4925: a hole must not enter the log.
-        guard received?.history.mayFollow(entry.zxid) ?? history.mayFollow(entry.zxid) else {
-            let last = received?.history.lastAppended ?? history.lastAppended
+        guard entry.zxid.follows(last) else {
             return endRole("proposal \(entry.zxid) does not follow \(last)", at: now, into: &actions)
         }
         follower!.appended(entry.zxid)

@@ -194,9 +194,8 @@ extension KeeperMachine {
         case .diff(let from):
             actions.append(.sendToLearner(learner.id, .diff(to: history.lastCommitted)))
             sendWindow(from: from, to: learner.id, into: &actions)
-        case .trunc(let zxid, let from):
+        case .trunc(let zxid):
             actions.append(.sendToLearner(learner.id, .trunc(to: zxid)))
-            sendWindow(from: from, to: learner.id, into: &actions)
         case .snap:
             actions.append(.sendSnapshot(learner.id, at: history.lastCommitted))
         }

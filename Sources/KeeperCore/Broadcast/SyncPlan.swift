@@ -4,37 +4,29 @@ import EnsembleBase
 enum SyncPlan: Hashable, Sendable {
     /// Send these committed entries of the window: from this position on. Empty if the learner has all.
     case diff(from: Int)
-    /// Cut the learner's log behind `to`, then send the window from this position on.
-    case trunc(to: Zxid, from: Int)
+    /// Cut the learner's log behind `to`, the last committed transaction; there is nothing else to send.
+    case trunc(to: Zxid)
     case snap
 
-    /// Decides from the learner's last logged zxid.
+    /// Decides from the learner's last logged zxid. What it has may come from an Apache server: then it may be the mark of
+    /// a fresh epoch (low word 0), which its tree got from a SNAP, and which no log has an entry of.
+    ///
+    /// - It is in this run: whatever ends there is a part of this history, since one leader alone makes an epoch's
+    ///   transactions, each behind the same ones.
+    /// - It is behind this history's end, and of the same epoch: the learner has all of this history and then what was
+    ///   never committed. Across an epoch it may lack what precedes the cut, and Apache's learner dies of such a cut. A
+    ///   mark is never cut: it is no log's entry.
+    /// - It lies in the window's range and is not in it: an epoch's uncommitted end, or an epoch whose transactions were
+    ///   never committed. The cut would cross an epoch.
+    /// - It is older than the window: the log may have what is missing; the tree always does.
     init(peer: Zxid, history: History) {
-        let range = history.diffRange
-        // Low word 0 is the mark of a fresh epoch that DIFF or SNAP left, not a transaction: never to be cut.
-        let isEpochMark = peer.counter == 0
-        if peer == history.lastCommitted {
-            self = .diff(from: history.window.count)
-        } else if peer > range.upperBound {
-            self = isEpochMark ? .snap : .trunc(to: range.upperBound, from: history.window.count)
-        } else if range.contains(peer) {
-            self = SyncPlan.within(window: history, peer: peer, isEpochMark: isEpochMark)
+        let last = history.lastCommitted
+        if let position = history.windowPosition(behind: peer) {
+            self = .diff(from: position)
+        } else if peer > last, peer.epoch == last.epoch, last.counter > 0 {
+            self = .trunc(to: last)
         } else {
             self = .snap
         }
-    }
-
-    private static func within(window history: History, peer: Zxid, isEpochMark: Bool) -> SyncPlan {
-        let position = history.position(atOrAfter: peer)
-        guard position < history.window.count else { return .snap }
-        let found = history.window[position].zxid
-        if found == peer { return .diff(from: position + 1) }
-        if isEpochMark { return .diff(from: position) }
-        // The learner has something that this history lacks. Cutting back is sound only within one epoch: across a
-        // boundary it may lack what precedes the cut.
-        guard position > 0, found.epoch == peer.epoch else { return .snap }
-        let before = history.window[position - 1].zxid
-        guard before.epoch == peer.epoch else { return .snap }
-        return .trunc(to: before, from: position)
     }
 }
