@@ -202,7 +202,7 @@ extension KeeperMachine {
             entry = preparation.prepare(
                 request, session: session, cxid: cxid, identities: identities, zxid: zxid, time: wall(now), tree: tree)
         }
-        guard history.mayFollow(zxid) else {
+        guard zxid.follows(history.lastAppended) else {
             return violated("\(zxid) was to be proposed behind \(history.lastAppended)", into: &actions)
         }
         leader!.lastProposed = zxid

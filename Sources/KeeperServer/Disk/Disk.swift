@@ -76,6 +76,7 @@ package final class Disk {
     }
 
     private func resume(with state: RecoveredState) {
+        for finding in state.findings { log.warning("\(finding)") }
         guard startWriter(after: state.tree.lastProcessedZxid) else { return }
         turn.raise(.recovered(state))
     }
@@ -87,7 +88,8 @@ package final class Disk {
         do throws(StorageError) {
             writer = LogWriter(
                 directory: layout.logDirectory, lastZxid: zxid,
-                configuration: .init(preallocation: configuration.preallocation), files: layout.files,
+                configuration: .init(preallocation: configuration.preallocation, fileLimit: configuration.logSizeLimit),
+                files: layout.files,
                 lane: try host.lane("log")
             ) { outcome in
                 eventLoop.execute { loop.value.logged(outcome) }
