@@ -91,22 +91,12 @@ struct SimDisk: Sendable {
     func entries(behind start: Zxid, upTo end: Zxid) throws(StorageError) -> [LogEntry] {
         var entries: [LogEntry] = []
         for log in try layout.logs() {
-            let bytes = try drive.open(log.path, .reading).readAll()
-            do throws(CodecError) { try SimDisk.read(bytes) { if $0.zxid > start, $0.zxid <= end { entries.append($0) } } } catch {
-                throw .disk("read: \(error)", log.path, 5)
+            _ = try LogFileContent(log, in: drive).forEachEntry { entry, _ throws(StorageError) in
+                if entry.zxid > start, entry.zxid <= end { entries.append(entry) }
+                return true
             }
         }
         return entries
-    }
-
-    private static func read(_ bytes: [UInt8], _ body: (LogEntry) -> Void) throws(CodecError) {
-        try bytes.withUnsafeBytes { bytes -> Result<Void, CodecError> in
-            do throws(CodecError) {
-                var reader = try LogReader(bytes)
-                while case .entry(let entry, _) = try reader.next() { body(entry) }
-                return .success(())
-            } catch { return .failure(error) }
-        }.get()
     }
 
     /// Fills an empty directory.

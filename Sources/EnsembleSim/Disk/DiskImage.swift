@@ -38,6 +38,8 @@ extension FaultyDisk {
             // Numbers are not used again: what is open leads nowhere.
             state.files = [:]
             state.names = DiskNames()
+            // It would take names of this directory for those that it has read in the one before.
+            state.view = DurableView()
             for path in image.files.keys.sorted() where path != "" && path != "/" {
                 if let file = image.files[path]! {
                     state.fileCount += 1

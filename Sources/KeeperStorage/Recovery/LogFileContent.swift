@@ -4,9 +4,9 @@ import KeeperCodec
 import KeeperCore
 
 /// One log file's entries, read from the disk in pieces: the memory is a chunk and the longest entry, whatever the file.
-struct LogFileContent: Sendable {
+package struct LogFileContent: Sendable {
     /// How the data ends.
-    enum End: Hashable, Sendable {
+    package enum End: Hashable, Sendable {
         case clean
         /// What a crash left of a batch that was not yet durable; nothing of it was acknowledged. With what was found.
         case torn(String)
@@ -18,7 +18,7 @@ struct LogFileContent: Sendable {
     let reader: LogBytes
     let isEmpty: Bool
 
-    init(_ file: NumberedFile, in files: any FileSystem) throws(StorageError) {
+    package init(_ file: NumberedFile, in files: any FileSystem) throws(StorageError) {
         self.file = file
         reader = try LogBytes(files.open(file.path, .reading))
         var window = LogWindow(reader)
@@ -39,7 +39,7 @@ struct LogFileContent: Sendable {
     ///
     /// - Returns: how the data ends, and where the last entry read ends.
     /// - Throws: for damage, naming file and offset, and whatever `body` throws.
-    func forEachEntry(
+    package func forEachEntry(
         _ body: (LogEntry, _ end: Int) throws(StorageError) -> Bool
     ) throws(StorageError) -> (end: End, offset: Int) {
         if isEmpty { return (.clean, 0) }
