@@ -52,7 +52,9 @@ struct ClientChecker: Sendable {
         acknowledged = max(acknowledged, reply.zxid)
         // S1: an acknowledged write is a committed one.
         guard let entry = history.entry(at: reply.zxid), entry.session == session else {
-            return verdict.fail(.agreement, "a write is acknowledged at \(reply.zxid), where something else is committed")
+            return verdict.fail(
+                .agreement,
+                "a write of session \(session) is acknowledged at \(reply.zxid), where \(history.entry(at: reply.zxid).map { "\($0.transaction) of \($0.session)" } ?? "nothing") is committed: \(request)")
         }
         guard reply.error == nil else { return }
         note(request, reply.body, at: reply.zxid, &verdict)

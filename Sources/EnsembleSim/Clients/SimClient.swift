@@ -208,6 +208,8 @@ extension World {
         let reply = usesBytes ? Wire.carried(reply, to: sent.request, &checkers) : reply
         if reply.zxid.rawValue > 0 { sees(reply.zxid, c) }
         clients[c].workload.answered(sent.request, reply)
+        // A daemon that is refused gives its session up at once.
+        let session = clients[c].session
         if isOperated, c == linkClient { linkAnswered(sent.request, reply) }
         if case .setWatches(let set, _) = sent.request {
             return clients[c].watches.restoredWatches(set, at: reply.zxid, checkers.history, who: c, &checkers.verdict)
@@ -215,7 +217,7 @@ extension World {
         clients[c].watches.replied(at: reply.zxid, checkers.history, who: c, &checkers.verdict)
         if sent.request.isWrite {
             checkers.clients.answered(
-                sent.request, reply, session: clients[c].session, floor: max(sent.floor, clients[c].lastWrite),
+                sent.request, reply, session: session, floor: max(sent.floor, clients[c].lastWrite),
                 checkers.history, &checkers.verdict)
             clients[c].lastWrite = max(clients[c].lastWrite, reply.zxid)
             if case .closeSession = sent.request {
