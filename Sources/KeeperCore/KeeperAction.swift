@@ -39,7 +39,7 @@ package enum KeeperAction: Sendable {
     /// entries the log behind it, and these the epochs; snapshots and logs of before are set aside. All of it at one
     /// moment: a crash leaves the directory as it was, or as it is to be. Answered by `snapshotInstalled`.
     case installSnapshot(DataTree, entries: [LogEntry], accepted: Int64, current: Int64)
-    /// Write the tree in the background; answered by `snapshotSaved`. `start` names the file. The walk shows effects of
+    /// Write the tree in the background; answered by `snapshotSaved` or `snapshotFailed`. `start` names the file. The walk shows effects of
     /// transactions that are applied meanwhile, so the file gets its name only after the log is durable up to the
     /// tree's last processed zxid at the walk's end: replay must be able to complete them.
     case takeSnapshot(start: Zxid)

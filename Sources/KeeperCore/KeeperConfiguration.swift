@@ -19,6 +19,8 @@ package struct KeeperConfiguration: Sendable {
     /// A snapshot is taken after between half of this and this many transactions, drawn anew each time so that members
     /// don't do it together.
     package var snapCount: Int
+    /// Bytes of transactions after which one is taken whatever `snapCount` says, drawn likewise.
+    package var snapSizeLimit: Int
     /// Bytes: a longer transaction is refused, because peers would not take it (`jute.maxbuffer` and its extra size).
     package var transactionLimit: Int
     /// How many committed transactions are kept in memory for DIFF.
@@ -35,7 +37,7 @@ package struct KeeperConfiguration: Sendable {
     package init(
         serverID: ServerID, voters: [ServerID], standalone: Bool = false, tickTime: Duration = .seconds(3),
         initLimit: Int = 10, syncLimit: Int = 5, minSessionTimeout: Int32? = nil, maxSessionTimeout: Int32? = nil,
-        snapCount: Int = 100_000, transactionLimit: Int = 2 * 0xfffff, windowCount: Int = 10_000, configurationText: [UInt8] = [],
+        snapCount: Int = 100_000, snapSizeLimit: Int = 4 << 30, transactionLimit: Int = 2 * 0xfffff, windowCount: Int = 10_000, configurationText: [UInt8] = [],
         finalizeWait: Duration = .milliseconds(200), containerSweepInterval: Duration = .seconds(60)
     ) {
         self.serverID = serverID
@@ -48,6 +50,7 @@ package struct KeeperConfiguration: Sendable {
         self.minSessionTimeout = minSessionTimeout ?? tick &* 2
         self.maxSessionTimeout = maxSessionTimeout ?? tick &* 20
         self.snapCount = snapCount
+        self.snapSizeLimit = snapSizeLimit
         self.transactionLimit = transactionLimit
         self.windowCount = windowCount
         self.configurationText = configurationText

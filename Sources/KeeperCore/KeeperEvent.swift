@@ -25,13 +25,19 @@ package struct RecoveredState: Sendable {
     package var currentEpoch: Int64
     /// The `recovering` mark (rule S2), or an empty directory without the `initialize` file.
     package var recovering: Bool
+    /// What the log holds behind the newest valid snapshot.
+    package var behindSnapshot: LogExtent
 
-    package init(tree: DataTree, recent: [LogEntry], acceptedEpoch: Int64, currentEpoch: Int64, recovering: Bool) {
+    package init(
+        tree: DataTree, recent: [LogEntry], acceptedEpoch: Int64, currentEpoch: Int64, recovering: Bool,
+        behindSnapshot: LogExtent = LogExtent()
+    ) {
         self.tree = tree
         self.recent = recent
         self.acceptedEpoch = acceptedEpoch
         self.currentEpoch = currentEpoch
         self.recovering = recovering
+        self.behindSnapshot = behindSnapshot
     }
 }
 
@@ -74,6 +80,8 @@ package enum KeeperEvent: Sendable {
     case epochsSaved(accepted: Int64, current: Int64)
     case snapshotInstalled(accepted: Int64, current: Int64)
     case snapshotSaved(Zxid)
+    /// It was given up; the log still holds everything behind the one before.
+    case snapshotFailed
     case recoveringMarkCleared
     /// An operator asks a leader to step down in favour of the most advanced follower.
     case handOffRequested

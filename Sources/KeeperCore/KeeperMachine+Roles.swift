@@ -6,6 +6,7 @@ extension KeeperMachine {
         tree = state.tree
         tree.setConfiguration(configuration.configurationText)
         history = History(recent: state.recent, last: tree.lastProcessedZxid, capacity: configuration.windowCount)
+        snapshots.found(state.behindSnapshot)
         if role == .starting {
             acceptedEpoch = state.acceptedEpoch
             currentEpoch = state.currentEpoch
@@ -38,6 +39,7 @@ extension KeeperMachine {
         if follower?.phase != .installing { received = nil }
         leader = nil
         follower = nil
+        spaceElections(at: now)
         role = .settling
         settle(at: now, into: &actions)
     }
@@ -50,6 +52,9 @@ extension KeeperMachine {
         guard role == .settling, diskOperations == 0, history.isSynced else { return }
         while let entry = history.commitNext(upTo: history.lastAppended) { applyQuietly(entry) }
         if configuration.standalone { return startStandalone(at: now, into: &actions) }
+        // The deadline asks again.
+        if let looksAgainAt, now < looksAgainAt { return }
+        looksAgainAt = nil
         role = .looking
         if recovering { actions.append(.note(.recoveringWaits)) }
         // S2: a recovering member advertises zxid −1, which no peer counts.
@@ -61,16 +66,27 @@ extension KeeperMachine {
         if let decision { decided(decision, at: now, into: &actions) }
     }
 
+    /// An election that led to nothing but the next one is not repeated at once: a member that can't take what its
+    /// leader sends would keep all the others busy, too. Whoever has served looks for a leader without delay.
+    private mutating func spaceElections(at now: Instant) {
+        guard let since = servingSince.take() else {
+            looksAgainAt = now + electionBackoff.next(using: &random)
+            return
+        }
+        if now - since >= configuration.tickTime { electionBackoff.reset() }
+    }
+
     /// Clients are served from here on.
-    mutating func beginServing() {
+    mutating func beginServing(at now: Instant) {
         preparation.reset()
-        drawSnapshotThreshold()
+        servingSince = now
     }
 
     /// Applies without telling anyone: no clients are served.
     mutating func applyQuietly(_ entry: LogEntry) {
         changes.removeAll(keepingCapacity: true)
         _ = tree.apply(entry, changes: &changes)
+        snapshots.applied(entry)
     }
 
     mutating func received(
@@ -114,7 +130,8 @@ extension KeeperMachine {
 
     mutating func deadlineReached(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
         switch role {
-        case .starting, .settling: break
+        case .starting: break
+        case .settling: settle(at: now, into: &actions)
         case .looking:
             if let decision = election.deadlineReached(at: now, into: &actions) {
                 decided(decision, at: now, into: &actions)
@@ -130,6 +147,9 @@ extension KeeperMachine {
     // MARK: The disk's answers
 
     mutating func logSynced(_ zxid: Zxid, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard zxid <= history.lastAppended else {
+            return violated("\(zxid) is reported durable, and the log ends at \(history.lastAppended)", into: &actions)
+        }
         history.synced(zxid)
         switch role {
         case .leading: commitWhatAQuorumHas(at: now, into: &actions)
@@ -156,7 +176,20 @@ extension KeeperMachine {
     }
 
     mutating func saveEpochs(accepted: Int64, current: Int64, into actions: inout ActionBuffer<KeeperAction>) {
+        // S1, S2: an epoch on the disk vouches for a promise that is not taken back, and for the whole history before it.
+        guard accepted >= acceptedEpoch, current <= accepted, current == currentEpoch || history.isSynced else {
+            return violated(
+                """
+                epochs \(accepted) and \(current) were to be saved over \(acceptedEpoch) and \(currentEpoch), with the log \
+                at \(history.lastAppended) and on disk up to \(history.lastSynced)
+                """, into: &actions)
+        }
         diskOperations += 1
         actions.append(.saveEpochs(accepted: accepted, current: current))
+    }
+
+    /// This process has done what it must never do: its state can't be trusted, and the disk's is the last that can.
+    mutating func violated(_ what: String, into actions: inout ActionBuffer<KeeperAction>) {
+        actions.append(.halt("an invariant is violated: \(what). Please report this with the log of this server"))
     }
 }

@@ -37,6 +37,12 @@ package struct KeeperMachine: Sendable {
     var received: ReceivedHistory?
 
     var election: Election
+    /// Since when clients are served in this role.
+    var servingSince: Instant?
+    /// Settling: when the next election may begin; nil: at once.
+    var looksAgainAt: Instant?
+    /// Between elections that end without ever serving.
+    var electionBackoff = Backoff(initial: .milliseconds(50), ceiling: .seconds(3))
     var leader: Leader?
     var follower: Follower?
     /// What notifications say while following or leading.
@@ -64,9 +70,7 @@ package struct KeeperMachine: Sendable {
     /// Wall clock minus the host's monotonic clock, milliseconds, by the last `clockRead`.
     var wallOffset: Int64 = 0
     var changes: [TreeChange] = []
-    var transactionsSinceSnapshot = 0
-    var snapshotAfter = 0
-    var snapshotInProgress = false
+    var snapshots: SnapshotSchedule
 
     package init(configuration: KeeperConfiguration, seed: UInt64) {
         self.configuration = configuration
@@ -75,7 +79,7 @@ package struct KeeperMachine: Sendable {
         preparation = RequestPreparation(transactionLimit: configuration.transactionLimit)
         expiry = ExpiryWheel(tick: configuration.tickTime)
         clock = OwnClock(patience: configuration.tickTime / 4)
-        drawSnapshotThreshold()
+        snapshots = SnapshotSchedule(configuration, &random)
     }
 
     package mutating func step(
@@ -136,7 +140,9 @@ package struct KeeperMachine: Sendable {
         case .snapshotInstalled(let accepted, let current):
             snapshotInstalled(accepted: accepted, current: current, at: now, into: &actions)
         case .snapshotSaved:
-            snapshotInProgress = false
+            snapshots.saved(configuration, &random)
+        case .snapshotFailed:
+            snapshots.failed(at: now, &random)
         case .recoveringMarkCleared:
             recoveringMarkCleared(at: now, into: &actions)
         case .handOffRequested:
@@ -151,7 +157,9 @@ package struct KeeperMachine: Sendable {
     /// By the machine's own clock.
     private var due: Instant? {
         switch role {
-        case .starting, .settling: return nil
+        case .starting: return nil
+        // While the disk is at work its answer brings the next step.
+        case .settling: return diskOperations == 0 && history.isSynced ? looksAgainAt : nil
         case .looking: return election.deadline
         case .following: return follower?.deadline
         case .leading:
@@ -163,7 +171,8 @@ package struct KeeperMachine: Sendable {
     package var status: KeeperStatus {
         let shown: KeeperStatus.Role =
             switch role {
-            case .starting, .settling: .starting
+            case .starting: .starting
+            case .settling: due == nil ? .starting : .looking
             case .looking: .looking
             case .following: .following
             case .leading: configuration.standalone ? .standalone : .leading
@@ -195,10 +204,4 @@ package struct KeeperMachine: Sendable {
 
     /// Milliseconds of the wall clock at `now`.
     func wall(_ now: Instant) -> Int64 { clock.host(now).nanoseconds / 1_000_000 + wallOffset }
-
-    mutating func drawSnapshotThreshold() {
-        let half = max(configuration.snapCount / 2, 1)
-        snapshotAfter = half + Int.random(in: 0...half, using: &random)
-        transactionsSinceSnapshot = 0
-    }
 }

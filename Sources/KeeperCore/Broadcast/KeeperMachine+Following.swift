@@ -165,6 +165,7 @@ extension KeeperMachine {
         tree.setConfiguration(configuration.configurationText)
         history = installed.history
         history.synced(history.lastAppended)
+        snapshots.found(LogExtent(history.appendedAndNotCommitted))
         acceptedEpoch = accepted
         currentEpoch = current
         guard role == .following, follower?.phase == .installing else {
@@ -246,7 +247,7 @@ extension KeeperMachine {
         currentVote.peerEpoch = follower!.epoch
         // Apache's learners send one more ack here, and its leaders ignore it (low word 0).
         actions.append(.sendToLeader(.ack(Zxid(epoch: follower!.epoch, counter: 0))))
-        beginServing()
+        beginServing(at: now)
         actions.append(.note(.following(leader: follower!.leader, epoch: follower!.epoch)))
     }
 }

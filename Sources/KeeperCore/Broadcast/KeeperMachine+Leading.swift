@@ -263,7 +263,7 @@ extension KeeperMachine {
     private mutating func startBroadcast(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
         expiry = ExpiryWheel(tick: configuration.tickTime)
         for session in tree.sessions { track(session.session, timeout: session.timeout, at: now) }
-        beginServing()
+        beginServing(at: now)
     }
 
     // MARK: Keeping the quorum

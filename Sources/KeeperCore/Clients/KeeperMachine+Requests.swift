@@ -199,6 +199,9 @@ extension KeeperMachine {
             entry = preparation.prepare(
                 request, session: session, cxid: cxid, identities: identities, zxid: zxid, time: wall(now), tree: tree)
         }
+        guard history.mayFollow(zxid) else {
+            return violated("\(zxid) was to be proposed behind \(history.lastAppended)", into: &actions)
+        }
         leader!.lastProposed = zxid
         if refusal == nil, case .closeSession = request { expiry.remove(session) }
         history.append(entry)
@@ -210,7 +213,11 @@ extension KeeperMachine {
     mutating func commitWhatAQuorumHas(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
         guard leader!.isServing else { return }
         let acknowledged = leader!.quorumAcknowledged(own: history.lastSynced, configuration)
-        guard acknowledged > history.lastCommitted, acknowledged <= leader!.lastProposed else { return }
+        guard acknowledged > history.lastCommitted else { return }
+        // What a learner acknowledges is judged as it arrives; this is what was made of it.
+        guard acknowledged <= leader!.lastProposed else {
+            return violated("\(acknowledged) was to be committed, and \(leader!.lastProposed) proposed", into: &actions)
+        }
         while role == .leading, let entry = history.commitNext(upTo: acknowledged) {
             actions.append(.commit(entry.zxid, to: leader!.recipients))
             applyCommitted(entry, at: now, into: &actions)
@@ -227,6 +234,9 @@ extension KeeperMachine {
     mutating func applyCommitted(
         _ entry: LogEntry, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
     ) {
+        guard entry.zxid > tree.lastProcessedZxid else {
+            return violated("\(entry.zxid) was to be applied behind \(tree.lastProcessedZxid)", into: &actions)
+        }
         changes.removeAll(keepingCapacity: true)
         let result = tree.apply(entry, changes: &changes)
         if role == .leading { preparation.applied(upTo: entry.zxid) }
@@ -238,7 +248,7 @@ extension KeeperMachine {
             }
         }
         answerWrite(entry, result, at: now, into: &actions)
-        considerSnapshot(into: &actions)
+        considerSnapshot(behind: entry, at: now, into: &actions)
     }
 
     private func compareDigest(_ entry: LogEntry, into actions: inout ActionBuffer<KeeperAction>) {
@@ -299,11 +309,12 @@ extension KeeperMachine {
         }
     }
 
-    private mutating func considerSnapshot(into actions: inout ActionBuffer<KeeperAction>) {
-        transactionsSinceSnapshot += 1
-        guard transactionsSinceSnapshot >= snapshotAfter, !snapshotInProgress else { return }
-        drawSnapshotThreshold()
-        snapshotInProgress = true
+    private mutating func considerSnapshot(
+        behind entry: LogEntry, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        snapshots.applied(entry)
+        guard snapshots.isDue(at: now) else { return }
+        snapshots.begun()
         actions.append(.takeSnapshot(start: tree.lastProcessedZxid))
     }
 

@@ -10,6 +10,7 @@ extension ServerConfiguration {
             initLimit: initLimit, syncLimit: syncLimit,
             minSessionTimeout: Int32(clamping: minSessionTimeout.inMilliseconds),
             maxSessionTimeout: Int32(clamping: maxSessionTimeout.inMilliseconds), snapCount: snapCount,
+            snapSizeLimit: snapshotSizeLimit,
             // What Apache's peers accept with the same jute.maxbuffer: the limit and its extra size.
             transactionLimit: 2 * maxFrame,
             configurationText: standalone ? [] : Array(configText.utf8), containerSweepInterval: containerSweepInterval)

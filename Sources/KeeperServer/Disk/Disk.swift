@@ -177,7 +177,7 @@ package final class Disk {
         self.writer = nil
         hasAppended = false
         let unfinished = snapshot?.abandon()
-        if let snapshot { turn.raise(.snapshotSaved(snapshot.start)) }
+        if snapshot != nil { turn.raise(.snapshotFailed) }
         snapshot = nil
         run { () throws(StorageError) -> Result in
             writer?.close()
@@ -199,7 +199,7 @@ package final class Disk {
             writer?.roll()
         } catch {
             log.error("snapshot not begun: \(error)")
-            turn.raise(.snapshotSaved(tree().lastProcessedZxid))
+            turn.raise(.snapshotFailed)
         }
     }
 
@@ -211,12 +211,12 @@ package final class Disk {
             statistics.snapshot.add(turn.now - began)
             log.info("snapshot \(file.path) written")
             purge()
+            turn.raise(.snapshotSaved(zxid))
         case .failure(let error):
-            // Not fatal: the file never got its name, and the log holds every transaction. The next one is due after
-            // as many transactions again.
+            // Not fatal: the file never got its name, and the log holds every transaction.
             log.error("snapshot failed: \(error)")
+            turn.raise(.snapshotFailed)
         }
-        turn.raise(.snapshotSaved(zxid))
     }
 
     private func purge() {

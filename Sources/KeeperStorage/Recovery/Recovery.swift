@@ -152,7 +152,7 @@ package struct Recovery: Sendable {
         try layout.initializeFile.consume()
         return try RecoveredState(
             tree: replay.tree, recent: replay.recent.all, acceptedEpoch: epochs.accepted, currentEpoch: epochs.current,
-            recovering: mark.isSet)
+            recovering: mark.isSet, behindSnapshot: replay.behind)
     }
 
     /// With separate directories, files in the wrong one mean that the configuration was changed without moving them:

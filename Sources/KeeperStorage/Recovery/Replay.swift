@@ -16,6 +16,8 @@ struct Replay: Sendable {
     /// The first entry behind the snapshot, if there is one.
     var firstReplayed: Zxid?
     var entryCount = 0
+    /// What the logs hold behind the snapshot.
+    var behind = LogExtent()
     /// The leader's clock in the last entry, milliseconds; nil without an entry.
     var lastTime: Int64?
     var recent: RecentEntries
@@ -100,6 +102,7 @@ struct Replay: Sendable {
         }
         if firstReplayed == nil { firstReplayed = entry.zxid }
         entryCount += 1
+        behind.add(entry)
         lastTime = entry.time
     }
 
