@@ -123,6 +123,7 @@ extension World {
         case .snapshotSaved:
             servers[i].hands?.isSnapshotting = false
             spring(on: .namesSnapshot, of: id)
+        case .snapshotFailed: servers[i].hands?.isSnapshotting = false
         case .epochsSaved where bug == .newLeaderAckedEarly: return
         default: break
         }

@@ -21,6 +21,8 @@ import Testing
         #expect(state.tree.digest == history.tree.digest)
         #expect(state.recent == history.entries)
         #expect(!state.recovering)
+        // What a restart replays counts for the next snapshot (issue 8, A7).
+        #expect(state.behindSnapshot == LogExtent(history.entries))
     }
 
     @Test func theWindowIsBounded() throws {

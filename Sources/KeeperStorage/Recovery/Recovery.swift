@@ -150,8 +150,7 @@ package struct Recovery: Sendable {
         try layout.initializeFile.consume()
         var state = try RecoveredState(
             tree: replay.tree, recent: replay.recent.all, acceptedEpoch: epochs.accepted, currentEpoch: epochs.current,
-            recovering: mark.isSet)
-        state.behindSnapshot = LogExtent(transactions: replay.entryCount, bytes: replay.byteCount)
+            recovering: mark.isSet, behindSnapshot: replay.behind)
         state.judgement = replay.digests
         state.findings = replay.findings
         return state

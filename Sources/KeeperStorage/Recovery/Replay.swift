@@ -21,13 +21,13 @@ struct Replay: Sendable {
     /// The first entry behind the snapshot, if there is one.
     var firstReplayed: Zxid?
     var entryCount = 0
+    /// What the logs hold behind the snapshot.
+    var behind = LogExtent()
     /// The leader's clock in the last entry, milliseconds; nil without an entry.
     var lastTime: Int64?
     var recent: RecentEntries
     /// The logs that were read, in their order.
     var logs: [Log] = []
-    /// Bytes of the entries that were replayed.
-    var byteCount = 0
     /// Snapshots that could not be used, with the reason, and that the logs made up for.
     var unusableSnapshots: [StorageError] = []
 
@@ -82,12 +82,10 @@ struct Replay: Sendable {
         for file in all.dropFirst(first) {
             if let limit, file.zxid > limit { break }
             let content = try LogFileContent(file, in: files)
-            var before = FileHeader.size
             recent.beginFile(isOurs: content.mark != nil)
-            let (end, offset) = try content.forEachEntry { (entry, end) throws(StorageError) in
+            let (end, offset) = try content.forEachEntry { (entry, _) throws(StorageError) in
                 if let limit, entry.zxid > limit { return false }
-                try add(entry, size: end - before, from: file)
-                before = end
+                try add(entry, from: file)
                 return true
             }
             var log = Log(
@@ -98,7 +96,7 @@ struct Replay: Sendable {
         recent.end(at: tree.lastProcessedZxid)
     }
 
-    private mutating func add(_ entry: LogEntry, size: Int, from file: NumberedFile) throws(StorageError) {
+    private mutating func add(_ entry: LogEntry, from file: NumberedFile) throws(StorageError) {
         if entry.zxid > snapshot.zxid, firstReplayed == nil { recent.pass(snapshot.zxid, to: entry.zxid) }
         recent.append(entry)
         do throws(ReplayProblem) {
@@ -108,7 +106,7 @@ struct Replay: Sendable {
         }
         if firstReplayed == nil { firstReplayed = entry.zxid }
         entryCount += 1
-        byteCount += size
+        behind.add(entry)
         lastTime = entry.time
     }
 
