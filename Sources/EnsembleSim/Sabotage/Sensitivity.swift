@@ -51,8 +51,11 @@ extension DeliberateBug {
             [.amnesia]
         case .installEpochFirst, .newLeaderAckedEarly, .currentEpochNotWritten, .commitWithoutQuorum, .failedSyncIgnored: [.quorum]
         case .epochsNotWritten: [.leadership]
-        case .truncateAcrossEpochs, .streamReordered, .proposalsNotResent, .ackReplayed: [.protocolOrder]
-        case .truncateInMemoryOnly, .noFastForward: [.agreement]
+        // The member that is cut back so can't recover what it was left with, and says so.
+        case .truncateAcrossEpochs: [.soundness]
+        case .streamReordered, .proposalsNotResent, .ackReplayed: [.protocolOrder]
+        case .truncateInMemoryOnly: [.digest]
+        case .noFastForward: [.agreement]
         case .proposalAltered: [.integrity, .agreement, .digest]
         case .holeInDiff: [.agreement]
         case .replaySkipsEntry, .snapshotBeforeLog: [.digest]
@@ -123,8 +126,8 @@ extension DeliberateBug {
         case .commitWithoutQuorum: plan.atlas.formUnion([.isolatedLeaders, .crashes])
         case .holeInDiff, .proposalsNotResent, .ackReplayed: plan.atlas.formUnion([.crashes, .resets])
         case .clientZxidIgnored:
-            plan.turnsPerMove = 60
-            plan.atlas = [.isolatedLeaders, .resets]
+            plan.turnsPerMove = 20
+            plan.atlas = [.isolatedLeaders, .resets, .slowLinks, .slowProcesses]
         case .sessionForgotten: plan.turnsPerMove = 60
         default: break
         }
