@@ -265,8 +265,8 @@ extension KeeperMachine {
     private mutating func answerWrite(
         _ entry: LogEntry, _ result: ApplyResult, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
     ) {
-        guard let id = connectionBySession[entry.session], let next = clients[id]?.pending.first else { return }
-        if isOutcome(entry, of: next) {
+        guard let id = connectionBySession[entry.session] else { return }
+        if let next = clients[id]?.pending.first, isOutcome(entry, of: next) {
             _ = clients[id]!.pending.popFirst()
             if case .earlier = next.kind {
                 // Nobody waits for it any more, only for its having happened.
