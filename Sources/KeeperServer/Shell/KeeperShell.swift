@@ -13,9 +13,7 @@ package final class KeeperShell {
     let network: any Network
     /// nil in a standalone server.
     let peers: PeerNetwork?
-    package private(set) var machine: KeeperMachine
-    /// For whoever judges whole servers: sees what each step asks for before it is done, and may change it. nil in production.
-    package var stepped: ((inout [KeeperAction]) -> Void)?
+    private var machine: KeeperMachine
     private let configuration: ServerConfiguration
     private let statistics: ServerStatistics
     private let log: Logger
@@ -112,7 +110,6 @@ package final class KeeperShell {
         guard !isHalted else { return }
         machine.step(event, at: now, into: &buffer)
         buffer.exchange(with: &spare)
-        stepped?(&spare)
         for action in spare {
             if isHalted { break }
             perform(action)
