@@ -72,12 +72,13 @@ import Testing
 
     @Test func anAddressOfAnotherHostIsLeftOutAsLongAsThereIsOneOfThisHost() throws {
         let loop = loop
-        // 192.0.2.0/24 is nobody's (RFC 5737).
-        let port = try port([try address("192.0.2.1"), try address("127.0.0.1")], on: loop)
+        // 240.0.0.0/4 is reserved (RFC 1112): unlike the addresses meant for documentation, which machines have been
+        // given, no host has one of these.
+        let port = try port([try address("240.0.0.1"), try address("127.0.0.1")], on: loop)
         let addresses = try opened(port, on: loop)
         #expect(addresses.map(\.ipAddress) == ["127.0.0.1"])
         try loop.submit { port.value.close() }.wait()
-        let none = try self.port([try address("192.0.2.1"), try address("192.0.2.2")], on: loop)
+        let none = try self.port([try address("240.0.0.1"), try address("240.0.0.2")], on: loop)
         #expect(throws: ListeningFailure.self) { try opened(none, on: loop) }
     }
 
