@@ -23,7 +23,8 @@ def text(value):
 class Wire:
     """One session over one socket. Frames are read as they come; nothing is read in the background."""
 
-    def __init__(self, port, host="127.0.0.1", timeout=10_000, receive=None):
+    def __init__(self, port, host="127.0.0.1", timeout=10_000, receive=None, resume=None):
+        """`resume`: whose session is to be gone on with."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.socket = socket.socket(family)
         if receive:
@@ -33,9 +34,11 @@ class Wire:
         self.xid = 0
         self.buffer = bytearray()
         self.events = 0
-        self.frame(struct.pack(">iqiq", 0, 0, timeout, 0) + text(bytes(16)) + b"\0")
+        session, password = (resume.session, resume.password) if resume else (0, bytes(16))
+        self.frame(struct.pack(">iqiq", 0, 0, timeout, session) + text(password) + b"\0")
         answer = self.next()
         self.timeout, self.session = struct.unpack_from(">iq", answer, 4)
+        self.password = answer[20:36]
 
     def frame(self, body):
         self.socket.sendall(struct.pack(">i", len(body)) + body)
