@@ -12,11 +12,11 @@ import Testing
 
     @Test func thereAreScenarios() { #expect(!ScenarioTests.files.isEmpty) }
 
-    @Test(arguments: files) func runsAsExpected(file: String) throws {
+    /// They are run by `ensemble-sim scenario` in a release build (a stage of scripts/test): in a build for debugging they
+    /// take minutes.
+    @Test(arguments: files) func isAScenario(file: String) throws {
         let text = try String(contentsOf: ScenarioTests.folder.appending(path: file), encoding: .utf8)
-        let scenario = try Scenario(parsing: text)
-        let difference = scenario.run()
-        #expect(difference == nil, "\(scenario.intent)")
+        #expect(try !Scenario(parsing: text).intent.isEmpty)
     }
 
     @Test(arguments: ["seed 1\nexpect clean", "# why\nseed 1", "# why\nexpect nonsense", "# why\nfaults rain\nexpect clean"])
