@@ -27,6 +27,7 @@ package struct Campaign: Sendable {
     private static let sessionTimeout = Duration.seconds(4)
 
     package static func run(_ plan: Plan) -> Result {
+        if plan.isWired { return WiredRun.run(plan) }
         var world = World(plan)
         world.run(until: .origin + .milliseconds(plan.faultTime))
         if world.checkers.verdict.violation == nil {

@@ -30,6 +30,12 @@ package struct Plan: Hashable, Sendable {
     package var lulls: Bool
     /// A client moves to another server once in so many turns.
     package var turnsPerMove: Int
+    /// Whether half of the clients count their requests anew on every connection, as kazoo does.
+    package var restartsXids = false
+    /// Whether the members' clocks run at rates of their own, between 0.9 and 1.1.
+    package var clocksDrift = false
+    /// Whether whole servers run, over cables and files (`WiredWorld`); else their machines alone.
+    package var isWired = false
 
     package init(seed: UInt64, bug: DeliberateBug? = nil) {
         var random = SeededRandom(seed: seed ^ 0x9a11)
@@ -67,6 +73,21 @@ package struct Plan: Hashable, Sendable {
         return plan
     }
 
+    /// The run of the same seed with whole servers: each costs more, so that there is less time.
+    package static func wired(seed: UInt64, bug: DeliberateBug? = nil) -> Plan {
+        var plan = Plan(seed: seed, bug: bug)
+        var random = SeededRandom(seed: seed ^ 0x33d1)
+        plan.isWired = true
+        plan.atlas = plan.atlas.intersection(.ofWires)
+        plan.restartsXids = Bool.random(using: &random)
+        plan.clocksDrift = Int.random(in: 0..<3, using: &random) == 0
+        plan.usesBytes = true
+        plan.moment = nil
+        plan.lulls = false
+        plan.faultTime = min(plan.faultTime, 20_000)
+        return plan
+    }
+
     /// A swarm's run of a seed: every third has an operator.
     package static func drawn(seed: UInt64, bug: DeliberateBug? = nil) -> Plan {
         seed % 3 == 0 ? operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)
@@ -79,6 +100,6 @@ extension Plan {
         let names = atlas.names + (isOperated ? operatorFaults.names : [])
         let faults = names.isEmpty ? "no faults" : names.joined(separator: ", ")
         return
-            "seed \(seed)\(isOperated ? " operated" : ""), \(servers) servers, \(clients) clients, \(faultTime) ms of \(faults), one in \(faultPause) ms\(usesBytes ? ", as bytes" : "")\(lulls ? ", lulls" : "")\(moment.map { ", ambushes for one that \($0)" } ?? ""), moves 1/\(turnsPerMove), snapshots every \(snapCount), window \(windowCount)\(bug.map { ", bug \($0.rawValue)" } ?? "")"
+            "seed \(seed)\(isOperated ? " operated" : isWired ? " wired" : ""), \(servers) servers, \(clients) clients, \(faultTime) ms of \(faults), one in \(faultPause) ms\(usesBytes ? ", as bytes" : "")\(lulls ? ", lulls" : "")\(moment.map { ", ambushes for one that \($0)" } ?? ""), moves 1/\(turnsPerMove), snapshots every \(snapCount), window \(windowCount)\(bug.map { ", bug \($0.rawValue)" } ?? "")"
     }
 }

@@ -18,10 +18,11 @@ struct Run: ParsableCommand {
     @Flag(help: "Leave out the rules that look inside of members.") var outsideOnly = false
     @Flag(help: "With the faults that provoke the bug, as `sensitivity` has them.") var provoked = false
     @Flag(help: "With a real operator that drives the processes.") var operated = false
+    @Flag(help: "With whole servers over cables and files, instead of machines alone.") var wired = false
     @Option(help: "How many of the last happenings to print.") var lines = 60
 
     func run() throws {
-        var plan = operated ? Plan.operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)
+        var plan = Plan.chosen(seed: seed, bug: bug, operated: operated, wired: wired)
         plan.outsideOnly = outsideOnly
         if provoked { bug?.provoke(&plan) }
         let result = Campaign.run(plan)
@@ -35,16 +36,24 @@ struct Shrink: ParsableCommand {
     @Option(help: "The failing seed.") var seed: UInt64
     @Option(help: "A deliberate bug.") var bug: DeliberateBug?
     @Flag(help: "With a real operator that drives the processes.") var operated = false
+    @Flag(help: "With whole servers over cables and files, instead of machines alone.") var wired = false
     @Option(help: "How many of the last happenings to print.") var lines = 60
 
     func run() throws {
-        let whole = Campaign.run(operated ? .operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug))
+        let whole = Campaign.run(Plan.chosen(seed: seed, bug: bug, operated: operated, wired: wired))
         guard let violation = whole.violation else {
             say("seed \(seed) is clean")
             return
         }
         let small = Shrinking.shrink(whole.plan, breaking: violation.rule) { say("smaller: \($0.plan.summary), \($0.end) ms") }
         try report(small, lines: lines)
+    }
+}
+
+extension Plan {
+    static func chosen(seed: UInt64, bug: DeliberateBug?, operated: Bool, wired: Bool) -> Plan {
+        if wired { return Plan.wired(seed: seed, bug: bug) }
+        return operated ? Plan.operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)
     }
 }
 

@@ -9,6 +9,11 @@ package struct PeerAddresses: Sendable {
     var election: [SocketAddress]
     var quorum: [SocketAddress]
 
+    package init(election: [SocketAddress], quorum: [SocketAddress]) {
+        self.election = election
+        self.quorum = quorum
+    }
+
     /// Resolves this member's own name. Blocks: not for an event loop.
     static func resolve(_ myself: MemberAddress, everywhere: Bool) throws(HostAddresses.Unresolved) -> PeerAddresses {
         let host = everywhere ? "::" : myself.host
@@ -19,7 +24,7 @@ package struct PeerAddresses: Sendable {
 }
 
 /// A member's connections to the other members. Loop-bound.
-final class PeerNetwork {
+package final class PeerNetwork {
     let election: ElectionTransport
     let learners: LearnerPort
     let leader: LeaderLink
@@ -43,7 +48,7 @@ final class PeerNetwork {
             dataLimit: dataLimit, log: log)
     }
 
-    func listen() -> EventLoopFuture<Void> { election.listen() }
+    package func listen() -> EventLoopFuture<Void> { election.listen() }
 
     /// One packet to several learners, serialised once.
     func send(_ packet: QuorumPacket, to ids: [LearnerID]) {

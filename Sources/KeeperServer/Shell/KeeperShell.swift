@@ -12,9 +12,13 @@ package final class KeeperShell {
     let disk: Disk
     let network: any Network
     /// nil in a standalone server.
-    let peers: PeerNetwork?
-    private var machine: KeeperMachine
+    package let peers: PeerNetwork?
+    package private(set) var machine: KeeperMachine
+    /// For whoever judges whole servers: sees each step's event and what it asks for before that is done, and may change
+    /// it. nil in production.
+    package var stepped: ((KeeperEvent, inout [KeeperAction]) -> Void)?
     private let configuration: ServerConfiguration
+    private let wallTime: () -> WallTime
     private let statistics: ServerStatistics
     private let log: Logger
     private let started: Instant
@@ -39,6 +43,7 @@ package final class KeeperShell {
     ) {
         self.configuration = configuration
         network = host.network
+        wallTime = host.wallTime
         self.log = log
         self.fatal = fatal
         let turn = LoopTurn(eventLoop: host.eventLoop, budget: MemoryBudget(limit: configuration.memoryBudget ?? SystemMemory.budget))
@@ -68,7 +73,7 @@ package final class KeeperShell {
     /// Once a second.
     private func tick() {
         guard !isHalted else { return }
-        let wall = WallClock.now
+        let wall = wallTime()
         clients.wallTime = wall
         turn.raise(.clockRead(wall))
         clients.closeOverdue(at: turn.now)
@@ -110,6 +115,7 @@ package final class KeeperShell {
         guard !isHalted else { return }
         machine.step(event, at: now, into: &buffer)
         buffer.exchange(with: &spare)
+        stepped?(event, &spare)
         for action in spare {
             if isHalted { break }
             perform(action)

@@ -1,4 +1,5 @@
 import CLinux
+import EnsembleBase
 import KeeperStorage
 import NIOCore
 
@@ -13,6 +14,7 @@ package struct ServerHost {
     /// Gives back to the system what recovery has read and let go: it lies between what recovery has kept, and would stay
     /// with the process.
     package var trimMemory: @Sendable () -> Void
+    package var wallTime: () -> WallTime = { WallClock.now }
     /// Of a snapshot, between which the tree goes on changing. A slice takes well under a millisecond.
     package var nodesPerSlice = 128
 

@@ -1,0 +1,184 @@
+import EnsembleBase
+import KeeperCore
+import KeeperServer
+
+/// What the checkers see of each step of a machine, before its hands perform it.
+extension WiredWorld {
+    func stepped(_ server: WiredServer, _ event: KeeperEvent, _ actions: inout [KeeperAction]) {
+        guard let machine = server.machine, checkers.verdict.violation == nil else { return }
+        answered(event, to: server)
+        noteTouches(event, at: server)
+        for action in actions { judge(action, of: server, machine) }
+        observe(server, machine)
+    }
+
+    // MARK: What a step is about
+
+    /// What storage has answered.
+    private func answered(_ event: KeeperEvent, to server: WiredServer) {
+        let member = Int(server.id) - 1
+        switch event {
+        case .logSynced:
+            let end = server.disk.end
+            server.disk.appended.removeAll { $0 <= end }
+            checkers.quorum.isDurable(end, at: server.id)
+        case .recovered(let state):
+            record("\(server.id) is at \(state.tree.lastProcessedZxid)\(state.recovering ? ", recovering" : "")")
+            checkers.agreement.reset(member)
+            server.disk.appended = []
+            server.logged = state.recent
+            server.lastLogged = state.tree.lastProcessedZxid
+        case .snapshotInstalled:
+            checkers.agreement.reset(member)
+            server.logged = server.installing
+            for entry in server.installing { checkers.agreement.appended(entry, at: member) }
+            server.installing = []
+            server.disk.appended = []
+            checkers.quorum.isDurable(server.disk.end, at: server.id)
+        case .recoveringMarkCleared:
+            if !server.disk.marked { checkers.quorum.clearsMark(server.id) }
+        default: break
+        }
+    }
+
+    /// What a leader hears of sessions, from its own clients and from its learners, by its own clock.
+    private func noteTouches(_ event: KeeperEvent, at server: WiredServer) {
+        func touched(_ session: SessionID) { checkers.sessions.touched(session, at: server.id, server.clock.local(now)) }
+        switch event {
+        case .requested(let connection, _, _):
+            if let session = server.process?.shell.clients[connection]?.record.session { touched(session) }
+        case .learnerPacketReceived(_, .ping(_, let sessions)):
+            for session in sessions { touched(session.session) }
+        case .learnerPacketReceived(_, .revalidate(let session, _)): touched(session)
+        case .learnerPacketReceived(_, .request(let forwarded)):
+            if case .createSession = forwarded.request { touched(forwarded.session) }
+        case .connectRequested(_, let request): touched(request.sessionID)
+        default: break
+        }
+    }
+
+    // MARK: What it asks for
+
+    private func judge(_ action: KeeperAction, of server: WiredServer, _ machine: KeeperMachine) {
+        switch action {
+        case .sendNotification(_, let message): judge { $0.quorum.sends(message, server.id, &$0.verdict) }
+        case .propose(let entry, _):
+            let last = server.lastLogged
+            judge { $0.proposals.proposed(entry, behind: last, by: server.id, &$0.verdict) }
+            appended(entry, server)
+        case .append(let entry):
+            judge { $0.proposals.logged(entry, by: server.id, &$0.verdict) }
+            appended(entry, server)
+        case .commit(let zxid, _): judge { $0.quorum.commits(zxid, server.id, &$0.verdict) }
+        case .installSnapshot(let tree, let entries, _, _):
+            for entry in entries { judge { $0.proposals.logged(entry, by: server.id, &$0.verdict) } }
+            server.installing = entries
+            server.lastLogged = entries.last?.zxid ?? tree.lastProcessedZxid
+        case .sendToLeader(let packet): noteAcknowledgement(packet, of: server, machine)
+        case .reply(let connection, let reply): noteSync(reply, to: connection, of: server, machine)
+        case .connectReply(let connection, let response): noteRefusal(response, to: connection, of: server, machine)
+        case .note(let note): noted(note, by: server, machine)
+        case .halt(let reason): checkers.fail(.soundness, "\(server.id) halts: \(reason)")
+        default: break
+        }
+    }
+
+    private func appended(_ entry: LogEntry, _ server: WiredServer) {
+        server.logged.append(entry)
+        server.lastLogged = entry.zxid
+        server.disk.appended.append(entry.zxid)
+        checkers.agreement.appended(entry, at: Int(server.id) - 1)
+    }
+
+    /// Promises and acknowledgements are held against the disk of the one that gives them.
+    private func noteAcknowledgement(_ packet: QuorumPacket, of server: WiredServer, _ machine: KeeperMachine) {
+        switch packet {
+        case .ackEpoch, .ack: break
+        default: return
+        }
+        guard let leader = machine.status.leader else { return }
+        let (disk, time) = (server.disk, now)
+        judge {
+            $0.quorum.sends(
+                packet, server.id, to: leader, disk: disk, at: time,
+                isAwaited: { candidate, epoch in
+                    guard let machine = self.server(candidate).machine, machine.isLeading else { return false }
+                    return machine.status.acceptedEpoch == epoch
+                }, &$0.verdict)
+        }
+    }
+
+    private func noteSync(_ reply: Reply, to connection: ConnectionID, of server: WiredServer, _ machine: KeeperMachine) {
+        guard case .path = reply.body, let client = client(of: server, connection),
+            let sent = client.memory.outstandingSync(xid: reply.xid)
+        else { return }
+        let since = checkers.quorum.establishedAt[sent.floor.epoch].map { now - $0 }
+        let (status, patience) = (machine.status, patience)
+        judge {
+            $0.clients.synced(
+                reply, floor: sent.floor, memberEpoch: status.currentEpoch, sinceNewEpoch: since, patience: patience,
+                who: client.number, &$0.verdict)
+        }
+    }
+
+    /// A member that does not know yet of a leader of a later epoch says of sessions that began there that they are over, as
+    /// Apache's does (`World.isDeposed`).
+    private func noteRefusal(
+        _ response: ConnectResponse, to connection: ConnectionID, of server: WiredServer, _ machine: KeeperMachine
+    ) {
+        let established = checkers.quorum.highestEstablished
+        guard response.timeout == 0, machine.status.currentEpoch < established,
+            let since = checkers.quorum.establishedAt[established].map({ now - $0 }), since < patience,
+            let cable = client(of: server, connection)?.cable
+        else { return }
+        checkers.sessions.refusedByDeposed.insert(UInt64(cable.number))
+    }
+
+    /// How long a leader without a quorum goes on, and those who follow it: three times `syncLimit`.
+    private var patience: Duration { .milliseconds(200 * 4 * 3) }
+
+    /// The client behind a connection, if it still holds to it.
+    private func client(of server: WiredServer, _ connection: ConnectionID) -> WiredClient? {
+        guard let port = server.process?.shell.clients[connection]?.port else { return nil }
+        return clients.first { client in
+            client.memory.server == server.id && client.cable.map { Switchboard.clientPort(ofCable: $0.number) } == port
+        }
+    }
+
+    private func observe(_ server: WiredServer, _ machine: KeeperMachine, isServing: Bool? = nil) {
+        let member = Int(server.id) - 1
+        guard isServing ?? machine.isServing else { return checkers.agreement.stopsServing(member) }
+        var log: [LogEntry] = []
+        if !checkers.agreement.isServing(member) {
+            log = checkers.proposals.path(to: machine.tree.lastProcessedZxid, behind: checkers.history.last) + server.logged
+        }
+        judge {
+            $0.agreement.observe(
+                member, tree: machine.tree, isLeading: machine.isLeading, log: log, history: &$0.history, &$0.verdict)
+        }
+    }
+
+    private func noted(_ note: KeeperNote, by server: WiredServer, _ machine: KeeperMachine) {
+        record("\(server.id) \(note)")
+        checkers.noted(note, by: server.id)
+        switch note {
+        // It ends in the step that commits its last proposal, which nobody else may know yet.
+        case .roleEnded(_, handedOff: true): observe(server, machine, isServing: true)
+        case .leading(let epoch):
+            let (disk, time, local) = (server.disk, now, server.clock.local(now))
+            judge { $0.quorum.establishes(epoch, server.id, disk: disk, at: time, &$0.verdict) }
+            checkers.sessions.leads(server.id, sessions: machine.tree.sessions, at: local)
+        case .sessionExpired(let session): expires(session, server, machine)
+        default: break
+        }
+    }
+
+    private func expires(_ session: SessionID, _ server: WiredServer, _ machine: KeeperMachine) {
+        let (timeout, local) = (machine.tree.timeout(of: session), server.clock.local(now))
+        judge { $0.sessions.expires(session, at: server.id, timeout: timeout, local, &$0.verdict) }
+        guard let client = clients.first(where: { $0.session == session && $0.isConnected }) else { return }
+        if isPeaceful {
+            checkers.fail(.sessions, "\(server.id) expires the session of client \(client.number), which talks all the time: \(client.condition)")
+        }
+    }
+}
