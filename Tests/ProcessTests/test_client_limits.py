@@ -2,6 +2,7 @@
 import resource
 import socket
 import struct
+import threading
 import time
 import unittest
 
@@ -102,20 +103,45 @@ class SlowReaders(LoneCase):
         self.assertLess(self.peak() - before, 100, self.said())
         self.assertLess(int(self.monitor("ensembled_memory_held")), 40 << 20)
 
+    @staticmethod
+    def begin(client, data):
+        try:
+            client.socket.sendall(data)
+        except OSError:
+            pass
+
+    def test_answers_behind_a_write_are_made_as_they_are_read(self):
+        """issue 8, A9: twenty bytes ask for a megabyte, and two hundred of them stand behind one write"""
+        self.start()
+        client = Wire(self.port)
+        self.assertEqual(client.create("/big", bytes(1_000_000))[0], 0)
+        client.create("/w")
+        before = self.peak()
+        write = struct.pack(">ii", 99, SET) + text("/w") + text(b"") + struct.pack(">i", -1)
+        frames = b"".join(struct.pack(">iii", 17, number, GET) + text("/big") + b"\0" for number in range(100, 300))
+        client.socket.sendall(struct.pack(">i", len(write)) + write + frames)
+        time.sleep(1)
+        self.assertEqual(client.answer(99)[0], 0)
+        for number in range(100, 300):
+            error, body = client.answer(number)
+            self.assertEqual((error, struct.unpack_from(">i", body)[0]), (0, 1_000_000))
+        self.assertLess(self.peak() - before, 40, self.said())
+
     def test_whole_frames_are_served_beside_partial_ones(self):
         """issue 8, A9: a hundred clients begin a megabyte each and stop; another one writes"""
         self.start("ensemble.memoryBudgetMB=16", "maxClientCnxns=0")
         body = struct.pack(">ii", 1, CREATE) + text("/x") + text(bytes(1_000_000)) + WORLD + bytes(4)
-        stuck = [Wire(self.port, timeout=40_000) for _ in range(100)]
-        for client in stuck:
-            client.socket.setblocking(False)
-            try:
-                client.socket.send(struct.pack(">i", len(body)) + body[:900_000])
-            except BlockingIOError:
-                pass
+        before = self.resident()
+        for _ in range(100):
+            client = Wire(self.port, timeout=40_000)
+            thread = threading.Thread(target=self.begin, args=(client, struct.pack(">i", len(body)) + body[:900_000]), daemon=True)
+            thread.start()
+            self.addCleanup(client.close)
         writer = Wire(self.port, timeout=40_000)
         for number in range(20):
             self.assertEqual(writer.create(f"/served{number}", bytes(900_000))[0], 0, self.said())
+        # The budget, the twenty nodes, and what surrounds them.
+        self.assertLess(self.peak() - before, 16 + 20 + 24, self.said())
 
 
 class Descriptors(LoneCase):

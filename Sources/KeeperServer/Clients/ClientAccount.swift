@@ -3,7 +3,11 @@ import EnsembleBase
 /// What is held for one client, in bytes, and whether the client makes progress.
 struct ClientAccount {
     /// Of requests that have no reply.
-    var requests = 0
+    private(set) var requests = 0
+    /// Of replies that these are expected to get together.
+    private(set) var answers = 0
+    /// Of the requests since there was none.
+    private(set) var largestRequest = 0
     /// What the socket hadn't taken when it was last asked.
     private(set) var unsent = 0
     /// As the budget knows it.
@@ -18,6 +22,19 @@ struct ClientAccount {
     private(set) var taken = 0
     private(set) var lastTaken = Instant(nanoseconds: 0)
     private(set) var lastInput = Instant(nanoseconds: 0)
+    private(set) var roomSince = Instant(nanoseconds: 0)
+
+    mutating func asked(_ size: Int, answer: Int) {
+        requests += size
+        answers += answer
+        largestRequest = max(largestRequest, size)
+    }
+
+    mutating func answered(_ size: Int, answer: Int) {
+        requests -= size
+        answers -= answer
+        if requests == 0 { largestRequest = 0 }
+    }
 
     mutating func wrote(_ bytes: Int) {
         written += bytes
@@ -40,13 +57,21 @@ struct ClientAccount {
     /// Only while a large frame is incomplete does it matter when its last bytes came.
     mutating func inputGrew(at now: Instant) { lastInput = now }
 
+    /// From now on the client is to send the rest of a frame.
+    mutating func gotRoom(at now: Instant) {
+        lastInput = now
+        roomSince = now
+    }
+
     var backlog: Int { max(unsent - lastWrite, 0) }
 
-    mutating func settle(gathered: Int, input: Int, _ budget: MemoryBudget) {
-        let now = requests + unsent + gathered + (input > MemoryBudget.trifle ? input : 0)
-        guard now != charged else { return }
+    /// Tells the budget; whether less is held than before.
+    mutating func settle(gathered: Int, input: Int, _ budget: MemoryBudget) -> Bool {
+        let now = requests + answers + unsent + gathered + (input > MemoryBudget.trifle ? input : 0)
+        guard now != charged else { return false }
+        defer { charged = now }
         budget.recharge(from: charged, to: now)
-        charged = now
+        return now < charged
     }
 
     mutating func close(_ budget: MemoryBudget) {

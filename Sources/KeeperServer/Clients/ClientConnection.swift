@@ -38,6 +38,8 @@ package final class ClientConnection: ChannelInboundHandler {
     private var isAnnounced = false
     private var unanswered = FIFO<Unanswered>()
     private var account = ClientAccount()
+    /// For the frame at the head of `input` whose end has not come.
+    private(set) var room = FrameRoom.Share.none
     /// Whether the table looks after it: see `look`.
     var isLookedAfter = false
 
@@ -45,11 +47,13 @@ package final class ClientConnection: ChannelInboundHandler {
         var began: Instant
         /// Bytes of the frame.
         var size: Int
+        /// Bytes that its answer is expected to have.
+        var answer: Int
     }
 
     /// Replies of so many bytes don't wait for the turn's end, so that a socket which is full stops the decoding: a read
     /// of twenty bytes may ask for a megabyte.
-    private static let outputMark = 256 << 10
+    static let outputMark = 256 << 10
     /// What was sent before a close leaves as long as the client goes on taking some of it within this.
     private static let lingering = TimeAmount.seconds(10)
     /// What a request occupies beside its bytes.
@@ -117,16 +121,30 @@ package final class ClientConnection: ChannelInboundHandler {
             table?.statistics.malformedFrames += 1
             close()
         }
-        // The buffer that was read into goes back to the channel: keeping it would make every read allocate.
-        if input.readableBytes == 0 { input = ByteBuffer() } else if input.readerIndex > 4096 { input.discardReadBytes() }
+        compactInput()
         settle()
+    }
+
+    /// The buffer that was read into goes back to the channel: keeping it would make every read allocate, and hold all of
+    /// it for the beginning of a frame.
+    private func compactInput() {
+        let readable = input.readableBytes
+        if readable == 0 {
+            input = ByteBuffer()
+        } else if input.capacity > max(4 * readable, 1024), room == .none {
+            var rest = ByteBufferAllocator().buffer(capacity: readable)
+            rest.writeBuffer(&input)
+            input = rest
+        } else if input.readerIndex > 4096 {
+            input.discardReadBytes()
+        }
     }
 
     private func mayDecode(_ table: ClientTable) -> Bool {
         switch state {
         case .opening: return true
         case .connecting:
-            if input.readableBytes > table.policy.maxFrame { pauseReads() }
+            if input.readableBytes > MemoryBudget.trifle { pauseReads() }
             return false
         case .closing: return false
         case .serving:
@@ -139,7 +157,7 @@ package final class ClientConnection: ChannelInboundHandler {
     /// Whether requests must be answered before the next is taken up. What all share never stops a connection for which
     /// nothing is held: nothing would wake it, and a request of any size can be served alone.
     private func isFull(_ table: ClientTable) -> Bool {
-        if outstanding >= table.policy.outstandingPerConnection { return true }
+        if outstanding >= table.policy.outstandingPerConnection || account.answers >= ClientConnection.outputMark { return true }
         if outstanding > 0, table.outstanding >= table.policy.outstandingGlobally { return true }
         guard table.turn.budget.isUnderPressure, outstanding > 0 || account.unsent > 0 else { return false }
         let mustWait = table.turn.budget.isExhausted || account.charged > table.turn.budget.fairShare
@@ -148,19 +166,49 @@ package final class ClientConnection: ChannelInboundHandler {
         return mustWait
     }
 
-    /// A frame whose end has not come is held, too. Under pressure large ones come in one after the other.
-    private func mustLeaveTheRest(_ table: ClientTable) -> Bool {
-        let budget = table.turn.budget
-        guard input.readableBytes > MemoryBudget.trifle, budget.isUnderPressure else { return false }
-        return (budget.isExhausted || account.charged > budget.fairShare) && !table.mayComplete(self)
+    /// A large frame whose end has not come needs room for all of it before more of it is read.
+    private func considerInput(_ table: ClientTable) {
+        guard state != .closing, input.readableBytes > MemoryBudget.trifle, let size = unfinishedFrame else { return }
+        account.inputGrew(at: table.turn.now)
+        guard room == .none else { return }
+        guard !table.room.isWanted || table.room.mayWait else { return table.turnAway(self) }
+        room = table.room.ask(self, size: size, begun: input.readableBytes)
+        if room.isWaiting {
+            pauseReads()
+            table.scheduleLook()
+        } else {
+            gotRoom(size)
+        }
     }
 
-    private func considerInput(_ table: ClientTable) {
-        guard state != .closing, input.readableBytes > MemoryBudget.trifle else { return }
-        account.inputGrew(at: table.turn.now)
-        guard mustLeaveTheRest(table) else { return }
-        pauseReads()
-        table.lookAfter(self)
+    /// The size of the frame at the head of `input`, if more of it is to come.
+    private var unfinishedFrame: Int? {
+        guard let length = input.getInteger(at: input.readerIndex, as: Int32.self) else { return nil }
+        let size = Int(length) + 4
+        return size > input.readableBytes ? size : nil
+    }
+
+    /// The rest of the frame may come.
+    func gotRoom(_ size: Int) {
+        room = .granted(size: size)
+        if let table { account.gotRoom(at: table.turn.now) }
+        input.reserveCapacity(minimumWritableBytes: size - input.readableBytes)
+        settle()
+        resume()
+    }
+
+    private func giveRoomBack(_ table: ClientTable) {
+        guard room != .none else { return }
+        let share = room
+        room = .none
+        table.room.give(back: share)
+    }
+
+    /// Since when it has had room and sent nothing of its frame, or too little, though it is read; nil if it does its part.
+    func isIdle(at now: Instant) -> Bool {
+        guard case .granted(let size) = room, !readsArePaused, state != .closing else { return false }
+        let pace = Duration.seconds(Int64(size / FrameRoom.leastPace))
+        return account.lastInput + FrameRoom.patience < now || account.roomSince + FrameRoom.patience + pace < now
     }
 
     /// Whether a whole frame was there.
@@ -169,6 +217,7 @@ package final class ClientConnection: ChannelInboundHandler {
             let before = input.readableBytes
             guard let frame = try RequestFrame.next(from: &input, limit: table.policy.maxFrame) else { return false }
             received(frame, size: before - input.readableBytes, table)
+            giveRoomBack(table)
             return true
         }
         if let bytes = input.getBytes(at: input.readerIndex, length: 4),
@@ -178,6 +227,7 @@ package final class ClientConnection: ChannelInboundHandler {
             return false
         }
         guard let frame = try input.readFrame(limit: table.policy.maxFrame) else { return false }
+        giveRoomBack(table)
         let request = try ConnectRequest(frame: frame)
         state = .connecting
         record.received(table.statistics)
@@ -193,9 +243,11 @@ package final class ClientConnection: ChannelInboundHandler {
         record.lastOperation = frame.request.op
         record.lastCxid = frame.xid
         if case .malformed = frame.request { table.statistics.malformedFrames += 1 }
-        unanswered.append(Unanswered(began: table.turn.now, size: size + ClientConnection.requestOverhead))
+        let answer = expectedAnswer(to: frame.request, table)
+        let request = Unanswered(began: table.turn.now, size: size + ClientConnection.requestOverhead, answer: answer)
+        unanswered.append(request)
         table.outstanding += 1
-        account.requests += size + ClientConnection.requestOverhead
+        account.asked(request.size, answer: answer)
         settle()
         guard case .auth(_, let scheme, let credential) = frame.request else {
             table.turn.raise(.requested(id, xid: frame.xid, frame.request))
@@ -205,6 +257,12 @@ package final class ClientConnection: ChannelInboundHandler {
             scheme: scheme, credential: credential, superDigest: table.policy.superDigest, address: address)
         if identities == nil { table.statistics.failedAuthentications += 1 }
         table.turn.raise(.authenticated(id, xid: frame.xid, identities))
+    }
+
+    /// What is read behind a write is answered together with it, whether or not the client takes it: so it counts before
+    /// it is there, for as much as it has now or the greatest of the client's own writes may give it.
+    private func expectedAnswer(to request: Request, _ table: ClientTable) -> Int {
+        outstanding == 0 ? 0 : table.answerSize(request, record.session, account.largestRequest)
     }
 
     private func answer(_ word: FourLetterWord, _ table: ClientTable) {
@@ -228,7 +286,7 @@ package final class ClientConnection: ChannelInboundHandler {
         table.statistics.replySizes.add(output.writerIndex - before - 4)
         if let request = unanswered.popFirst() {
             table.outstanding -= 1
-            account.requests -= request.size
+            account.answered(request.size, answer: request.answer)
             record.answered(reply, in: table.turn.now - request.began, at: table.wallTime, table.statistics)
         }
         scheduleFlush(table)
@@ -314,7 +372,9 @@ package final class ClientConnection: ChannelInboundHandler {
     /// Tells the budget what is held now.
     private func settle() {
         guard let table else { return }
-        account.settle(gathered: output.readableBytes, input: input.readableBytes, table.turn.budget)
+        let isLess = account.settle(
+            gathered: output.readableBytes, input: max(input.readableBytes, room.size), table.turn.budget)
+        if isLess { table.room.admit() }
     }
 
     /// Called by the table now and then for a connection that has told it so, until it needs no more looking after.
@@ -325,16 +385,8 @@ package final class ClientConnection: ChannelInboundHandler {
         return account.unsent > 0 || (readsArePaused && state != .closing)
     }
 
-    /// Whether the client has neither taken anything nor, where it is to send the rest of a frame, sent anything since.
-    func isStuck(since instant: Instant) -> Bool {
-        if account.unsent > 0 { return account.lastTaken < instant }
-        return input.readableBytes > MemoryBudget.trifle && !readsArePaused && outstanding == 0 && account.lastInput < instant
-    }
-
-    /// Whether the end of a large frame is still to come, and some of it came since.
-    func isCompleting(since instant: Instant) -> Bool {
-        input.readableBytes > MemoryBudget.trifle && state != .closing && account.lastInput >= instant
-    }
+    /// Whether the client has taken nothing of what waits for it since.
+    func isStuck(since instant: Instant) -> Bool { account.unsent > 0 && account.lastTaken < instant }
 
     /// Bytes that wait behind the last write: a single answer may be of any size.
     var backlog: Int { account.backlog }
@@ -357,11 +409,11 @@ package final class ClientConnection: ChannelInboundHandler {
         decode()
         // While it is full nothing would take what is read out of `input`.
         guard readsArePaused, state == .serving || state == .opening, let context, context.channel.isWritable, let table,
-            !isFull(table), outstanding <= table.policy.outstandingPerConnection / 2, !mustLeaveTheRest(table)
+            !isFull(table), outstanding <= table.policy.outstandingPerConnection / 2, !room.isWaiting
         else { return }
         readsArePaused = false
         // While it wasn't read it could not show progress.
-        account.inputGrew(at: table.turn.now)
+        account.gotRoom(at: table.turn.now)
         try? context.channel.syncOptions?.setOption(.autoRead, value: true)
     }
 
@@ -371,6 +423,7 @@ package final class ClientConnection: ChannelInboundHandler {
         table.outstanding -= unanswered.count
         unanswered.removeAll()
         account.close(table.turn.budget)
+        giveRoomBack(table)
         self.table = nil
         table.closed(self)
         if isAnnounced { table.turn.raise(.clientDisconnected(id)) }

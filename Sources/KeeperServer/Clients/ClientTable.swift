@@ -34,6 +34,8 @@ package final class ClientTable {
     package var wallTime = WallTime(milliseconds: 0)
     /// The same for a word that needs the disk; nil for all others.
     package var answerLater: (FourLetterWord) -> EventLoopFuture<[UInt8]>? = { _ in nil }
+    /// Bytes that a request's answer would have, its nodes grown by so many at least.
+    package var answerSize: (Request, SessionID, Int) -> Int = { _, _, _ in 0 }
     /// Connections that may be open before strangers wait in the backlog: the rest of the descriptors is the server's own,
     /// for its files and peers.
     package var capacity = Int.max
@@ -52,8 +54,8 @@ package final class ClientTable {
     private var listener: ListeningPort?
     private var isAccepting = true
     private var saidFullAt: Instant?
-    /// The one that may bring a large frame to its end while the budget is used up.
-    private var completing: ConnectionID?
+    /// For large frames that are on their way.
+    let room: FrameRoom
 
     /// How often connections are looked after that no event of their own would wake.
     private static let lookInterval = TimeAmount.milliseconds(100)
@@ -62,6 +64,7 @@ package final class ClientTable {
         self.turn = turn
         self.policy = policy
         self.statistics = statistics
+        room = FrameRoom(turn: turn)
     }
 
     package subscript(id: ConnectionID) -> ClientConnection? { connections[id] }
@@ -93,7 +96,6 @@ package final class ClientTable {
         guard connections.removeValue(forKey: connection.id) != nil else { return }
         let left = perAddress[connection.address, default: 1] - 1
         perAddress[connection.address] = left == 0 ? nil : left
-        if completing == connection.id { completing = nil }
         considerAccepting()
     }
 
@@ -133,7 +135,7 @@ package final class ClientTable {
         scheduleLook()
     }
 
-    private func scheduleLook() {
+    func scheduleLook() {
         guard !lookIsScheduled else { return }
         lookIsScheduled = true
         turn.eventLoop.assumeIsolated().scheduleTask(in: ClientTable.lookInterval) { [weak self] in self?.look() }
@@ -143,11 +145,12 @@ package final class ClientTable {
         lookIsScheduled = false
         let all = lookedAfter
         lookedAfter = []
-        if turn.budget.isExhausted { closeWorst(of: all) }
+        if turn.budget.isExhausted || room.isWanted { closeWorst(of: all) }
+        if room.isWanted { makeRoom() }
         for connection in all {
             if connection.look() { lookedAfter.append(connection) } else { connection.isLookedAfter = false }
         }
-        if !lookedAfter.isEmpty { scheduleLook() }
+        if !lookedAfter.isEmpty || room.isWanted { scheduleLook() }
     }
 
     /// Not reading has not helped: of those that hold more than their share and make no progress the one that holds most
@@ -159,25 +162,34 @@ package final class ClientTable {
             $0.held > budget.fairShare && ($0.isStuck(since: since) || (budget.isOverrun && $0.backlog > budget.fairShare))
         }
         guard let worst = candidates.max(by: { $0.held < $1.held }) else { return }
-        statistics.slowReadersClosed += 1
-        warn(
-            "closed the client \(worst.address):\(worst.port), session 0x\(String(UInt64(bitPattern: worst.record.session), radix: 16)):"
-                + " \(worst.held) bytes wait for it, and of \(budget.limit) for all \(budget.held) are held"
-                + " (ensemble.memoryBudgetMB)")
-        worst.cutOff()
+        cutOff(worst, because: "it doesn't take what it is sent")
     }
 
-    /// Whether this one may go on with its large frame: one at a time, and the turn passes on when nothing comes. Who has had
-    /// it stays open for what he sends, so that silence shows.
-    func mayComplete(_ connection: ClientConnection) -> Bool {
-        if let completing, completing != connection.id, let other = connections[completing],
-            other.isCompleting(since: turn.now - .milliseconds(200))
-        {
-            return false
+    /// Of those that have room for a frame and don't send it so many are cut off as others wait for it.
+    private func makeRoom() {
+        room.admit()
+        let now = turn.now
+        for connection in all where room.isWanted && connection.isIdle(at: now) {
+            cutOff(connection, because: "it sends nothing of a frame that it has begun")
+            room.admit()
         }
-        completing = connection.id
-        return true
     }
+
+    /// Too many wait for room already.
+    func turnAway(_ connection: ClientConnection) {
+        cutOff(connection, because: "too many frames that were begun wait for memory")
+    }
+
+    private func cutOff(_ connection: ClientConnection, because reason: String) {
+        statistics.slowReadersClosed += 1
+        let session = String(UInt64(bitPattern: connection.record.session), radix: 16)
+        warn(
+            "closed the client \(connection.address):\(connection.port), session 0x\(session): \(reason); \(connection.held) bytes are"
+                + " held for it, and of \(budget.limit) for all \(budget.held) (ensemble.memoryBudgetMB)")
+        connection.cutOff()
+    }
+
+    private var budget: MemoryBudget { turn.budget }
 
     package func closeAll() {
         for connection in all { connection.close() }

@@ -60,6 +60,9 @@ package final class KeeperShell {
         turn.submit = { [unowned self] in disk.submit() }
         clients.warn = { log.warning("\($0)") }
         clients.capacity = Descriptors.forClients(members: configuration.members.count)
+        clients.answerSize = { [unowned self] request, session, least in
+            machine.tree.answerSize(to: request, from: session, least: least, upTo: ClientConnection.outputMark)
+        }
         clients.answerLater = { [unowned self] word in directories(for: word) }
         clients.answer = { [unowned self] word in Array(view.answer(word).utf8) }
     }
@@ -219,6 +222,7 @@ package final class KeeperShell {
 
     private func releaseCommitted() {
         while held.count > machine.outstandingEntries, let size = held.popFirst() { turn.budget.release(size) }
+        if clients.room.isWanted { clients.room.admit() }
     }
 
     // MARK: telling

@@ -31,6 +31,8 @@ package final class SocketNetwork: Network {
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: profile.allowsHalfClosure)
+            // Who is read no further is read no further: by itself four more buffers would be.
+            .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: profile.lowWater, high: profile.highWater))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
