@@ -133,6 +133,7 @@ package struct RequestPreparation: Sendable {
         _ request: CreateRequest, _ origin: Origin, _ tree: DataTree
     ) throws(KeeperError) -> Transaction {
         let mode = try CreateMode(request)
+        try RequestPreparation.refuseQuota(request.path)
         try checkSession(origin, tree)
         guard let parentPath = request.path.isRoot ? .root : request.path.parent,
             !request.path.bytes.contains(0)
@@ -203,6 +204,7 @@ package struct RequestPreparation: Sendable {
     private mutating func setData(
         _ path: NodePath, _ data: [UInt8]?, _ version: Int32, _ origin: Origin, _ tree: DataTree
     ) throws(KeeperError) -> Transaction {
+        try RequestPreparation.refuseQuota(path)
         try checkSession(origin, tree)
         var node = try existing(path, tree)
         try require(.write, node, origin)
@@ -287,6 +289,13 @@ package struct RequestPreparation: Sendable {
 
     private func require(_ permission: Permissions, _ node: ForeseenNode, _ origin: Origin) throws(KeeperError) {
         guard node.acl == nil || AccessControl.allows(node.acl, permission, to: origin.identities) else { throw .noAuth }
+    }
+
+    /// - Throws: `unimplemented` for a quota: it would be kept and not be obeyed.
+    private static func refuseQuota(_ path: NodePath) throws(KeeperError) {
+        let place = DataTree.quotaPath.bytes
+        guard path.bytes.count > place.count, path.bytes[place.count] == UInt8(ascii: "/"), path.bytes.starts(with: place) else { return }
+        throw .unimplemented
     }
 
     private static func isSystemNode(_ path: NodePath) -> Bool {

@@ -25,6 +25,8 @@ package struct DataTree: Sendable {
     /// The root included.
     package private(set) var nodeCount = 0
     package private(set) var ephemeralCount = 0
+    /// Nodes that an Apache server was to delete after a while. Here they stay.
+    package private(set) var ttlCount = 0
     /// Bytes of all paths and data.
     package private(set) var approximateDataSize = 0
 
@@ -111,6 +113,18 @@ package struct DataTree: Sendable {
     /// In the order of their ids.
     package var sessions: [TouchedSession] {
         sessionTimeouts.map { TouchedSession(session: $0.key, timeout: $0.value) }.sorted { $0.session < $1.session }
+    }
+
+    /// Nodes that an Apache server was to limit: a quota is a node below `/zookeeper/quota` whose last name is
+    /// `zookeeper_limits` (reference/zookeeper.md, 1.6). Cost: one visit of each node there.
+    package var quotaCount: Int {
+        var count = 0
+        var pending = found(DataTree.quotaPath).map(nodes.children) ?? []
+        while let next = pending.popLast() {
+            if nodes.name(next).elementsEqual("zookeeper_limits".utf8) { count += 1 }
+            pending.append(contentsOf: nodes.children(next))
+        }
+        return count
     }
 
     /// Milliseconds; nil if the session does not exist.
@@ -207,7 +221,8 @@ package struct DataTree: Sendable {
 
     private mutating func join(owner: NodeOwner, _ slot: NodeSlot) {
         switch owner {
-        case .persistent, .ttl: return
+        case .persistent: return
+        case .ttl: ttlCount += 1
         case .container:
             nodes.amend(slot) { $0.indexInOwner = Int32(containers.count) }
             containers.append(slot)
@@ -220,7 +235,8 @@ package struct DataTree: Sendable {
 
     private mutating func leave(owner: NodeOwner, _ position: Int32) {
         switch owner {
-        case .persistent, .ttl: return
+        case .persistent: return
+        case .ttl: ttlCount -= 1
         case .container:
             let last = containers[containers.count - 1]
             containers[Int(position)] = last

@@ -114,7 +114,14 @@ struct Replay: Sendable {
     var findings: [String] {
         logs.compactMap(\.tornTail)
             + replayed.wrongAnnouncements.map { "entry \($0) announces a digest that its application does not have; what follows agrees with the tree" }
-            + unusableSnapshots.map { "snapshot passed over, the log makes up for it: \($0)" }
+            + unusableSnapshots.map { "snapshot passed over, the log makes up for it: \($0)" } + notObeyed
+    }
+
+    /// What an Apache server was told to do with nodes, and this one doesn't. It goes when that is built.
+    private var notObeyed: [String] {
+        let (ttl, quotas) = (tree.ttlCount, tree.quotaCount)
+        guard ttl + quotas > 0 else { return [] }
+        return ["kept, but not obeyed by this server: TTL nodes, which stay for ever (\(ttl)), and quotas (\(quotas))"]
     }
 
     var digests: DigestJudgement { replayed.digests }

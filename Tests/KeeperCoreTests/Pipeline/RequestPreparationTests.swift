@@ -99,6 +99,17 @@ import Testing
         #expect(world.tree.digest == before)
     }
 
+    /// Kept and not counted it would only seem to be one (issue 8, A21). To take an Apache server's away is allowed.
+    @Test func quotaIsRefused() {
+        var world = WriteWorld()
+        for path: NodePath in ["/zookeeper/quota/a", "/zookeeper/quota/a/zookeeper_limits"] {
+            #expect(error(world.submit(.create(path))) == .unimplemented)
+            #expect(error(world.submit(.set(path, "count=1"))) == .unimplemented)
+            #expect(error(world.submit(.delete(path))) == .noNode)
+        }
+        #expect(error(world.submit(.create("/zookeeper/quotas"))) == nil)
+    }
+
     /// ZOOKEEPER-2623: a proposed bare check corrupts ensembles.
     @Test func bareCheckIsNeverProposed() {
         var world = WriteWorld()
