@@ -95,14 +95,29 @@ extension World {
     /// Everyone serves, and every client has been answered lately.
     mutating func checkConvergence() {
         guard !isStalled else { return }
-        for server in servers {
-            guard let status = server.machine?.status, status.serving else {
-                return checkers.fail(.convergence, "\(server.id) does not serve long after the last fault")
-            }
+        let whyNot = hasConverged ? "" : whyNotWhole
+        for server in servers where server.machine?.status.serving != true {
+            return checkers.fail(.convergence, "\(server.id) does not serve long after the last fault: \(whyNot)")
         }
         for client in clients where client.state != .connected && now - client.lastHeard > .seconds(1) {
-            checkers.fail(.convergence, "client \(client.index) is not served long after the last fault")
+            checkers.fail(
+                .convergence,
+                "client \(client.index) is not served long after the last fault: it is \(client.state), at \(client.server), session \(client.session), has seen \(client.lastZxid); \(whyNot)")
         }
+    }
+
+    /// What each member is at, in words.
+    private var whyNotWhole: String {
+        servers.map { server in
+            guard let status = server.machine?.status else {
+                let wait = server.startsNotBefore > now ? ", waits for \((server.startsNotBefore - now).inMilliseconds) ms" : ""
+                return "\(server.id) is down\(wait)"
+            }
+            let leader = status.leader.map { " with \($0)" } ?? ""
+            let traits = (status.serving ? "" : ", not serving") + (status.recovering ? ", recovering" : "")
+            return
+                "\(server.id) is \(status.role.rawValue)\(leader)\(traits), promised \(status.acceptedEpoch), in \(status.currentEpoch), logged \(status.lastLogged), committed \(status.lastCommitted), round \(status.electionRound), \(status.syncedFollowers) of \(status.learners) learners synced"
+        }.joined(separator: "; ")
     }
 
     /// At the end, when all is quiet.
@@ -113,6 +128,9 @@ extension World {
             guard let tree = server.machine?.tree else { continue }
             checkers.clients.checkDurability(of: tree, at: server.id, &checkers.verdict)
             checkers.sessions.checkAllEnded(tree, at: server.id, &checkers.verdict)
+            if let kept = server.machine?.keptForClients, kept != KeptForClients() {
+                checkers.fail(.leftovers, "\(server.id) keeps for clients that have gone: \(kept)")
+            }
         }
     }
 

@@ -30,10 +30,20 @@ package struct Plan: Hashable, Sendable {
     package var lulls: Bool
     /// A client moves to another server once in so many turns.
     package var turnsPerMove: Int
+    /// Whether clients ask for more than the common requests: rights, credentials, deep trees, multis that fail late.
+    package var asksMore = false
+    /// Whether clients behave as badly as real ones: wrong passwords, sessions that are over, silence, hasty departures.
+    package var clientsMisbehave = false
     /// Whether half of the clients count their requests anew on every connection, as kazoo does.
     package var restartsXids = false
+    /// The most bytes of a value, now and then.
+    package var payload = 0
     /// Whether the members' clocks run at rates of their own, between 0.9 and 1.1.
     package var clocksDrift = false
+    /// An epoch's zxids are used up after so many; nil: after 2³².
+    package var epochLength: UInt32?
+    /// Milliseconds that a tree takes from a leader to its learner.
+    package var treeTime: Int64 = 0
     /// Whether whole servers run, over cables and files (`WiredWorld`); else their machines alone.
     package var isWired = false
 
@@ -90,16 +100,46 @@ package struct Plan: Hashable, Sendable {
 
     /// A swarm's run of a seed: every third has an operator.
     package static func drawn(seed: UInt64, bug: DeliberateBug? = nil) -> Plan {
-        seed % 3 == 0 ? operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)
+        (seed % 3 == 0 ? operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)).widened()
+    }
+
+    /// The same seed in a wider world. What is drawn here comes from a stream of its own, and nothing of it is in a plan
+    /// that was not widened: such a plan is what it was before any of this was known.
+    package func widened() -> Plan {
+        var plan = self
+        var random = SeededRandom(seed: seed ^ 0x3d1e)
+        func oneIn(_ n: Int) -> Bool { Int.random(in: 0..<n, using: &random) == 0 }
+        plan.asksMore = !oneIn(3)
+        plan.clientsMisbehave = oneIn(2)
+        plan.restartsXids = oneIn(2)
+        plan.payload = oneIn(6) ? 50_000 : 0
+        plan.clocksDrift = oneIn(3)
+        plan.epochLength = oneIn(8) ? UInt32.random(in: 20...2_000, using: &random) : nil
+        plan.treeTime = [0, 0, 100, 600][Int.random(in: 0..<4, using: &random)]
+        plan.atlas.formUnion(FaultAtlas(rawValue: UInt32(truncatingIfNeeded: random.next())).intersection(.wider))
+        if oneIn(3), !isOperated { plan.servers = [1, 2, 4, 6, 7][Int.random(in: 0..<5, using: &random)] }
+        return plan
     }
 }
 
 extension Plan {
+    private var widths: String {
+        var words: [String] = []
+        if asksMore { words.append("more requests") }
+        if clientsMisbehave { words.append("bad clients") }
+        if restartsXids { words.append("xids anew") }
+        if payload > 0 { words.append("values of \(payload) bytes") }
+        if clocksDrift { words.append("clocks that drift") }
+        if let epochLength { words.append("epochs of \(epochLength)") }
+        if treeTime > 0 { words.append("trees in \(treeTime) ms") }
+        return words.isEmpty ? "" : ", " + words.joined(separator: ", ")
+    }
+
     /// One line for a person.
     package var summary: String {
         let names = atlas.names + (isOperated ? operatorFaults.names : [])
         let faults = names.isEmpty ? "no faults" : names.joined(separator: ", ")
         return
-            "seed \(seed)\(isOperated ? " operated" : isWired ? " wired" : ""), \(servers) servers, \(clients) clients, \(faultTime) ms of \(faults), one in \(faultPause) ms\(usesBytes ? ", as bytes" : "")\(lulls ? ", lulls" : "")\(moment.map { ", ambushes for one that \($0)" } ?? ""), moves 1/\(turnsPerMove), snapshots every \(snapCount), window \(windowCount)\(bug.map { ", bug \($0.rawValue)" } ?? "")"
+            "seed \(seed)\(isOperated ? " operated" : isWired ? " wired" : ""), \(servers) servers, \(clients) clients, \(faultTime) ms of \(faults), one in \(faultPause) ms\(usesBytes ? ", as bytes" : "")\(lulls ? ", lulls" : "")\(moment.map { ", ambushes for one that \($0)" } ?? ""), moves 1/\(turnsPerMove), snapshots every \(snapCount), window \(windowCount)\(widths)\(bug.map { ", bug \($0.rawValue)" } ?? "")"
     }
 }

@@ -75,7 +75,7 @@ package struct Scenario: Sendable {
 
 extension Plan {
     /// Sets one field by its name in a scenario; `seed`, or `operated` for one with an operator, comes first, since it sets
-    /// all. False if that is no field.
+    /// all; `wide yes` behind it. False if that is no field.
     fileprivate mutating func set(_ key: String, _ value: String) -> Bool {
         switch key {
         case "seed":
@@ -100,6 +100,9 @@ extension Plan {
                 guard let fault = OperatorFaults(name: String(name)) else { return false }
                 operatorFaults.insert(fault)
             }
+        case "wide":
+            guard value == "yes" else { return false }
+            self = widened()
         case "bytes": usesBytes = value == "yes"
         case "lulls": lulls = value == "yes"
         case "moment":

@@ -30,6 +30,13 @@ package enum Shrinking {
         }
         if plan.usesBytes { add { $0.usesBytes = false } }
         if plan.moment != nil { add { $0.moment = nil } }
+        if plan.asksMore { add { $0.asksMore = false } }
+        if plan.clientsMisbehave { add { $0.clientsMisbehave = false } }
+        if plan.restartsXids { add { $0.restartsXids = false } }
+        if plan.payload > 0 { add { $0.payload = 0 } }
+        if plan.clocksDrift { add { $0.clocksDrift = false } }
+        if plan.epochLength != nil { add { $0.epochLength = nil } }
+        if plan.treeTime > 0 { add { $0.treeTime = 0 } }
         if plan.lulls { add { $0.lulls = false } }
         if failing.end < plan.faultTime { add { $0.faultTime = failing.end } }
         for (_, fault) in FaultAtlas.named where plan.atlas.contains(fault) { add { $0.atlas.remove(fault) } }

@@ -48,6 +48,12 @@ struct SimServer {
     var receivedThrough = Zxid.zero
     /// S2: lost promises are waited out, whoever else would start it.
     var startsNotBefore = Instant.origin
+    var diskStalledUntil = Instant.origin
+    /// What is sent from or to it meanwhile arrives then.
+    var silentUntil = Instant.origin
+    var turnsAwayUntil = Instant.origin
+    /// Thousandths of the world's time that pass on its monotonic clock.
+    var clockRate: Int64 = 1_000
 
     /// What whoever looks finds in the directory's place.
     var directory: SimDisk { replacement ?? disk }
@@ -72,6 +78,18 @@ struct SimServer {
 extension World {
     func wall(of id: ServerID) -> WallTime {
         WallTime(milliseconds: 1_700_000_000_000 + now.nanoseconds / 1_000_000 + servers[index(id)].clockOffset)
+    }
+
+    /// The server's monotonic clock.
+    func clock(of id: ServerID) -> Instant {
+        Instant(nanoseconds: now.nanoseconds * servers[index(id)].clockRate / 1_000)
+    }
+
+    /// When that clock will have reached `instant`.
+    func worldTime(of instant: Instant, at id: ServerID) -> Instant {
+        let rate = servers[index(id)].clockRate
+        guard rate != 1_000, instant < .distantFuture else { return instant }
+        return Instant(nanoseconds: (instant.nanoseconds * 1_000 + rate - 1) / rate)
     }
 
     mutating func start(_ id: ServerID) {
@@ -138,8 +156,9 @@ extension World {
         let i = index(id)
         guard servers[i].machine != nil, checkers.verdict.violation == nil else { return }
         noteTouches(event, at: id)
+        let event = bug == nil ? event : sabotaged(event, of: id)
         var actions = ActionBuffer<KeeperAction>()
-        servers[i].machine!.step(bug == nil ? event : sabotaged(event, of: id), at: now, into: &actions)
+        servers[i].machine!.step(event, at: clock(of: id), into: &actions)
         var list = actions.drain()
         if bug != nil { sabotage(&list, of: id) }
         if ambush != nil { spring(on: list, of: id) }
@@ -184,7 +203,8 @@ extension World {
 
     mutating func arm(_ id: ServerID) {
         let i = index(id)
-        guard let deadline = servers[i].machine?.deadline, deadline < .distantFuture else { return }
+        guard let local = servers[i].machine?.deadline, local < .distantFuture else { return }
+        let deadline = worldTime(of: local, at: id)
         if let armed = servers[i].armed, armed <= deadline { return }
         servers[i].armed = max(deadline, now)
         queue.schedule(.wakeServer(id, incarnation: servers[i].incarnation), at: max(deadline, now))

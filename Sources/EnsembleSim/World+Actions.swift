@@ -14,7 +14,9 @@ extension World {
         case .closeLearnerPort:
             servers[index(id)].acceptsLearners = false
             for link in links.indices where links[link].leader == id { breakLink(link) }
-        case .sendToLearner(let learner, let packet): sendToLearner(learner, .packet(packet))
+        case .sendToLearner(let learner, let packet):
+            if case .newLeader(let epoch, _) = packet { checkers.quorum.offers(epoch, history: servers[index(id)].disk.end) }
+            sendToLearner(learner, .packet(packet))
         case .sendSnapshot(let learner, let zxid):
             guard let tree = servers[index(id)].machine?.tree else { return }
             record("\(id) sends a tree at \(zxid)")
@@ -116,10 +118,12 @@ extension World {
             observe(id, isServing: true)
         case .leading(let epoch):
             checkers.quorum.establishes(epoch, id, disk: servers[i].disk, at: now, &checkers.verdict)
-            checkers.sessions.leads(id, sessions: servers[i].machine?.tree.sessions ?? [], at: now)
+            checkers.sessions.leads(id, sessions: servers[i].machine?.tree.sessions ?? [], at: clock(of: id))
+        case .standalone:
+            checkers.sessions.leads(id, sessions: servers[i].machine?.tree.sessions ?? [], at: clock(of: id))
         case .sessionExpired(let session):
             let timeout = servers[i].machine?.tree.timeout(of: session)
-            checkers.sessions.expires(session, at: id, timeout: timeout, now, &checkers.verdict)
+            checkers.sessions.expires(session, at: id, timeout: timeout, clock(of: id), &checkers.verdict)
             if isPeaceful, let client = clients.first(where: { $0.session == session && $0.state == .connected }) {
                 checkers.fail(.sessions, "\(id) expires the session of client \(client.index), which talks all the time")
             }
@@ -129,7 +133,7 @@ extension World {
 
     private mutating func toClient(of id: ServerID, _ connection: ConnectionID, _ message: ToClient) {
         guard let client = servers[index(id)].connections[connection.rawValue] else { return }
-        let arrival = max(clients[client].inboundFree, now + delay())
+        let arrival = max(clients[client].inboundFree, now + delay(client), servers[index(id)].silentUntil)
         clients[client].inboundFree = arrival
         queue.schedule(.clientDelivery(client, connection: connection.rawValue, message), at: arrival)
     }
@@ -138,8 +142,9 @@ extension World {
 
     /// What a leader hears of sessions, from its own clients and from its learners.
     mutating func noteTouches(_ event: KeeperEvent, at id: ServerID) {
+        let now = clock(of: id)
         switch event {
-        case .requested(let connection, _, _):
+        case .requested(let connection, _, _), .authenticated(let connection, _, _):
             guard let client = servers[index(id)].connections[connection.rawValue] else { return }
             checkers.sessions.touched(clients[client].session, at: id, now)
         case .learnerPacketReceived(_, .ping(_, let sessions)):

@@ -56,10 +56,14 @@ extension World {
         guard let hands = servers[i].hands else { return }
         // Its threads stand still as well.
         guard !servers[i].isFrozen else { return servers[i].frozenLanes.append(lane) }
+        guard now >= servers[i].diskStalledUntil else {
+            return queue.schedule(.laneTurn(id, incarnation: servers[i].incarnation, lane), at: servers[i].diskStalledUntil)
+        }
         hands.loop.set(now)
         let lies = servers[i].disk.drive.faults.lies
         if bug != nil { beforeTurn(of: lane, of: id) }
         if hands.turn(lane) { scheduleTurn(of: lane, of: id) }
+        if lane.name != "log" { checkers.quorum.looks(at: servers[i].disk, of: id, &checkers.verdict) }
         if bug != nil { servers[i].disk.drive.faults.lies = lies }
         runLoop(of: id)
     }
@@ -139,6 +143,8 @@ extension World {
             checkers.agreement.reset(i)
         } else {
             servers[i].isRecovered = true
+            // Alone it may give the zxids anew of what it lost with its log's end, since nobody else has seen them.
+            if servers.count == 1 { checkers.proposals.cut(behind: state.tree.lastProcessedZxid) }
             record("\(id) starts at \(state.tree.lastProcessedZxid)\(state.recovering ? ", recovering" : "")")
             judgeReturn(of: id)
             if !state.recovering, servers[i].disk.exactFrom <= state.tree.lastProcessedZxid {

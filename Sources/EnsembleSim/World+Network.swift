@@ -37,6 +37,12 @@ extension World {
             slow ? Int64.random(in: 1_000...60_000, using: &random) : Int64.random(in: 50...1_500, using: &random))
     }
 
+    /// Between a client and its server.
+    mutating func delay(_ client: Int) -> Duration {
+        guard now < clients[client].slowUntil else { return delay() }
+        return .milliseconds(Int64.random(in: 20...500, using: &clients[client].temper))
+    }
+
     private mutating func delay(_ from: ServerID, _ to: ServerID) -> Duration {
         guard slowPairs.contains(from: from, to: to) else { return delay() }
         return .milliseconds(Int64.random(in: 10...250, using: &random))
@@ -72,7 +78,7 @@ extension World {
         let link = links[number]
         let leader = servers[index(link.leader)]
         guard !link.isBroken, servers[index(link.learner)].leaderLink == number else { return }
-        guard leader.machine != nil, leader.acceptsLearners, !isCut(link.learner, link.leader),
+        guard leader.machine != nil, leader.acceptsLearners, now >= leader.turnsAwayUntil, !isCut(link.learner, link.leader),
             !isCut(link.leader, link.learner)
         else {
             return breakLink(number)
@@ -147,7 +153,8 @@ extension World {
         } else {
             links[number].toLearner.append(packet)
         }
-        let arrival = max(links[number].toLearnerFree, now + delay(links[number].leader, links[number].learner))
+        var arrival = max(links[number].toLearnerFree, now + delay(links[number].leader, links[number].learner))
+        if case .tree = packet { arrival = arrival + .milliseconds(plan.treeTime) }
         links[number].toLearnerFree = arrival
         queue.schedule(.linkDelivery(link: number, toLeader: false), at: arrival)
     }

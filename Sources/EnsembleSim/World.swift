@@ -91,12 +91,17 @@ package struct World {
         checkers = Checkers(members: plan.servers, outsideOnly: plan.outsideOnly, only: plan.only)
         let ids = (1...Int64(plan.servers)).map { ServerID($0) }
         for id in ids {
-            let configuration = KeeperConfiguration(
-                serverID: id, voters: ids, tickTime: .milliseconds(200), initLimit: 5, syncLimit: 4,
+            var configuration = KeeperConfiguration(
+                serverID: id, voters: ids, standalone: plan.servers == 1, tickTime: .milliseconds(200), initLimit: 5, syncLimit: 4,
                 snapCount: plan.snapCount, windowCount: plan.windowCount, containerSweepInterval: .seconds(3))
+            if let length = plan.epochLength { configuration.epochLength = length }
             servers.append(SimServer(id: id, configuration: configuration, seed: random.next()))
         }
         for server in servers { server.disk.drive.faults.lies = liesOfDisks }
+        var rates = SeededRandom(seed: plan.seed ^ 0xc10c)
+        if plan.clocksDrift {
+            for index in servers.indices { servers[index].clockRate = Int64.random(in: 900...1_100, using: &rates) }
+        }
         for index in 0..<plan.clients { clients.append(SimClient(index: index, seed: plan.seed)) }
         if plan.isOperated {
             clients.append(SimClient(index: plan.clients, seed: plan.seed))
@@ -134,7 +139,7 @@ package struct World {
         case .wakeServer(let id, let incarnation):
             guard isRunning(id, incarnation), !servers[index(id)].isFrozen else { return }
             servers[index(id)].armed = nil
-            if let deadline = servers[index(id)].machine?.deadline, now >= deadline {
+            if let deadline = servers[index(id)].machine?.deadline, clock(of: id) >= deadline {
                 step(id, .deadlineReached)
             } else {
                 arm(id)

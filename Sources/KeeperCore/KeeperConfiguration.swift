@@ -33,6 +33,9 @@ package struct KeeperConfiguration: Sendable {
     /// How long an elected quorum waits for a better vote, unless every voter has agreed (reference, 3.2).
     package var finalizeWait: Duration
     package var containerSweepInterval: Duration
+    /// The last counter of an epoch. ZOOKEEPER-1277: a leader steps down before its counter runs into the epoch; a world
+    /// in which that is to be seen can't wait for four thousand million transactions.
+    package var epochLength: UInt32 = .max
 
     package init(
         serverID: ServerID, voters: [ServerID], standalone: Bool = false, tickTime: Duration = .seconds(3),

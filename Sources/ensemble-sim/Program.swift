@@ -19,10 +19,11 @@ struct Run: ParsableCommand {
     @Flag(help: "With the faults that provoke the bug, as `sensitivity` has them.") var provoked = false
     @Flag(help: "With a real operator that drives the processes.") var operated = false
     @Flag(help: "With whole servers over cables and files, instead of machines alone.") var wired = false
+    @Flag(help: "Without what `Plan.widened` adds, as scenarios and `sensitivity` have it.") var narrow = false
     @Option(help: "How many of the last happenings to print.") var lines = 60
 
     func run() throws {
-        var plan = Plan.chosen(seed: seed, bug: bug, operated: operated, wired: wired)
+        var plan = Plan.chosen(seed: seed, bug: bug, operated: operated, wired: wired, narrow: narrow || provoked)
         plan.outsideOnly = outsideOnly
         if provoked { bug?.provoke(&plan) }
         let result = Campaign.run(plan)
@@ -37,10 +38,11 @@ struct Shrink: ParsableCommand {
     @Option(help: "A deliberate bug.") var bug: DeliberateBug?
     @Flag(help: "With a real operator that drives the processes.") var operated = false
     @Flag(help: "With whole servers over cables and files, instead of machines alone.") var wired = false
+    @Flag(help: "Without what `Plan.widened` adds.") var narrow = false
     @Option(help: "How many of the last happenings to print.") var lines = 60
 
     func run() throws {
-        let whole = Campaign.run(Plan.chosen(seed: seed, bug: bug, operated: operated, wired: wired))
+        let whole = Campaign.run(Plan.chosen(seed: seed, bug: bug, operated: operated, wired: wired, narrow: narrow))
         guard let violation = whole.violation else {
             say("seed \(seed) is clean")
             return
@@ -51,9 +53,10 @@ struct Shrink: ParsableCommand {
 }
 
 extension Plan {
-    static func chosen(seed: UInt64, bug: DeliberateBug?, operated: Bool, wired: Bool) -> Plan {
+    static func chosen(seed: UInt64, bug: DeliberateBug?, operated: Bool, wired: Bool, narrow: Bool) -> Plan {
         if wired { return Plan.wired(seed: seed, bug: bug) }
-        return operated ? Plan.operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)
+        let plan = operated ? Plan.operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)
+        return narrow ? plan : plan.widened()
     }
 }
 

@@ -33,7 +33,8 @@ struct Swarm: AsyncParsableCommand {
             func launch() {
                 guard keepGoing || tally.failure == nil, next <= range.last, deadline.map({ clock.now < $0 }) ?? true else { return }
                 var plan = operated || wired
-                    ? Plan.chosen(seed: next, bug: bug, operated: operated, wired: wired) : Plan.drawn(seed: next, bug: bug)
+                    ? Plan.chosen(seed: next, bug: bug, operated: operated, wired: wired, narrow: false)
+                    : Plan.drawn(seed: next, bug: bug)
                 plan.outsideOnly = outsideOnly
                 next += 1
                 group.addTask { [plan] in Campaign.run(plan) }

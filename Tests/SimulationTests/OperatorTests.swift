@@ -21,6 +21,7 @@ import Testing
     /// A swarm draws an operator for a share of its seeds; a plan that does not ask for one is what it always was.
     @Test func seedsKeepTheirMeaning() {
         #expect(!Plan(seed: 3).isOperated && Plan.drawn(seed: 3).isOperated)
-        #expect(Plan.drawn(seed: 4) == Plan(seed: 4))
+        #expect(Plan.drawn(seed: 4) == Plan(seed: 4).widened())
+        #expect(!Plan(seed: 4).asksMore && Plan(seed: 4).atlas.isDisjoint(with: .wider))
     }
 }

@@ -22,7 +22,7 @@ struct ClientChecker: Sendable {
     private var sequential: Set<NodePath> = []
     /// The highest write that any client saw acknowledged.
     private(set) var acknowledged = Zxid.zero
-    private(set) var operations = 0
+    var operations = 0
 
     /// A restore has gone back to `end`: what was acknowledged behind it is void, but no zxid is given again.
     mutating func goBack(to end: Zxid) {
@@ -42,10 +42,11 @@ struct ClientChecker: Sendable {
 
     /// A write is answered: `floor` is what was acknowledged to anyone when it was sent.
     mutating func answered(
-        _ request: Request, _ reply: Reply, session: SessionID, floor: Zxid, _ history: CommittedHistory,
+        _ request: Request, number: Int, _ reply: Reply, session: SessionID, floor: Zxid, _ history: CommittedHistory,
         _ verdict: inout Verdict
     ) {
         operations += 1
+        judge(reply, to: request, number: number, history, &verdict)
         guard reply.zxid > floor else {
             return verdict.fail(.linearizableWrites, "a write is acknowledged at \(reply.zxid), after \(floor) was, before it was sent")
         }
@@ -93,32 +94,6 @@ struct ClientChecker: Sendable {
         // It lives as long as its session.
         if path == OperatorLink.lock { return }
         expectations[path] = Expectation(zxid: zxid, exists: exists)
-    }
-
-    /// A read is answered.
-    mutating func read(_ request: Request, _ reply: Reply, who: Int, _ history: CommittedHistory, _ verdict: inout Verdict) {
-        operations += 1
-        func shown(_ path: NodePath, _ stat: Stat?) {
-            guard CommittedHistory.isRead(path) else { return }
-            let last = history.lastChange(of: path, upTo: reply.zxid)
-            let expected = last.flatMap { $0.kind == .deleted ? nil : $0.zxid }
-            if expected != stat?.mzxid {
-                verdict.fail(
-                    .reads,
-                    "client \(who): \(path) at \(reply.zxid) shows \(stat.map { "\($0.mzxid)" } ?? "nothing"), not \(expected.map { "\($0)" } ?? "nothing")")
-            }
-        }
-        switch (request, reply.body) {
-        case (.getData(let path, _), .data(_, let stat)), (.exists(let path, _), .stat(let stat)): shown(path, stat)
-        case (.getData(let path, _), _), (.exists(let path, _), _):
-            if reply.error == .noNode { shown(path, nil) }
-        case (.getChildren2(let path, _), .childrenAndStat(let names, let stat)):
-            shown(path, stat)
-            if stat.pzxid != history.lastChildChange(of: path, upTo: reply.zxid) || Int(stat.numChildren) != names.count {
-                verdict.fail(.reads, "client \(who): the children of \(path) at \(reply.zxid) are those of \(stat.pzxid)")
-            }
-        default: break
-        }
     }
 
     /// A member answers a sync that was sent when `floor` was the newest that anyone had seen acknowledged.

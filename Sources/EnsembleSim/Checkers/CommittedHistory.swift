@@ -10,6 +10,18 @@ struct CommittedHistory: Sendable {
     struct PathChange: Sendable {
         var zxid: Zxid
         var kind: TreeChange.Kind
+        /// nil behind a deletion.
+        var content: NodeContent?
+    }
+
+    /// The names of a node's children, as of a zxid.
+    struct ChildNames: Sendable {
+        var zxid: Zxid
+        var count: Int
+        /// Of all names, in whatever order.
+        var digest: UInt64
+
+        static func digest(of name: some Sequence<UInt8>) -> UInt64 { NodeContent.hash(name) &* 0x9E37_79B9_7F4A_7C15 | 1 }
     }
 
     private(set) var entries: [LogEntry] = []
@@ -21,13 +33,22 @@ struct CommittedHistory: Sendable {
     /// The position of the first entry of each epoch.
     private var starts: [Int64: Int] = [:]
     private var byPath: [NodePath: [PathChange]] = [:]
-    private var childChanges: [NodePath: [Zxid]] = [:]
+    private var childChanges: [NodePath: [ChildNames]] = [:]
+    private var rightChanges: [NodePath: [(zxid: Zxid, rights: [AccessRight])]] = [:]
+    /// What became of each entry, and which request it stands for.
+    private var results: [ApplyResult] = []
+    private var numbers: [Int] = []
+    var requests = RequestChecker()
 
     var last: Zxid { entries.last?.zxid ?? .zero }
 
     /// Paths that clients read: only their changes are indexed.
     static func isRead(_ path: NodePath) -> Bool {
-        path.bytes.count > 1 && [UInt8(ascii: "k"), UInt8(ascii: "r"), UInt8(ascii: "q")].contains(path.bytes[1])
+        guard path.bytes.count > 1 else { return false }
+        return switch path.bytes[1] {
+        case UInt8(ascii: "k"), UInt8(ascii: "r"), UInt8(ascii: "q"), UInt8(ascii: "a"), UInt8(ascii: "d"): true
+        default: false
+        }
     }
 
     /// The number of entries up to and including `zxid`, which is one of theirs or an epoch's beginning; else nil.
@@ -43,6 +64,11 @@ struct CommittedHistory: Sendable {
 
     func entry(at zxid: Zxid) -> LogEntry? { position(of: zxid).flatMap { $0 > 0 ? entries[$0 - 1] : nil } }
 
+    /// What became of the entry, and the number of the request that it stands for.
+    func outcome(at zxid: Zxid) -> (result: ApplyResult, number: Int)? {
+        position(of: zxid).flatMap { $0 > 0 ? (results[$0 - 1], numbers[$0 - 1]) : nil }
+    }
+
     func digest(at zxid: Zxid) -> UInt64? { position(of: zxid).flatMap { $0 > 0 ? digests[$0 - 1] : nil } }
 
     /// Adds the next entry: integrity's "no gaps", and the sessions' ephemerals.
@@ -54,28 +80,50 @@ struct CommittedHistory: Sendable {
             return verdict.fail(.integrity, "\(entry.zxid) is committed right after \(last)")
         }
         checkEphemerals(entry, &verdict)
-        if entry.zxid.counter == 1 { starts[entry.zxid.epoch] = entries.count }
-        var changes: [TreeChange] = []
-        _ = tree.apply(entry, changes: &changes)
-        for change in changes where CommittedHistory.isRead(change.path) {
-            byPath[change.path, default: []].append(PathChange(zxid: entry.zxid, kind: change.kind))
-            if change.kind != .dataChanged, let parent = change.path.parent, !parent.isRoot {
-                childChanges[parent, default: []].append(entry.zxid)
+        add(entry, number: requests.committed(entry, over: tree, &verdict))
+        if case .closeSession = entry.transaction {
+            if !tree.ephemeralPaths(of: entry.session).isEmpty {
+                verdict.fail(.ephemerals, "session \(entry.session) is closed at \(entry.zxid), and has nodes")
+            }
+            if tree.timeout(of: entry.session) != nil {
+                verdict.fail(.sessions, "session \(entry.session) is closed at \(entry.zxid), and lives on")
             }
         }
-        if case .closeSession = entry.transaction, !tree.ephemeralPaths(of: entry.session).isEmpty {
-            verdict.fail(.ephemerals, "session \(entry.session) is closed at \(entry.zxid), and has nodes")
+    }
+
+    private mutating func add(_ entry: LogEntry, number: Int) {
+        if entry.zxid.epoch != last.epoch || entries.isEmpty { starts[entry.zxid.epoch] = entries.count }
+        var changes: [TreeChange] = []
+        results.append(tree.apply(entry, changes: &changes))
+        numbers.append(number)
+        for change in changes { index(change, at: entry.zxid) }
+        if case .setACL(let path, let rights, _) = entry.transaction, CommittedHistory.isRead(path) {
+            rightChanges[path, default: []].append((entry.zxid, rights))
         }
         entries.append(entry)
         self.changes.append(changes)
         digests.append(tree.digest)
     }
 
+    private mutating func index(_ change: TreeChange, at zxid: Zxid) {
+        let path = change.path
+        guard CommittedHistory.isRead(path) else { return }
+        let content = change.kind == .deleted ? nil : NodeContent(of: path, in: tree)
+        byPath[path, default: []].append(PathChange(zxid: zxid, kind: change.kind, content: content))
+        if change.kind == .created { rightChanges[path, default: []].append((zxid, tree.acl(path) ?? [])) }
+        guard change.kind != .dataChanged, let parent = path.parent, !parent.isRoot else { return }
+        var names = childChanges[parent]?.last ?? ChildNames(zxid: zxid, count: 0, digest: 0)
+        names.zxid = zxid
+        names.count += change.kind == .created ? 1 : -1
+        names.digest ^= ChildNames.digest(of: path.name)
+        childChanges[parent, default: []].append(names)
+    }
+
     /// A restore has gone back to `end`.
     mutating func goBack(to end: Zxid) {
         var kept = CommittedHistory()
-        var verdict = Verdict()
-        for entry in entries where entry.zxid <= end { kept.extend(entry, &verdict) }
+        for (entry, number) in zip(entries, numbers) where entry.zxid <= end { kept.add(entry, number: number) }
+        kept.requests = requests
         self = kept
     }
 
@@ -105,11 +153,49 @@ struct CommittedHistory: Sendable {
     /// The last change of the children of `path`, its own creation included, up to `zxid`.
     func lastChildChange(of path: NodePath, upTo zxid: Zxid) -> Zxid {
         let created = byPath[path]?.last { $0.kind == .created && $0.zxid <= zxid }?.zxid ?? .zero
-        let children = childChanges[path]?.last { $0 <= zxid } ?? .zero
-        return max(created, children)
+        return max(created, childNames(of: path, at: zxid).zxid)
+    }
+
+    func childNames(of path: NodePath, at zxid: Zxid) -> ChildNames {
+        childChanges[path]?.last { $0.zxid <= zxid } ?? ChildNames(zxid: .zero, count: 0, digest: 0)
+    }
+
+    /// The access list of a node that exists at `zxid`.
+    func rights(of path: NodePath, at zxid: Zxid) -> [AccessRight] {
+        rightChanges[path]?.last { $0.zxid <= zxid }?.rights ?? []
     }
 
     func exists(_ path: NodePath, at zxid: Zxid) -> Bool {
         lastChange(of: path, upTo: zxid).map { $0.kind != .deleted } ?? false
+    }
+}
+
+/// What a client sees of a node besides its children.
+struct NodeContent: Hashable, Sendable {
+    var czxid: Zxid
+    var mzxid: Zxid
+    var version: Int32
+    var owner: SessionID
+    var length: Int
+    /// Of the data.
+    var hash: UInt64
+
+    /// nil if there is no such node.
+    init?(of path: NodePath, in tree: DataTree) {
+        guard let stat = tree.stat(path), let data = tree.data(path) else { return nil }
+        self.init(stat, data)
+    }
+
+    init(_ stat: Stat, _ data: some Collection<UInt8>) {
+        (czxid, mzxid, version, owner) = (stat.czxid, stat.mzxid, stat.version, stat.ephemeralOwner)
+        length = data.count
+        hash = NodeContent.hash(data)
+    }
+
+    /// FNV-1a.
+    static func hash(_ bytes: some Sequence<UInt8>) -> UInt64 {
+        var value: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in bytes { value = (value ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        return value
     }
 }

@@ -42,6 +42,15 @@ struct ProposalChecker: Sendable {
         return parts.reversed().flatMap { $0 }
     }
 
+    /// A server without peers has lost what it proposed behind `end`.
+    mutating func cut(behind end: Zxid) {
+        for number in epochs.keys.sorted() where number >= end.epoch {
+            let kept = number == end.epoch ? Int(end.counter) : 0
+            guard let count = epochs[number]?.entries.count, count > kept else { continue }
+            epochs[number]?.entries.removeLast(count - kept)
+        }
+    }
+
     func logged(_ entry: LogEntry, by member: ServerID, _ verdict: inout Verdict) {
         let entries = epochs[entry.zxid.epoch]?.entries ?? []
         guard entry.zxid.counter >= 1, Int(entry.zxid.counter) <= entries.count,

@@ -17,11 +17,15 @@ struct QuorumChecker: Sendable {
         /// The last proposal, or beginning of an epoch, that it has acknowledged.
         var acknowledged = Zxid.zero
         var durable = Zxid.zero
+        /// What its disk said last.
+        var epochOnDisk: Int64 = 0
     }
 
     private var members: [Member]
     private var established: Int64 = 0
     private(set) var leaderOfEpoch: [Int64: ServerID] = [:]
+    /// What the leader of each epoch had when it first offered its history.
+    private var offered: [Int64: Zxid] = [:]
     /// When each epoch was established.
     private(set) var establishedAt: [Int64: Instant] = [:]
 
@@ -45,6 +49,20 @@ struct QuorumChecker: Sendable {
 
     mutating func isDurable(_ zxid: Zxid, at id: ServerID) {
         members[Int(id) - 1].durable = max(members[Int(id) - 1].durable, zxid)
+    }
+
+    /// A leader sends NEWLEADER behind its history.
+    mutating func offers(_ epoch: Int64, history end: Zxid) { if offered[epoch] == nil { offered[epoch] = end } }
+
+    /// S1 and ZOOKEEPER-4643: an epoch on the disk vouches for the history that the epoch began with.
+    mutating func looks(at disk: SimDisk, of id: ServerID, _ verdict: inout Verdict) {
+        let i = Int(id) - 1
+        guard disk.currentEpoch != members[i].epochOnDisk else { return }
+        members[i].epochOnDisk = disk.currentEpoch
+        guard let history = offered[disk.currentEpoch], disk.end < history else { return }
+        verdict.fail(
+            .quorum,
+            "S1: the disk of \(id) is in epoch \(disk.currentEpoch), which began with \(history), and its log ends at \(disk.end)")
     }
 
     mutating func sends(_ message: Notification, _ id: ServerID, _ verdict: inout Verdict) {

@@ -22,6 +22,10 @@ package enum Rule: String, CaseIterable, Sendable {
     case digest
     /// An ephemeral node lives as long as its session and no longer.
     case ephemerals
+    /// A session's requests take effect in the order in which it sent them, over all its connections, each at most once.
+    case requestOrder
+    /// A request comes to what the state before it makes of it: rights, versions, names, and which part of a multi fails.
+    case outcomes
     /// A leader expires a session only after its timeout passed without a sign of it, by the leader's clock.
     case expiry
 
@@ -29,6 +33,8 @@ package enum Rule: String, CaseIterable, Sendable {
     case durability
     /// A session's replies come in the order of its requests, and its zxids never go back, whatever it connects to.
     case sessionOrder
+    /// A reply answers the request that it names, with what became of that one.
+    case answers
     /// A write acknowledged before another was sent has the lower zxid; a compare-and-set succeeds once per version.
     case linearizableWrites
     /// A read shows the state at its zxid, which is at least that of the session's own last write.
@@ -39,6 +45,8 @@ package enum Rule: String, CaseIterable, Sendable {
     case watches
     /// A session ends when its client asked for it or was silent, and then it does end.
     case sessions
+    /// Nothing is kept for clients that have gone: connections, watches, owners, answers that are due.
+    case leftovers
     /// S3: no two servers of one directory, and none of what lies in it is touched while its server may live.
     case fence
     /// S4, S5: one voluntary step at a time, under the lock, and none that takes away the last quorum.
@@ -60,9 +68,11 @@ package enum Rule: String, CaseIterable, Sendable {
     /// members serve at the end.
     package var looksInside: Bool {
         switch self {
-        case .agreement, .integrity, .leadership, .quorum, .amnesia, .protocolOrder, .digest, .ephemerals, .expiry: true
+        case .agreement, .integrity, .leadership, .quorum, .amnesia, .protocolOrder, .digest, .ephemerals, .expiry,
+            .requestOrder, .outcomes, .leftovers:
+            true
         case .fence, .disruption, .quarantine, .verifiedBackups, .epochs, .doubt: true
-        case .durability, .sessionOrder, .linearizableWrites, .reads, .syncFreshness, .watches, .sessions, .convergence,
+        case .durability, .sessionOrder, .answers, .linearizableWrites, .reads, .syncFreshness, .watches, .sessions, .convergence,
             .soundness:
             false
         }

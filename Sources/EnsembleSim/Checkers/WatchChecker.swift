@@ -25,6 +25,29 @@ struct WatchChecker: Sendable {
         watches[path, default: []].insert(kind)
     }
 
+    /// removeWatches is answered: it takes away what is there, and says so.
+    mutating func removed(_ path: NodePath, _ type: WatcherType, _ error: KeeperError?, who: Int, _ verdict: inout Verdict) {
+        checked(path, type, error, who: who, &verdict)
+        if error == nil { consume(WatchChecker.kinds(of: type), path) }
+    }
+
+    func checked(_ path: NodePath, _ type: WatcherType, _ error: KeeperError?, who: Int, _ verdict: inout Verdict) {
+        let isThere = !(watches[path] ?? []).isDisjoint(with: WatchChecker.kinds(of: type))
+        if error != (isThere ? nil : .noWatcher) {
+            verdict.fail(.watches, "client \(who): of watches on \(path) is said \(error.map { "\($0)" } ?? "that they are there"), and there are \(isThere ? "some" : "none")")
+        }
+    }
+
+    private static func kinds(of type: WatcherType) -> Kinds {
+        switch type {
+        case .children: .child
+        case .data: .data
+        case .any: [.data, .child, .persistent, .recursive]
+        case .persistent: .persistent
+        case .persistentRecursive: .recursive
+        }
+    }
+
     mutating func received(_ event: WatchEvent, _ history: CommittedHistory, who: Int, _ verdict: inout Verdict) {
         guard event.zxid != .none else { return restored.append(event) }
         // Everything of earlier transactions must have been told before.

@@ -11,7 +11,11 @@ struct SimClient: Sendable {
 
     struct Outstanding: Sendable {
         var xid: Int32
+        /// Of all requests of the run (`SentWrite`).
+        var number: Int
         var request: Request
+        /// What the client had proved by then.
+        var identities: [Identity]
         /// The highest write that anyone had seen acknowledged when this was sent.
         var floor: Zxid
         var sentAt: Instant
@@ -19,6 +23,8 @@ struct SimClient: Sendable {
 
     let index: Int
     var random: SeededRandom
+    /// For what a plan may leave out: how it behaves.
+    var temper: SeededRandom
     var workload: Workload
     var state = State.disconnected
     var server: ServerID = 0
@@ -35,11 +41,41 @@ struct SimClient: Sendable {
     var inboundFree = Instant.origin
     var outboundFree = Instant.origin
     var lastHeard = Instant.origin
+    /// Messages take longer until then.
+    var slowUntil = Instant.origin
+    /// It has gone, without a word, and comes back then.
+    var awayUntil = Instant.origin
+    /// What it shows for a session, when it connects.
+    var claim = Claim.own
+    /// A session that it has closed itself.
+    var closed: (session: SessionID, password: [UInt8])?
+    /// What it has proved on this connection, its address first.
+    var identities = SimClient.anyone
+
+    /// What every connection of the simulator proves by itself.
+    enum Claim: Hashable, Sendable {
+        case own
+        /// Its own session, with another's password: must be refused, and harms nobody.
+        case wrongPassword
+        /// A session that it has closed: must be refused.
+        case closedSession
+    }
+
+    static let anyone = [Identity(scheme: "ip", id: "127.0.0.1")]
 
     init(index: Int, seed: UInt64) {
         self.index = index
         random = SeededRandom(seed: seed ^ UInt64(index + 1) &* 0x9E37_79B9)
+        temper = SeededRandom(seed: seed ^ UInt64(index + 1) &* 0x51ed_270b)
         workload = Workload(client: index)
+    }
+
+    /// What a client asks for in a widened plan: the common and the rarer.
+    mutating func moreRequests(payload: Int) -> [Request] {
+        let common = workload.next(using: &random)
+        guard workload.isReady, Int.random(in: 0..<3, using: &temper) == 0 else { return common }
+        let more = workload.more(payload: payload, using: &temper)
+        return Bool.random(using: &temper) ? common + more : more + common
     }
 
     mutating func nextRequests() -> [Request] { workload.next(using: &random) }
@@ -64,7 +100,7 @@ extension World {
         schedule(.clientTurn(c), in: .milliseconds(pause))
         guard now >= lullEnd else { return }
         switch clients[c].state {
-        case .disconnected: connectClient(c)
+        case .disconnected: if now >= clients[c].awayUntil { connectClient(c) }
         case .connecting:
             if now - clients[c].lastHeard > .seconds(2) { abandonConnection(c, politely: true) }
         case .connected:
@@ -72,16 +108,23 @@ extension World {
             if isPeaceful, !isStalled, let oldest = clients[c].outstanding.first, now - oldest.sentAt > .seconds(2) {
                 return checkers.fail(.convergence, "client \(c) has had no answer to \(oldest.xid) since \(oldest.sentAt)")
             }
+            if plan.clientsMisbehave, faultsEnabled, Int.random(in: 0..<300, using: &clients[c].temper) == 0 {
+                // Gone without a word, sometimes for longer than its session lives.
+                clients[c].awayUntil = now + .milliseconds(Int64.random(in: 200...7_000, using: &clients[c].temper))
+                return abandonConnection(c, politely: false)
+            }
             // Moves on, sometimes leaving requests and a connection behind that the server still believes in.
             if Int.random(in: 0..<(isPeaceful ? 400 : plan.turnsPerMove), using: &clients[c].random) == 0 {
                 return abandonConnection(c, politely: Bool.random(using: &clients[c].random))
             }
-            for request in clients[c].nextRequests() where clients[c].outstanding.count < 40 { send(request, from: c) }
+            let requests = plan.asksMore ? clients[c].moreRequests(payload: plan.payload) : clients[c].nextRequests()
+            for request in requests where clients[c].outstanding.count < 40 { send(request, from: c) }
         }
     }
 
     mutating func connectClient(_ c: Int) {
         guard let i = servers.indices.randomElement(using: &clients[c].random) else { return }
+        if plan.clientsMisbehave { connectWithoutAWord(c) }
         let server = servers[i].id
         nextConnection += 1
         clients[c].state = .connecting
@@ -89,17 +132,48 @@ extension World {
         clients[c].connection = nextConnection
         clients[c].lastHeard = now
         clients[c].outstanding.removeAll()
+        clients[c].identities = SimClient.anyone
         clients[c].workload.connectionLost()
-        guard servers[i].machine != nil else { return }
+        if plan.restartsXids, c % 2 == 1 { clients[c].nextXid = 1 }
+        guard servers[i].machine != nil, now >= servers[i].turnsAwayUntil else { return }
         servers[i].connections[nextConnection] = c
         let id = ConnectionID(rawValue: nextConnection)
         sendToServer(c, .clientConnected(id, address: "127.0.0.1"))
+        var request = connectRequest(c)
+        if usesBytes { request = Wire.carried(request, &checkers) }
+        sendToServer(c, .connectRequested(id, request))
+    }
+
+    private mutating func connectRequest(_ c: Int) -> ConnectRequest {
         var request = ConnectRequest(
             lastZxidSeen: bug == .clientZxidIgnored ? .zero : clients[c].lastZxid, timeout: 4_000,
             sessionID: clients[c].session,
             password: clients[c].session == 0 ? Array(repeating: 0, count: 16) : clients[c].password)
-        if usesBytes { request = Wire.carried(request, &checkers) }
-        sendToServer(c, .connectRequested(id, request))
+        clients[c].claim = .own
+        guard plan.clientsMisbehave, faultsEnabled, !isOperated || c != linkClient else { return request }
+        if let closed = clients[c].closed, clients[c].session == 0 {
+            clients[c].closed = nil
+            clients[c].claim = .closedSession
+            (request.sessionID, request.password) = closed
+        } else if clients[c].session != 0, Int.random(in: 0..<10, using: &clients[c].temper) == 0 {
+            clients[c].claim = .wrongPassword
+            request.password[0] ^= 0x55
+        }
+        return request
+    }
+
+    /// Some connect, say nothing, and go.
+    private mutating func connectWithoutAWord(_ c: Int) {
+        guard faultsEnabled, let i = servers.indices.randomElement(using: &clients[c].temper), servers[i].machine != nil,
+            Int.random(in: 0..<4, using: &clients[c].temper) == 0
+        else { return }
+        nextConnection += 1
+        let id = ConnectionID(rawValue: nextConnection)
+        servers[i].connections[nextConnection] = c
+        let (came, went) = (now + delay(), now + .milliseconds(Int64.random(in: 50...2_000, using: &clients[c].temper)))
+        queue.schedule(
+            .serverDelivery(servers[i].id, client: c, connection: nextConnection, .clientConnected(id, address: "127.0.0.1")), at: came)
+        queue.schedule(.serverDelivery(servers[i].id, client: c, connection: nextConnection, .clientDisconnected(id)), at: went)
     }
 
     /// - Parameter politely: whether the server learns of it.
@@ -112,7 +186,7 @@ extension World {
     }
 
     private mutating func sendToServer(_ c: Int, _ event: KeeperEvent) {
-        let arrival = max(clients[c].outboundFree, now + delay())
+        let arrival = max(clients[c].outboundFree, now + delay(c), servers[index(clients[c].server)].silentUntil)
         clients[c].outboundFree = arrival
         queue.schedule(
             .serverDelivery(clients[c].server, client: c, connection: clients[c].connection, event), at: arrival)
@@ -140,11 +214,25 @@ extension World {
         let xid = clients[c].nextXid
         clients[c].nextXid += 1
         checkers.clients.asks(request)
+        let number = checkers.history.requests.sends(
+            request, xid: xid, session: clients[c].session, clients[c].identities)
         if case .closeSession = request { checkers.sessions.asksToClose(clients[c].session) }
         clients[c].outstanding.append(
-            SimClient.Outstanding(xid: xid, request: request, floor: checkers.clients.acknowledged, sentAt: now))
+            SimClient.Outstanding(
+                xid: xid, number: number, request: request, identities: clients[c].identities,
+                floor: checkers.clients.acknowledged, sentAt: now))
         let carried = usesBytes ? Wire.carried(request, xid: xid, &checkers) : request
-        sendToServer(c, .requested(ConnectionID(rawValue: clients[c].connection), xid: xid, carried))
+        let connection = ConnectionID(rawValue: clients[c].connection)
+        if case .auth(_, _, let credential) = carried {
+            // The hands look at the credential, and hash it (KeeperEvent.authenticated).
+            let proved = credential.isEmpty ? nil : [Workload.identity(provedBy: credential)]
+            for identity in proved ?? [] where !clients[c].identities.contains(identity) {
+                clients[c].identities.append(identity)
+            }
+            sendToServer(c, .authenticated(connection, xid: xid, proved))
+        } else {
+            sendToServer(c, .requested(connection, xid: xid, carried))
+        }
     }
 
     /// For a while nobody asks for anything, or connects.
@@ -173,6 +261,7 @@ extension World {
     }
 
     private mutating func welcomed(_ c: Int, _ response: ConnectResponse) {
+        guard clients[c].claim == .own else { return answeredFalseClaim(c, isRefused: response.timeout == 0) }
         guard response.timeout != 0 else {
             checkers.sessions.refused(
                 clients[c].session, client: c, over: clients[c].connection, proposed: checkers.proposals.closedSessions, &checkers.verdict)
@@ -188,6 +277,13 @@ extension World {
         let isEmpty = clients[c].watches.watches.isEmpty
         clients[c].watches = WatchChecker()
         if !isEmpty { send(.setWatches(set, extended: true), from: c) }
+    }
+
+    private mutating func answeredFalseClaim(_ c: Int, isRefused: Bool) {
+        if !isRefused {
+            checkers.fail(.sessions, "client \(c) is given a session on a false claim: \(clients[c].claim)")
+        }
+        clients[c].state = .disconnected
     }
 
     /// `sessionOrder`: a session never sees zxids go back, whatever it connects to.
@@ -211,22 +307,30 @@ extension World {
         // A daemon that is refused gives its session up at once.
         let session = clients[c].session
         if isOperated, c == linkClient { linkAnswered(sent.request, reply) }
+        if case .auth(_, _, let credential) = sent.request {
+            if (reply.error == .authFailed) != credential.isEmpty {
+                checkers.fail(.answers, "client \(c): a credential of \(credential.count) bytes is answered with \(reply)")
+            }
+            return
+        }
         if case .setWatches(let set, _) = sent.request {
             return clients[c].watches.restoredWatches(set, at: reply.zxid, checkers.history, who: c, &checkers.verdict)
         }
         clients[c].watches.replied(at: reply.zxid, checkers.history, who: c, &checkers.verdict)
         if sent.request.isWrite {
             checkers.clients.answered(
-                sent.request, reply, session: session, floor: max(sent.floor, clients[c].lastWrite),
+                sent.request, number: sent.number, reply, session: session, floor: max(sent.floor, clients[c].lastWrite),
                 checkers.history, &checkers.verdict)
             clients[c].lastWrite = max(clients[c].lastWrite, reply.zxid)
             if case .closeSession = sent.request {
+                clients[c].closed = (clients[c].session, clients[c].password)
                 clients[c].session = 0
                 clients[c].watches = WatchChecker()
                 clients[c].state = .disconnected
             }
         } else {
-            checkers.clients.read(sent.request, reply, who: c, checkers.history, &checkers.verdict)
+            checkers.clients.read(
+                sent.request, reply, who: c, sent.identities, checkers.history, &checkers.verdict)
             leaveWatch(sent.request, reply, c)
         }
     }
@@ -240,7 +344,12 @@ extension World {
         case .getData(let path, true) where succeeded: add(.data, path)
         case .exists(let path, true) where succeeded || reply.error == .noNode: add(.data, path)
         case .getChildren2(let path, true) where succeeded: add(.child, path)
+        case .getChildren(let path, true) where succeeded: add(.child, path)
         case .addWatch(let path, let recursive) where succeeded: add(recursive ? .recursive : .persistent, path)
+        case .removeWatches(let path, let type):
+            clients[c].watches.removed(path, type, reply.error, who: c, &checkers.verdict)
+        case .checkWatches(let path, let type):
+            clients[c].watches.checked(path, type, reply.error, who: c, &checkers.verdict)
         default: break
         }
     }

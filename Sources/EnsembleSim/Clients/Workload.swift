@@ -7,21 +7,29 @@ import KeeperCore
 /// - `/k0…2`: counters, moved by compare-and-set and never deleted.
 /// - `/r0…3`: registers that all create, set and delete.
 /// - `/q`: a queue of sequential nodes. `/g…`: containers.
+/// - `/a0…2` and `/d…`, in widened plans: `Workload+More`.
 struct Workload: Sendable {
-    private let client: Int
-    private var count = 0
+    let client: Int
+    var count = 0
     private var isSetUp = false
     /// Own nodes that were acknowledged.
     private var own = FIFO<NodePath>()
     private var queued = FIFO<NodePath>()
     /// The versions of the counters, as last read.
-    private var versions: [Int32] = [0, 0, 0]
+    private(set) var versions: [Int32] = [0, 0, 0]
+    /// Containers that it has made; the oldest may be gone.
+    var containers = FIFO<NodePath>()
+    /// Deep trees that it has made and not taken down.
+    var trees = FIFO<NodePath>()
 
     init(client: Int) { self.client = client }
 
+    /// Whether what all need has been asked for on this connection.
+    var isReady: Bool { isSetUp }
+
     mutating func connectionLost() { isSetUp = false }
 
-    private static func node(_ path: NodePath, _ data: [UInt8] = [], flags: Int32 = 0, op: OpCode = .create) -> Request {
+    static func node(_ path: NodePath, _ data: [UInt8] = [], flags: Int32 = 0, op: OpCode = .create) -> Request {
         .create(CreateRequest(op: op, path: path, data: data, acl: AccessRight.openToAll, flags: flags))
     }
 
@@ -70,7 +78,7 @@ struct Workload: Sendable {
         }
     }
 
-    private func counterPath(_ counter: Int) -> NodePath { NodePath("/k\(counter)") }
+    func counterPath(_ counter: Int) -> NodePath { NodePath("/k\(counter)") }
 
     /// Made, filled and emptied: the leader takes it away.
     private func container(_ path: String) -> [Request] {

@@ -62,7 +62,18 @@ package struct FaultAtlas: OptionSet, Hashable, Sendable {
     /// A process gets its processor in pieces, for seconds.
     package static let slowProcesses = FaultAtlas(rawValue: 1 << 18)
 
+    /// A disk does nothing for seconds, longer than its peers' patience.
+    package static let stalledDisks = FaultAtlas(rawValue: 1 << 19)
+    /// A process runs and nobody hears it, peers or clients, nor does it hear anyone.
+    package static let silentServers = FaultAtlas(rawValue: 1 << 20)
+    /// A server takes no new connections for a while, as one without descriptors.
+    package static let turnedAway = FaultAtlas(rawValue: 1 << 21)
+    /// What passes between a client and its server takes up to half a second.
+    package static let slowClients = FaultAtlas(rawValue: 1 << 22)
+
     package static let all = FaultAtlas(rawValue: 1 << 19 - 1)
+    /// Those that only a widened plan has (`Plan.widened`).
+    package static let wider: FaultAtlas = [.stalledDisks, .silentServers, .turnedAway, .slowClients]
     package static let none: FaultAtlas = []
 
     /// In the order of their bits.
@@ -72,6 +83,8 @@ package struct FaultAtlas: OptionSet, Hashable, Sendable {
         ("rolledBackDisks", .rolledBackDisks), ("resets", .resets), ("halfOpen", .halfOpen), ("clockSteps", .clockSteps),
         ("slowDisks", .slowDisks), ("slowLinks", .slowLinks), ("duplicates", .duplicates), ("bitRot", .bitRot),
         ("fullDisks", .fullDisks), ("failedSyncs", .failedSyncs), ("losses", .losses), ("slowProcesses", .slowProcesses),
+        ("stalledDisks", .stalledDisks), ("silentServers", .silentServers), ("turnedAway", .turnedAway),
+        ("slowClients", .slowClients),
     ]
 
     package var names: [String] { FaultAtlas.named.filter { contains($0.fault) }.map(\.name) }

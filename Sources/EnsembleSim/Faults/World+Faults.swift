@@ -38,6 +38,10 @@ extension World {
         case .clockSteps:
             servers[index(victim)].clockOffset += Int64.random(in: -3_600_000...3_600_000, using: &faultRandom)
         case .slowLinks: slowDown(from: victim)
+        case .stalledDisks: stallDisk(of: victim)
+        case .silentServers: silence(victim)
+        case .turnedAway: turnAway(at: victim)
+        case .slowClients: slowDownClient()
         default: break  // Disks and messages draw their own chances.
         }
     }
@@ -95,7 +99,7 @@ extension World {
 
     /// S1's condition: every other member's history is whole and trusted, so a majority of disks stays.
     private func mayLoseDisk(_ id: ServerID) -> Bool {
-        !servers[index(id)].disk.initialize
+        !servers[index(id)].disk.initialize && (servers.count - 1) * 2 > servers.count
             && servers.allSatisfy { $0.id == id || ($0.disk.isWhole && !checkers.quorum.hasForgotten($0.id)) }
     }
 
@@ -261,6 +265,37 @@ extension World {
         slowPairs.removeAll()
     }
 
+    /// Nobody hears it, and it hears nobody. What is sent meanwhile arrives when that is over, as TCP has it.
+    private mutating func silence(_ id: ServerID) {
+        let pause = Duration.milliseconds(Int64.random(in: 500...6_000, using: &faultRandom))
+        guard cuts.isEmpty else { return }
+        for other in servers.map(\.id) where other != id {
+            cuts.insert(from: id, to: other)
+            cuts.insert(from: other, to: id)
+        }
+        servers[index(id)].silentUntil = now + pause
+        record("\(id) is silent")
+        schedule(.heal, in: pause)
+    }
+
+    private mutating func turnAway(at id: ServerID) {
+        let pause = Duration.milliseconds(Int64.random(in: 500...6_000, using: &faultRandom))
+        servers[index(id)].turnsAwayUntil = now + pause
+        record("\(id) takes no connections")
+    }
+
+    private mutating func slowDownClient() {
+        let pause = Duration.milliseconds(Int64.random(in: 500...5_000, using: &faultRandom))
+        guard let client = clients.indices.randomElement(using: &faultRandom) else { return }
+        clients[client].slowUntil = now + pause
+        record("client \(client) is slow")
+    }
+
+    private mutating func stallDisk(of id: ServerID) {
+        servers[index(id)].diskStalledUntil = now + .milliseconds(Int64.random(in: 500...6_000, using: &faultRandom))
+        record("the disk of \(id) does nothing")
+    }
+
     /// Ends all faults: what is down comes up, what is cut is whole.
     mutating func stopFaults() {
         faultsEnabled = false
@@ -268,10 +303,17 @@ extension World {
         heal()
         ambush = nil
         lullEnd = now
+        for client in clients.indices {
+            clients[client].slowUntil = now
+            clients[client].awayUntil = now
+        }
         for server in servers {
             server.disk.drive.faults.isFull = false
             server.disk.drive.faults.failsNextSync = false
             server.disk.drive.faults.failsNextWrite = false
+            servers[index(server.id)].diskStalledUntil = now
+            servers[index(server.id)].turnsAwayUntil = now
+            servers[index(server.id)].silentUntil = now
             if server.isFrozen { thaw(server.id) }
             // Those that wait for lost promises come back by themselves within this time.
             if !isOperated { schedule(.restart(server.id), in: .seconds(4)) }

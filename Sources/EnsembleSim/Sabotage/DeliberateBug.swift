@@ -89,6 +89,29 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     /// Followers do not tell the leader which sessions are alive.
     case touchesLost
 
+    /// Now and then what a follower forwards is overtaken by what it forwards later.
+    case writesOvertaken
+    /// A check in a multi compares nothing.
+    case checkIgnored
+    /// Whoever proves to be someone has everyone's rights.
+    case rightsIgnored
+    /// A multi's last part is not done.
+    case multiCutShort
+    /// A reply brings what became of the connection's write before.
+    case answerOfAnother
+    /// Children are listed under a wrong name.
+    case childMisnamed
+    /// A value's first byte is wrong.
+    case valueAltered
+    /// A follower believes in sessions that have ended.
+    case endedSessionResumed
+    /// Connections of clients that have gone are kept.
+    case departuresUnnoticed
+    /// removeWatches says that it did, and did not.
+    case watchNotRemoved
+    /// The epoch is on the disk before the history that it vouches for.
+    case epochBeforeLog
+
     // MARK: The operator's
 
     /// A kill is reported as a death before the process has ended (rule S3).
@@ -124,6 +147,19 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
 }
 
 extension DeliberateBug {
+    /// Those of Apache's server that it stands for (ZOOKEEPER-…).
+    package var issues: [Int] {
+        switch self {
+        case .newLeaderAckedEarly: [3911, 4643, 4646]
+        case .truncateInMemoryOnly: [4712]
+        case .noFastForward: [2845]
+        case .proposalsNotResent: [4785]
+        case .holeInDiff: [4925]
+        case .epochBeforeLog: [4643]
+        default: []
+        }
+    }
+
     /// Whether it is one of the operator's, which needs a run with one.
     package var isOperators: Bool {
         switch self {

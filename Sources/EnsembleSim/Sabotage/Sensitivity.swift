@@ -10,8 +10,9 @@ package struct Sensitivity: Sendable {
         package var violation: Violation?
 
         package var line: String {
-            guard let seed, let violation else { return "\(bug.rawValue): not found" }
-            return "\(bug.rawValue): seed \(seed), \(steps) steps, \(violation)"
+            let name = bug.rawValue + (bug.issues.isEmpty ? "" : " (ZOOKEEPER-\(bug.issues.map(String.init).joined(separator: ", ")))")
+            guard let seed, let violation else { return "\(name): not found" }
+            return "\(name): seed \(seed), \(steps) steps, \(violation)"
         }
     }
 
@@ -69,6 +70,14 @@ extension DeliberateBug {
         case .replyLost, .clientZxidIgnored: [.sessionOrder]
         case .watchAfterReply, .watchTwice, .watchLost: [.watches]
         case .syncWithoutLeader: [.syncFreshness]
+        case .writesOvertaken: [.requestOrder]
+        case .checkIgnored, .rightsIgnored, .multiCutShort: [.outcomes]
+        case .answerOfAnother: [.answers]
+        case .childMisnamed, .valueAltered: [.reads]
+        case .endedSessionResumed: [.sessions]
+        case .departuresUnnoticed: [.leftovers]
+        case .watchNotRemoved: [.watches]
+        case .epochBeforeLog: [.quorum]
         case .adoptionMissed, .fenceSkipped: [.fence]
         case .seedUnmarked, .promiseWaitSkipped, .floorIgnored, .ledgerNotSaved: [.amnesia]
         case .lockNotTaken, .twoDisruptions: [.disruption]
@@ -129,6 +138,11 @@ extension DeliberateBug {
             plan.turnsPerMove = 20
             plan.atlas = [.isolatedLeaders, .resets, .slowLinks, .slowProcesses]
         case .sessionForgotten: plan.turnsPerMove = 60
+        case .checkIgnored, .rightsIgnored, .multiCutShort, .watchNotRemoved: plan.asksMore = true
+        case .endedSessionResumed, .departuresUnnoticed:
+            plan.clientsMisbehave = true
+            plan.turnsPerMove = 60
+        case .epochBeforeLog: plan.atlas.formUnion([.crashes, .slowDisks])
         default: break
         }
     }

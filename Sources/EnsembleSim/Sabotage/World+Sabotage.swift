@@ -11,13 +11,13 @@ extension World {
     func liesAboutLog(_ id: ServerID) -> Bool {
         switch bug {
         case .ackBeforeSync: true
-        case .newLeaderAckedEarly, .newLeaderBeforeSync: !(servers[index(id)].machine?.status.serving ?? true)
+        case .newLeaderAckedEarly, .newLeaderBeforeSync, .epochBeforeLog: !(servers[index(id)].machine?.status.serving ?? true)
         default: false
         }
     }
 
     /// Changes what a server hears.
-    func sabotaged(_ event: KeeperEvent, of id: ServerID) -> KeeperEvent {
+    mutating func sabotaged(_ event: KeeperEvent, of id: ServerID) -> KeeperEvent {
         switch (bug, event) {
         case (.touchesIgnored, .learnerPacketReceived(let learner, .ping(let zxid, _))):
             .learnerPacketReceived(learner, .ping(zxid: zxid, sessions: []))
@@ -25,8 +25,30 @@ extension World {
             .leaderPacketReceived(.revalidated(session: session, valid: false))
         case (.versionIgnored, .requested(let connection, let xid, .setData(let path, let data, _))):
             .requested(connection, xid: xid, .setData(path: path, data: data, version: -1))
+        case (.writesOvertaken, .learnerPacketReceived(_, .request(let forwarded))) where forwarded.cxid % 20 == 19:
+            overtaken(event, forwarded, at: id)
+        case (.checkIgnored, .requested(let connection, let xid, .multi(let parts))):
+            .requested(connection, xid: xid, .multi(parts.map { if case .check(let path, _) = $0 { .check(path: path, version: -1) } else { $0 } }))
+        case (.multiCutShort, .requested(let connection, let xid, .multi(let parts))):
+            .requested(connection, xid: xid, .multi(parts.dropLast()))
+        case (.rightsIgnored, .authenticated(let connection, let xid, .some)):
+            .authenticated(connection, xid: xid, ["user0:", "user1:"].map { Workload.identity(provedBy: Array($0.utf8)) })
+        case (.endedSessionResumed, .leaderPacketReceived(.revalidated(let session, false))):
+            .leaderPacketReceived(.revalidated(session: session, valid: true))
+        case (.departuresUnnoticed, .clientDisconnected): .clockRead(wall(of: id))
+        case (.watchNotRemoved, .requested(let connection, let xid, .removeWatches(let path, let type))):
+            .requested(connection, xid: xid, .checkWatches(path: path, type: type))
         default: event
         }
+    }
+
+    /// Delivered again a little later; meanwhile nothing happens.
+    private mutating func overtaken(_ event: KeeperEvent, _ forwarded: ForwardedRequest, at id: ServerID) -> KeeperEvent {
+        guard forwarded.request.isWrite,
+            sabotage.overtaken.insert(SessionRequest(session: forwarded.session, cxid: forwarded.cxid)).inserted
+        else { return event }
+        schedule(.lie(id, incarnation: servers[index(id)].incarnation, event), in: .milliseconds(60))
+        return .clockRead(wall(of: id))
     }
 
     /// Changes what a server says in one step.
@@ -59,6 +81,12 @@ extension World {
             actions = actions.filter { if case .reply(_, let reply) = $0 { reply.xid % 50 != 49 } else { true } }
         case .watchLost:
             actions = actions.filter { if case .watchEvent(_, let event) = $0 { event.zxid.counter % 20 != 0 } else { true } }
+        case .answerOfAnother: actions = actions.map { ofAnother($0) }
+        case .childMisnamed, .valueAltered: actions = actions.map(altered)
+        case .epochBeforeLog:
+            for case .saveEpochs(let accepted, let current) in actions {
+                saveEpochsFirst(of: id, accepted: accepted, current: current)
+            }
         case .staleRead: actions = actions.map { stale($0, of: id) }
         case .ephemeralAfterClose: actions = actions.map(outlivingItsSession)
         case .proposalAltered: actions = actions.flatMap(toldDifferently)
@@ -77,6 +105,27 @@ extension World {
             case .getData(let path, _)? = clients[client].outstandingRequest(xid: reply.xid)?.request
         else { return action }
         if let first = sabotage.firstAnswers[path] { reply.body = first } else { sabotage.firstAnswers[path] = reply.body }
+        return .reply(connection, reply)
+    }
+
+    /// What became of the write before, under this one's xid.
+    private mutating func ofAnother(_ action: KeeperAction) -> KeeperAction {
+        guard case .reply(let connection, var reply) = action, checkers.history.outcome(at: reply.zxid) != nil else { return action }
+        let previous = sabotage.lastAnswers.updateValue(reply, forKey: connection)
+        guard reply.xid % 30 == 29, let previous else { return action }
+        (reply.error, reply.body, reply.zxid) = (previous.error, previous.body, previous.zxid)
+        return .reply(connection, reply)
+    }
+
+    private func altered(_ action: KeeperAction) -> KeeperAction {
+        guard case .reply(let connection, var reply) = action, reply.xid % 10 == 9 else { return action }
+        switch (bug, reply.body) {
+        case (.childMisnamed, .childrenAndStat(let names, let stat)) where !names.isEmpty:
+            reply.body = .childrenAndStat(names.dropLast() + ["n-misnamed"], stat)
+        case (.valueAltered, .data(let data?, let stat)) where !data.isEmpty:
+            reply.body = .data([data.first! ^ 1] + data.dropFirst(), stat)
+        default: return action
+        }
         return .reply(connection, reply)
     }
 
@@ -153,10 +202,19 @@ extension World {
 struct SabotageMemory: Sendable {
     /// For `ackReplayed`.
     var replayable: Set<ServerEpoch> = []
+    /// For `writesOvertaken`.
+    var overtaken: Set<SessionRequest> = []
+    /// For `answerOfAnother`.
+    var lastAnswers: [ConnectionID: Reply] = [:]
     /// For `staleRead`.
     var firstAnswers: [NodePath: ResponseBody] = [:]
     /// For `streamReordered`, by link.
     var heldBack: [Int: SimLink.Packet] = [:]
+}
+
+struct SessionRequest: Hashable, Sendable {
+    var session: SessionID
+    var cxid: Int32
 }
 
 struct ServerEpoch: Hashable, Sendable {

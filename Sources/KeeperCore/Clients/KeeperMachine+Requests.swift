@@ -186,7 +186,7 @@ extension KeeperMachine {
         // A leader that hands off only finishes what is under way: its clients lose their connections in a moment.
         guard role == .leading, leader!.isServing, leader!.handOff == nil else { return }
         // ZOOKEEPER-1277: the counter must not run into the epoch; a new epoch starts it afresh.
-        if leader!.lastProposed.counterIsExhausted {
+        if leader!.lastProposed.counter >= configuration.epochLength {
             guard configuration.standalone else {
                 return endRole("the epoch's zxids are used up", at: now, into: &actions)
             }

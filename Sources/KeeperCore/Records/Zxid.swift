@@ -11,10 +11,8 @@ package struct Zxid: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     package var epoch: Int64 { rawValue >> 32 }
     package var counter: UInt32 { UInt32(truncatingIfNeeded: rawValue) }
-    /// The next zxid of the same epoch. The counter must not be at its end (`counterIsExhausted`).
+    /// The next zxid of the same epoch. The counter must not be at its end: a leader steps down first (ZOOKEEPER-1277).
     package var next: Zxid { Zxid(rawValue: rawValue + 1) }
-    /// ZOOKEEPER-1277: the counter must not run into the epoch; a leader steps down first.
-    package var counterIsExhausted: Bool { counter == .max }
 
     /// Whether an entry of this zxid may stand in a history right behind one of `previous`: the next number (a server
     /// that stands alone runs on into the next epoch), or the first of a later epoch. One definition for what is
