@@ -25,10 +25,12 @@ struct Client: Sendable {
             case earlier(Zxid)
             /// Answered when the leader says that all before it is committed.
             case sync
-            /// Answered from the tree once it is first in line.
-            case local
-            /// An `auth` whose credential proved nothing: answered, then the connection is closed.
-            case authentication([Identity]?)
+            /// Answered from the tree once it is first in line, with so many of the identities: those that the client
+            /// had proved when it asked.
+            case local(proved: Int)
+            /// An `auth`: what it proves counts from its arrival on. One that proves nothing is answered, and then the
+            /// connection is closed.
+            case authentication(isProven: Bool)
         }
         var xid: Int32
         var request: Request

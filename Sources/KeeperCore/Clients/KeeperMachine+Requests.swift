@@ -23,7 +23,8 @@ extension KeeperMachine {
         } else if clients[id]!.pending.isEmpty {
             answer(request, xid: xid, to: id, into: &actions)
         } else {
-            clients[id]!.pending.append(Client.Pending(xid: xid, request: request, kind: .local))
+            let proved = clients[id]!.identities.count
+            clients[id]!.pending.append(Client.Pending(xid: xid, request: request, kind: .local(proved: proved)))
         }
     }
 
@@ -33,12 +34,23 @@ extension KeeperMachine {
     ) {
         guard clients[id]?.phase == .established else { return }
         touchSession(of: id, at: now)
+        // At once, as Apache's server: a write that was sent behind it is judged before its answer's turn has come.
+        let isProven = prove(identities, on: id)
         if clients[id]!.pending.isEmpty {
-            answerAuthentication(identities, xid: xid, to: id, into: &actions)
+            answerAuthentication(isProven, xid: xid, to: id, into: &actions)
         } else {
             clients[id]!.pending.append(
-                Client.Pending(xid: xid, request: .ping, kind: .authentication(identities)))
+                Client.Pending(xid: xid, request: .ping, kind: .authentication(isProven: isProven)))
         }
+    }
+
+    /// False if there is nothing, or more than a connection may have.
+    private mutating func prove(_ identities: [Identity]?, on id: ConnectionID) -> Bool {
+        guard let identities else { return false }
+        for identity in identities where !clients[id]!.identities.contains(identity) {
+            clients[id]!.identities.append(identity)
+        }
+        return clients[id]!.identities.reduce(0, { $0 + $1.size }) <= Client.identityLimit
     }
 
     private mutating func touchSession(of id: ConnectionID, at now: Instant) {
@@ -49,7 +61,8 @@ extension KeeperMachine {
     // MARK: Local answers
 
     private mutating func answer(
-        _ request: Request, xid: Int32, to id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>
+        _ request: Request, xid: Int32, proved: Int = .max, to id: ConnectionID,
+        into actions: inout ActionBuffer<KeeperAction>
     ) {
         switch request {
         case .ping:
@@ -61,9 +74,11 @@ extension KeeperMachine {
             actions.append(.reply(id, Reply(xid: xid, zxid: .none, error: .unimplemented)))
             close(id, into: &actions)
         default:
+            let all = clients[id]!.identities
             let read = ReadProcessing(
-                connection: id, session: clients[id]!.session, identities: clients[id]!.identities
-            , multiReadLimit: max(ReadProcessing.standardMultiReadLimit, configuration.transactionLimit)).answer(request, tree: tree, watches: &watches)
+                connection: id, session: clients[id]!.session, identities: proved < all.count ? Array(all[..<proved]) : all,
+                multiReadLimit: max(ReadProcessing.standardMultiReadLimit, configuration.transactionLimit)
+            ).answer(request, tree: tree, watches: &watches)
             for event in read.events { actions.append(.watchEvent(id, event)) }
             actions.append(
                 .reply(id, Reply(xid: xid, zxid: servedZxid, error: read.error, body: read.body)))
@@ -72,17 +87,11 @@ extension KeeperMachine {
 
     /// Its zxid is 0, as Apache's: it says nothing about the tree.
     private mutating func answerAuthentication(
-        _ identities: [Identity]?, xid: Int32, to id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>
+        _ isProven: Bool, xid: Int32, to id: ConnectionID, into actions: inout ActionBuffer<KeeperAction>
     ) {
-        guard let identities else {
+        guard isProven else {
             actions.append(.reply(id, Reply(xid: xid, zxid: .zero, error: .authFailed)))
             return close(id, into: &actions)
-        }
-        for identity in identities where !clients[id]!.identities.contains(identity) {
-            clients[id]!.identities.append(identity)
-        }
-        guard clients[id]!.identities.reduce(0, { $0 + $1.size }) <= Client.identityLimit else {
-            return answerAuthentication(nil, xid: xid, to: id, into: &actions)
         }
         actions.append(.reply(id, Reply(xid: xid, zxid: .zero)))
     }
@@ -92,12 +101,12 @@ extension KeeperMachine {
         while let next = clients[id]?.pending.first {
             switch next.kind {
             case .write, .earlier, .sync: return
-            case .local:
+            case .local(let proved):
                 _ = clients[id]!.pending.popFirst()
-                answer(next.request, xid: next.xid, to: id, into: &actions)
-            case .authentication(let identities):
+                answer(next.request, xid: next.xid, proved: proved, to: id, into: &actions)
+            case .authentication(let isProven):
                 _ = clients[id]!.pending.popFirst()
-                answerAuthentication(identities, xid: next.xid, to: id, into: &actions)
+                answerAuthentication(isProven, xid: next.xid, to: id, into: &actions)
             }
         }
     }
@@ -112,7 +121,7 @@ extension KeeperMachine {
         let session = clients[id]!.session
         if case .check = request {
             // ZOOKEEPER-2623: a bare check must never be proposed.
-            clients[id]!.pending.append(Client.Pending(xid: xid, request: .unknown(op: 13), kind: .local))
+            clients[id]!.pending.append(Client.Pending(xid: xid, request: .unknown(op: 13), kind: .local(proved: 0)))
             return drainPending(of: id, into: &actions)
         }
         if case .closeSession = request { clients[id]!.phase = .closing }

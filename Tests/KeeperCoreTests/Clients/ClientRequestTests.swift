@@ -67,6 +67,27 @@ import Testing
         #expect(replies(server.step(.logSynced(Zxid(epoch: 1, counter: 1)), at: now)) == [nil])
     }
 
+    /// What is sent in one go: the credential counts for what follows, though its answer waits behind a write.
+    @Test func aCredentialCountsFromItsArrivalOn() {
+        var server = server()
+        func propose(_ xid: Int32, _ acl: [AccessRight]) -> [Transaction] {
+            let write = Request.create(CreateRequest(path: NodePath("/a\(xid)"), data: [], acl: acl))
+            return server.step(.requested(id, xid: xid, write), at: now).compactMap { action -> Transaction? in
+                if case .propose(let entry, _) = action { entry.transaction } else { nil }
+            }
+        }
+        #expect(propose(1, AccessRight.openToAll).count == 1)
+        let proved = Identity(scheme: "digest", id: "user:AAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+        #expect(server.step(.authenticated(id, xid: -4, [proved]), at: now).isEmpty)
+        let own = AccessRight(permissions: .all, identity: Identity(scheme: "auth", id: ""))
+        guard case .create(_, _, _, let acl, _, _, _)? = propose(2, [own]).first else {
+            Issue.record("the credential did not count")
+            return
+        }
+        #expect(acl == [AccessRight(permissions: .all, identity: proved)])
+        #expect(replies(server.step(.logSynced(Zxid(epoch: 0, counter: 3)), at: now)) == [nil, nil, nil])
+    }
+
     /// Identities travel with every request that a follower forwards.
     @Test func credentialsWithoutEndAreRefused() {
         var server = server()
