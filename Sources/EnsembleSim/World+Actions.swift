@@ -152,7 +152,12 @@ extension World {
         case .learnerPacketReceived(_, .revalidate(let session, _)): checkers.sessions.touched(session, at: id, now)
         case .learnerPacketReceived(_, .request(let forwarded)):
             if case .createSession = forwarded.request { checkers.sessions.touched(forwarded.session, at: id, now) }
-        case .connectRequested(_, let request): checkers.sessions.touched(request.sessionID, at: id, now)
+        case .connectRequested(let connection, let request):
+            // Whoever does not know the password keeps no session alive.
+            guard let client = servers[index(id)].connections[connection.rawValue],
+                clients[client].session == request.sessionID, clients[client].password == request.password
+            else { return }
+            checkers.sessions.touched(request.sessionID, at: id, now)
         default: break
         }
     }

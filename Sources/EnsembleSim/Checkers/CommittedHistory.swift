@@ -69,6 +69,13 @@ struct CommittedHistory: Sendable {
         position(of: zxid).flatMap { $0 > 0 ? (results[$0 - 1], numbers[$0 - 1]) : nil }
     }
 
+    /// Request `number` is answered with what is committed at `zxid`.
+    mutating func answered(_ number: Int, at zxid: Zxid) {
+        guard let position = position(of: zxid), position > 0, numbers[position - 1] != number else { return }
+        let entry = entries[position - 1]
+        if requests.settle(number, takenFor: numbers[position - 1], of: entry.session) { numbers[position - 1] = number }
+    }
+
     func digest(at zxid: Zxid) -> UInt64? { position(of: zxid).flatMap { $0 > 0 ? digests[$0 - 1] : nil } }
 
     /// Adds the next entry: integrity's "no gaps", and the sessions' ephemerals.

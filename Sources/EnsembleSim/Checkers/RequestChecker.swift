@@ -22,6 +22,9 @@ struct RequestChecker: Sendable {
     }
 
     private var sessions: [SessionID: Session] = [:]
+    /// Later requests of the same xid that come to the same, by the number of the first: which of them is committed shows
+    /// in whom its answer goes to.
+    private var equals: [Int: [Int]] = [:]
     private(set) var lastNumber = 0
 
     /// - Returns: the number of the request.
@@ -61,6 +64,7 @@ struct RequestChecker: Sendable {
                 expected = expected ?? outcome
                 continue
             }
+            noteEquals(of: sent, among: waiting[(position + 1)...], entry, tree)
             sessions[entry.session]!.passedOver += waiting[..<position]
             sessions[entry.session]!.waiting.removeFirst(position + 1)
             return sent.number
@@ -73,6 +77,31 @@ struct RequestChecker: Sendable {
             verdict.fail(.requestOrder, "\(entry.transaction) is committed at \(entry.zxid) as request \(entry.cxid) of \(entry.session), which did not ask")
         }
         return 0
+    }
+
+    private mutating func noteEquals(
+        of sent: SentWrite, among later: ArraySlice<SentWrite>, _ entry: LogEntry, _ tree: DataTree
+    ) {
+        let numbers = later.filter { other in
+            other.xid == sent.xid
+                && WriteOracle.agree(
+                    WriteOracle.transaction(for: other.request, of: entry.session, other.identities, over: tree), entry.transaction)
+        }.map(\.number)
+        if !numbers.isEmpty { equals[sent.number] = numbers }
+    }
+
+    /// The answer to `number` says that it is what was taken for `other`; whether it can be.
+    mutating func settle(_ number: Int, takenFor other: Int, of session: SessionID) -> Bool {
+        guard let numbers = equals[other], numbers.contains(number) else { return false }
+        equals[other] = nil
+        let later = numbers.filter { $0 > number }
+        if !later.isEmpty { equals[number] = later }
+        guard let waiting = sessions[session]?.waiting, let position = waiting.firstIndex(where: { $0.number == number }) else {
+            return true
+        }
+        sessions[session]!.passedOver += waiting[..<position]
+        sessions[session]!.waiting.removeFirst(position + 1)
+        return true
     }
 
     /// The end of what has ended changes nothing, and is never refused.

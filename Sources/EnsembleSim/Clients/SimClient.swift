@@ -225,7 +225,7 @@ extension World {
         let connection = ConnectionID(rawValue: clients[c].connection)
         if case .auth(_, _, let credential) = carried {
             // The hands look at the credential, and hash it (KeeperEvent.authenticated).
-            let proved = credential.isEmpty ? nil : [Workload.identity(provedBy: credential)]
+            let proved = credential.flatMap { $0.isEmpty ? nil : [Workload.identity(provedBy: $0)] }
             for identity in proved ?? [] where !clients[c].identities.contains(identity) {
                 clients[c].identities.append(identity)
             }
@@ -308,8 +308,9 @@ extension World {
         let session = clients[c].session
         if isOperated, c == linkClient { linkAnswered(sent.request, reply) }
         if case .auth(_, _, let credential) = sent.request {
-            if (reply.error == .authFailed) != credential.isEmpty {
-                checkers.fail(.answers, "client \(c): a credential of \(credential.count) bytes is answered with \(reply)")
+            let isEmpty = credential?.isEmpty ?? true
+            if (reply.error == .authFailed) != isEmpty {
+                checkers.fail(.answers, "client \(c): a credential of \(credential?.count ?? 0) bytes is answered with \(reply)")
             }
             return
         }
@@ -318,6 +319,7 @@ extension World {
         }
         clients[c].watches.replied(at: reply.zxid, checkers.history, who: c, &checkers.verdict)
         if sent.request.isWrite {
+            checkers.history.answered(sent.number, at: reply.zxid)
             checkers.clients.answered(
                 sent.request, number: sent.number, reply, session: session, floor: max(sent.floor, clients[c].lastWrite),
                 checkers.history, &checkers.verdict)

@@ -34,7 +34,7 @@ extension Workload {
                 .auth(type: 0, scheme: "digest", credential: Array("user\(client % 2):secret".utf8)),
                 .create(CreateRequest(path: guarded, data: data, acl: restricted)), .getData(path: guarded, watch: false),
             ]
-        case 4: return Int.random(in: 0..<5, using: &random) == 0 ? [.auth(type: 0, scheme: "digest", credential: [])] : []
+        case 4: return Int.random(in: 0..<5, using: &random) == 0 ? [.auth(type: 0, scheme: "digest", credential: Bool.random(using: &random) ? [] : nil)] : []
         case 5: return [.create(CreateRequest(path: guarded, data: data, acl: restricted))]
         case 6..<8: return [.setData(path: guarded, data: data, version: -1)]
         case 8..<10: return [.getData(path: guarded, watch: false)]
