@@ -39,12 +39,14 @@ extension WiredClient {
         }
         world.judge { memory.watches.replied(at: reply.zxid, $0.history, who: number, &$0.verdict) }
         guard sent.request.isWrite else {
-            world.judge { $0.clients.read(sent.request, reply, who: number, $0.history, &$0.verdict) }
+            world.judge { $0.clients.read(sent.request, reply, who: number, sent.identities, $0.history, &$0.verdict) }
             return leaveWatch(sent.request, reply)
         }
         let (session, floor) = (memory.session, max(sent.floor, memory.lastWrite))
         world.judge {
-            $0.clients.answered(sent.request, reply, session: session, floor: floor, $0.history, &$0.verdict)
+            $0.history.answered(sent.number, at: reply.zxid)
+            $0.clients.answered(
+                sent.request, number: sent.number, reply, session: session, floor: floor, $0.history, &$0.verdict)
         }
         memory.lastWrite = max(memory.lastWrite, reply.zxid)
         if case .closeSession = sent.request {

@@ -134,9 +134,12 @@ final class WiredClient: CableEnd {
         let xid = memory.nextXid
         memory.nextXid += 1
         world.checkers.clients.asks(request)
+        let number = world.checkers.history.requests.sends(request, xid: xid, session: memory.session, memory.identities)
         if case .closeSession = request { world.checkers.sessions.asksToClose(memory.session) }
         memory.outstanding.append(
-            SimClient.Outstanding(xid: xid, request: request, floor: world.checkers.clients.acknowledged, sentAt: world.now))
+            SimClient.Outstanding(
+                xid: xid, number: number, request: request, identities: memory.identities,
+                floor: world.checkers.clients.acknowledged, sentAt: world.now))
         output.writeFrame(RequestFrame(xid: xid, request: request))
         push()
     }
