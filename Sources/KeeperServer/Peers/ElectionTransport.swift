@@ -15,7 +15,8 @@ final class ElectionTransport {
         var newest: ByteBuffer?
         /// `newest` waits for a slow socket.
         var isUnsent = false
-        var backoff = Backoff(initial: .milliseconds(50), ceiling: .seconds(2))
+        var backoff = Backoff(initial: .milliseconds(50), ceiling: ElectionTransport.longestWait)
+        var linkedSince = Instant(nanoseconds: 0)
         var dialsAgain = false
     }
 
@@ -30,6 +31,8 @@ final class ElectionTransport {
     private var isOpen = true
 
     private static let connectTimeout = TimeAmount.seconds(5)
+    /// Between two attempts; a link that has lasted so long was a success.
+    private static let longestWait = Duration.seconds(2)
 
     init(
         turn: LoopTurn, network: any Network, myself: MemberAddress, addresses: [SocketAddress], others: [MemberAddress],
@@ -87,7 +90,6 @@ final class ElectionTransport {
 
     func received(_ notification: Notification, from id: ServerID, over link: ElectionLink) {
         guard peers[id]?.link === link else { return }
-        peers[id]?.backoff.reset()
         turn.raise(.notificationReceived(from: id, notification))
     }
 
@@ -98,8 +100,10 @@ final class ElectionTransport {
     }
 
     func ended(_ link: ElectionLink) {
-        guard let id = link.peer, peers[id]?.link === link else { return }
+        guard let id = link.peer, let peer = peers[id], peer.link === link else { return }
         peers[id]?.link = nil
+        // A peer that closes what it has answered would else be dialled twenty times a second.
+        if turn.now - peer.linkedSince >= ElectionTransport.longestWait { peers[id]?.backoff.reset() }
         if myself.id > id { dialLater(id) }
     }
 
@@ -108,6 +112,7 @@ final class ElectionTransport {
     private func install(_ link: ElectionLink, _ id: ServerID) {
         let old = peers[id]?.link
         peers[id]?.link = link
+        peers[id]?.linkedSince = turn.now
         peers[id]?.isUnsent = false
         old?.close()
         if let newest = peers[id]?.newest { link.send(newest) }
