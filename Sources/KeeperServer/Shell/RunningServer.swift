@@ -44,7 +44,10 @@ package final class RunningServer: Sendable {
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let server = RunningServer(configuration, peers, clients, group, log, ended)
-        server.eventLoop.execute { server.shell.value.start() }
+        server.eventLoop.execute {
+            TimeSlice.ask(TimeSlice.loop)
+            server.shell.value.start()
+        }
         server.eventLoop.execute { server.openPorts() }
         return server
     }

@@ -33,6 +33,10 @@ package struct ServerHost {
     static func system(_ eventLoop: any EventLoop) -> ServerHost {
         ServerHost(
             eventLoop: eventLoop, network: SocketNetwork(eventLoop: eventLoop), files: SystemFiles.shared,
-            lane: { name throws(StorageError) in try ThreadLane(name: name) }, trimMemory: { malloc_trim(0) })
+            lane: { name throws(StorageError) in
+                let lane = try ThreadLane(name: name)
+                lane.run { TimeSlice.ask(name == "log" ? TimeSlice.log : TimeSlice.usual) }
+                return lane
+            }, trimMemory: { malloc_trim(0) })
     }
 }
