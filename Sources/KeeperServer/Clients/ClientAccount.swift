@@ -20,9 +20,12 @@ struct ClientAccount {
     private var lastWrite = 0
     /// Bytes that the socket has taken, when it was last asked.
     private(set) var taken = 0
-    private(set) var lastTaken = Instant(nanoseconds: 0)
-    private(set) var lastInput = Instant(nanoseconds: 0)
-    private(set) var roomSince = Instant(nanoseconds: 0)
+    /// Looks since the socket took something of what waits for it. Looks and not time: while the server itself was busy
+    /// or stopped, nobody could make progress.
+    private(set) var looksUntaken = 0
+    /// Looks, while others waited for room, since it sent some of the frame that it has room for, and since it got that.
+    private(set) var looksSilent = 0
+    private(set) var looksWithRoom = 0
 
     mutating func asked(_ size: Int, answer: Int) {
         requests += size
@@ -45,22 +48,26 @@ struct ClientAccount {
     /// Whether the socket should be asked.
     var isUncertain: Bool { unsent > 0 || unmeasured > MemoryBudget.trifle }
 
-    mutating func measured(unsent now: Int, at table: ClientTable?) {
-        let isFirst = unsent == 0
+    mutating func measured(unsent now: Int) {
+        if unsent == 0 || written - now > taken { looksUntaken = 0 }
         unsent = now
         unmeasured = 0
-        // What it took while nothing was left proves nothing and costs no look at the clock.
-        if now > 0, isFirst || written - now > taken, let table { lastTaken = table.turn.now }
         taken = written - now
     }
 
-    /// Only while a large frame is incomplete does it matter when its last bytes came.
-    mutating func inputGrew(at now: Instant) { lastInput = now }
+    mutating func looked() { looksUntaken += 1 }
+
+    mutating func inputGrew() { looksSilent = 0 }
 
     /// From now on the client is to send the rest of a frame.
-    mutating func gotRoom(at now: Instant) {
-        lastInput = now
-        roomSince = now
+    mutating func gotRoom() {
+        looksSilent = 0
+        looksWithRoom = 0
+    }
+
+    mutating func lookedWhileOthersWait() {
+        looksSilent += 1
+        looksWithRoom += 1
     }
 
     var backlog: Int { max(unsent - lastWrite, 0) }

@@ -169,7 +169,7 @@ package final class ClientConnection: ChannelInboundHandler {
     /// A large frame whose end has not come needs room for all of it before more of it is read.
     private func considerInput(_ table: ClientTable) {
         guard state != .closing, input.readableBytes > MemoryBudget.trifle, let size = unfinishedFrame else { return }
-        account.inputGrew(at: table.turn.now)
+        account.inputGrew()
         guard room == .none else { return }
         guard !table.room.isWanted || table.room.mayWait else { return table.turnAway(self) }
         room = table.room.ask(self, size: size, begun: input.readableBytes)
@@ -191,7 +191,7 @@ package final class ClientConnection: ChannelInboundHandler {
     /// The rest of the frame may come.
     func gotRoom(_ size: Int) {
         room = .granted(size: size)
-        if let table { account.gotRoom(at: table.turn.now) }
+        account.gotRoom()
         input.reserveCapacity(minimumWritableBytes: size - input.readableBytes)
         settle()
         resume()
@@ -204,11 +204,14 @@ package final class ClientConnection: ChannelInboundHandler {
         table.room.give(back: share)
     }
 
-    /// Since when it has had room and sent nothing of its frame, or too little, though it is read; nil if it does its part.
-    func isIdle(at now: Instant) -> Bool {
+    func lookedWhileOthersWait() {
+        if room.size > 0, !readsArePaused { account.lookedWhileOthersWait() }
+    }
+
+    /// Whether it has room and, though it is read, sends nothing of its frame, or too little.
+    var isIdle: Bool {
         guard case .granted(let size) = room, !readsArePaused, state != .closing else { return false }
-        let pace = Duration.seconds(Int64(size / FrameRoom.leastPace))
-        return account.lastInput + FrameRoom.patience < now || account.roomSince + FrameRoom.patience + pace < now
+        return account.looksSilent > FrameRoom.patience || account.looksWithRoom > FrameRoom.patience + size / FrameRoom.leastPace
     }
 
     /// Whether a whole frame was there.
@@ -338,7 +341,9 @@ package final class ClientConnection: ChannelInboundHandler {
 
     private func scheduleFlush(_ table: ClientTable) {
         settle()
-        guard output.readableBytes < ClientConnection.outputMark else { return flush() }
+        // What one transaction tells thousands of watchers may be more than all may hold.
+        let mark = table.turn.budget.isUnderPressure ? MemoryBudget.trifle : ClientConnection.outputMark
+        guard output.readableBytes < mark else { return flush() }
         guard !outputIsScheduled else { return }
         outputIsScheduled = true
         table.turn.flushAtEnd(self)
@@ -364,7 +369,7 @@ package final class ClientConnection: ChannelInboundHandler {
     /// Asks how much the socket has not taken.
     private func measure(_ context: ChannelHandlerContext) {
         let unsent = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
-        account.measured(unsent: unsent, at: table)
+        account.measured(unsent: unsent)
         settle()
         if unsent > 0 { table?.lookAfter(self) }
     }
@@ -380,13 +385,16 @@ package final class ClientConnection: ChannelInboundHandler {
     /// Called by the table now and then for a connection that has told it so, until it needs no more looking after.
     func look() -> Bool {
         guard table != nil, let context else { return false }
-        if account.unsent > 0 { measure(context) }
+        if account.unsent > 0 {
+            account.looked()
+            measure(context)
+        }
         if readsArePaused, state != .closing { resume() }
         return account.unsent > 0 || (readsArePaused && state != .closing)
     }
 
-    /// Whether the client has taken nothing of what waits for it since.
-    func isStuck(since instant: Instant) -> Bool { account.unsent > 0 && account.lastTaken < instant }
+    /// Whether the client has taken nothing of what waits for it for so many looks.
+    func isStuck(for looks: Int) -> Bool { account.unsent > 0 && account.looksUntaken > looks }
 
     /// Bytes that wait behind the last write: a single answer may be of any size.
     var backlog: Int { account.backlog }
@@ -413,7 +421,7 @@ package final class ClientConnection: ChannelInboundHandler {
         else { return }
         readsArePaused = false
         // While it wasn't read it could not show progress.
-        account.gotRoom(at: table.turn.now)
+        account.gotRoom()
         try? context.channel.syncOptions?.setOption(.autoRead, value: true)
     }
 

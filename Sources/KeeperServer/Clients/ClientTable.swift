@@ -145,11 +145,11 @@ package final class ClientTable {
         lookIsScheduled = false
         let all = lookedAfter
         lookedAfter = []
-        if turn.budget.isExhausted || room.isWanted { closeWorst(of: all) }
-        if room.isWanted { makeRoom() }
         for connection in all {
             if connection.look() { lookedAfter.append(connection) } else { connection.isLookedAfter = false }
         }
+        if turn.budget.isExhausted || room.isWanted { closeWorst(of: all) }
+        if room.isWanted { makeRoom() }
         if !lookedAfter.isEmpty || room.isWanted { scheduleLook() }
     }
 
@@ -157,9 +157,9 @@ package final class ClientTable {
     /// is closed, one at a time. When even that is not enough, because others' writes go on making events for readers that
     /// are merely slow, progress no longer protects.
     private func closeWorst(of all: [ClientConnection]) {
-        let (budget, since) = (turn.budget, turn.now - policy.patience)
+        let looks = Int(policy.patience.inNanoseconds / ClientTable.lookInterval.nanoseconds)
         let candidates = all.filter {
-            $0.held > budget.fairShare && ($0.isStuck(since: since) || (budget.isOverrun && $0.backlog > budget.fairShare))
+            $0.held > budget.fairShare && ($0.isStuck(for: looks) || (budget.isOverrun && $0.backlog > budget.fairShare))
         }
         guard let worst = candidates.max(by: { $0.held < $1.held }) else { return }
         cutOff(worst, because: "it doesn't take what it is sent")
@@ -168,8 +168,9 @@ package final class ClientTable {
     /// Of those that have room for a frame and don't send it so many are cut off as others wait for it.
     private func makeRoom() {
         room.admit()
-        let now = turn.now
-        for connection in all where room.isWanted && connection.isIdle(at: now) {
+        for connection in all where room.isWanted {
+            connection.lookedWhileOthersWait()
+            guard connection.isIdle else { continue }
             cutOff(connection, because: "it sends nothing of a frame that it has begun")
             room.admit()
         }

@@ -14,10 +14,11 @@ final class FrameRoom {
     /// Bytes that those who wait had sent already. They come and go with their turn, so they take nobody's.
     private var parked = 0
 
-    /// How long who has room may send nothing while others wait: TCP has sent a lost segment three times by then.
-    static let patience = Duration.seconds(1)
-    /// Bytes a second that a frame comes at, or its room is wanted for somebody quicker.
-    static let leastPace = 64 << 10
+    /// For so many looks, a second, may who has room send nothing while others wait: TCP has sent a lost segment three
+    /// times by then.
+    static let patience = 10
+    /// Bytes from one look to the next that a frame comes at (64 KiB a second), or its room is for somebody quicker.
+    static let leastPace = 6554
 
     init(turn: LoopTurn) { self.turn = turn }
 

@@ -26,6 +26,7 @@ package final class KeeperShell {
 
     private var buffer = ActionBuffer<KeeperAction>()
     private var spare: [KeeperAction] = []
+    private static let keptActions = 8192
     /// Sizes of what the machine has appended and not committed, oldest first.
     private var held = FIFO<Int>()
     private var timer: Scheduled<Void>?
@@ -123,7 +124,8 @@ package final class KeeperShell {
             if isHalted { break }
             perform(action)
         }
-        spare.removeAll(keepingCapacity: true)
+        // One transaction may have told millions of watchers.
+        if spare.capacity > KeeperShell.keptActions { spare = [] } else { spare.removeAll(keepingCapacity: true) }
         releaseCommitted()
         leaveIfPossible()
         armTimer()
