@@ -97,12 +97,6 @@ import Testing
         #expect(try !initialize.exists)
     }
 
-    @Test func logsWithoutASnapshotAreRefused() throws {
-        try layout.create()
-        try SampleHistory.write(SampleHistory(3).entries, in: layout.logDirectory)
-        #expect(throws: StorageError.self) { try scratch.recovery().recover() }
-    }
-
     @Test func aGapBetweenLogsIsRefused() throws {
         let entries = SampleHistory(30).entries
         _ = try scratch.recovery().recover()
@@ -375,17 +369,11 @@ import Testing
     /// `Fixtures/README.md`: a shape each, and what Apache's own server reads from it.
     @Test func directoriesAsApacheLeavesThemLoad() throws {
         let fixtures = String(#filePath.dropLast("RecoveryTests.swift".count)) + "Fixtures/apache"
-        // Refused so far, with file and reason.
-        let refused: Set = ["gzip", "snappy", "logs-alone", "repeated-entries", "trailer-behind-nodes"]
         let table = String(decoding: try Directory.content(of: fixtures + "/contents.tsv") ?? [], as: UTF8.self)
         for line in table.split(separator: "\n") where line.first != "#" {
             let fields = line.split(separator: "\t").map(String.init)
             let copy = ScratchDirectory()
             try ScratchDirectory.copyTree(fixtures + "/" + fields[0], to: copy.path)
-            if refused.contains(fields[0]) {
-                #expect(throws: StorageError.self, "\(fields[0])") { try Verification.verify(copy.layout) }
-                continue
-            }
             do {
                 let report = try Verification.verify(copy.layout)
                 #expect(report.endZxid.hex == fields[1], "\(fields[0])")

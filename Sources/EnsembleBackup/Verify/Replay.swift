@@ -46,9 +46,7 @@ struct Replay {
         try decoding(object) { () throws(CodecError) in try reader.finish() }
         let zxid = manifest.snapshotZxid
         let tree = try decoding(object) { () throws(CodecError) in try loader.complete(zxid: zxid) }
-        do throws(ReplayProblem) {
-            replayed = try ReplayedTree(tree, snapshotZxid: zxid, digest: reader.digest)
-        } catch { throw damaged(object, error) }
+        replayed = ReplayedTree(tree, snapshotZxid: zxid, digest: reader.digest)
     }
 
     private mutating func replay(_ object: BackupObject) throws(BackupError) {

@@ -54,14 +54,16 @@ struct NodeDigest: Hashable, Sendable {
 }
 
 /// CRC-32, eight bytes a step ("slicing by 8": Kounavis and Berry, 2005).
-struct Checksum: Sendable {
+package struct Checksum: Sendable {
     private(set) var state: UInt32
 
-    init(state: UInt32 = 0xFFFF_FFFF) { self.state = state }
+    package init() { self.init(state: 0xFFFF_FFFF) }
 
-    var value: UInt32 { ~state }
+    init(state: UInt32) { self.state = state }
 
-    mutating func update(_ bytes: ArraySlice<UInt8>) {
+    package var value: UInt32 { ~state }
+
+    package mutating func update(_ bytes: ArraySlice<UInt8>) {
         if bytes.isEmpty { return }
         state = Checksum.tables.withUnsafeBufferPointer { t in
             bytes.withUnsafeBytes { raw in

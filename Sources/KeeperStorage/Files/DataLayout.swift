@@ -1,3 +1,4 @@
+import KeeperCodec
 import KeeperCore
 
 /// Where a member's files are (reference/zookeeper.md, 2.1), and behind which door.
@@ -49,11 +50,11 @@ package struct DataLayout: Sendable {
 
     /// Those that no unfinished installation has replaced, or in part: oldest first.
     func placedSnapshots() throws(StorageError) -> [NumberedFile] {
-        try NumberedFile.list(snapshotDirectory, prefix: "snapshot.", in: files)
+        try NumberedFile.list(snapshotDirectory, prefix: NumberedFile.snapshotPrefix, in: files)
     }
 
     func placedLogs() throws(StorageError) -> [NumberedFile] {
-        try NumberedFile.list(logDirectory, prefix: "log.", in: files)
+        try NumberedFile.list(logDirectory, prefix: NumberedFile.logPrefix, in: files)
     }
 }
 
@@ -67,10 +68,13 @@ package struct NumberedFile: Hashable, Sendable {
         self.path = path
     }
 
+    static let snapshotPrefix = "snapshot."
+    static let logPrefix = "log."
+
     package var name: String { String(path[path.index(after: path.lastIndex(of: "/") ?? path.startIndex)...]) }
 
-    /// The files of `directory` with names of `prefix` and a hexadecimal zxid, oldest first. Compressed snapshots
-    /// (`.gz`, `.snappy`) are among them, so that one which can't be read isn't overlooked.
+    /// The files of `directory` with names of `prefix` and a hexadecimal zxid, oldest first. Packed snapshots (`.gz`,
+    /// `.snappy`) are among them.
     ///
     /// - Parameter repeated: also "log.5-1" and so on: a second one of the name, set aside. Elsewhere that is a person's
     ///   copy, and no part of the database.
@@ -81,12 +85,12 @@ package struct NumberedFile: Hashable, Sendable {
         var found: [NumberedFile] = []
         for name in try files.names(directory) where name.hasPrefix(prefix) {
             var digits = name.dropFirst(prefix.count)
-            for suffix in [".gz", ".snappy"] where digits.hasSuffix(suffix) { digits = digits.dropLast(suffix.count) }
+            if prefix == snapshotPrefix, let packed = SnapshotCompression(ofFile: name) { digits = digits.dropLast(packed.suffix.count) }
             if repeated { digits = digits.prefix { $0 != "-" } }
             guard digits.first != "+", let number = Int64(digits, radix: 16), (0 ..< .max).contains(number) else { continue }
             found.append(NumberedFile(zxid: Zxid(rawValue: number), path: directory + "/" + name))
         }
-        return found.sorted { $0.zxid < $1.zxid }
+        return found.sorted { ($0.zxid, $0.path) < ($1.zxid, $1.path) }
     }
 }
 

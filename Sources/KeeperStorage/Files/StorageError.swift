@@ -22,7 +22,11 @@ package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible 
         self.remedy = remedy
     }
 
-    package static let reseed = "move the data directory away and reseed the member from a backup or its peers"
+    /// S6: the advice never endangers what may be the only copy.
+    package static let keepAndReseed = """
+        keep the data directory, it may be the only copy; a member of an ensemble is brought up anew by its peers or from a \
+        backup, on an empty directory beside it, and a server that stands alone is restored from a backup
+        """
 
     package static func system(_ operation: String, _ path: String, errno code: Int32 = errno) -> StorageError {
         let remedy =
@@ -42,14 +46,14 @@ package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible 
 
     static func damaged(_ path: String, _ error: CodecError) -> StorageError {
         let cause = Cause.damaged(offset: error.offset, problem: "\(error.what): \(error.problem)")
-        return StorageError(path: path, cause: cause, remedy: reseed)
+        return StorageError(path: path, cause: cause, remedy: keepAndReseed)
     }
 
     static func damaged(_ path: String, offset: Int, _ problem: String) -> StorageError {
-        StorageError(path: path, cause: .damaged(offset: offset, problem: problem), remedy: reseed)
+        StorageError(path: path, cause: .damaged(offset: offset, problem: problem), remedy: keepAndReseed)
     }
 
-    static func inconsistent(_ path: String, _ problem: String, remedy: String = reseed) -> StorageError {
+    static func inconsistent(_ path: String, _ problem: String, remedy: String = keepAndReseed) -> StorageError {
         StorageError(path: path, cause: .inconsistent(problem), remedy: remedy)
     }
 

@@ -11,7 +11,7 @@ package struct DataGlance: Hashable, Sendable {
     package var acceptedEpoch: Int64
     package var currentEpoch: Int64
 
-    /// - Returns: nil where the files don't tell by themselves: no snapshot is sealed, or one is compressed.
+    /// - Returns: nil where the files don't tell by themselves: no snapshot is sealed, or one is packed.
     /// - Throws: for damage in the newest log, and for epochs that contradict each other or the data.
     package static func look(at layout: DataLayout) throws(StorageError) -> DataGlance? {
         guard let sealed = try newestSealed(layout) else { return nil }
@@ -33,7 +33,7 @@ package struct DataGlance: Hashable, Sendable {
 
     private static func newestSealed(_ layout: DataLayout) throws(StorageError) -> NumberedFile? {
         for snapshot in try layout.snapshots() {
-            guard !snapshot.name.hasSuffix(".gz"), !snapshot.name.hasSuffix(".snappy") else { return nil }
+            guard SnapshotCompression(ofFile: snapshot.name) == nil else { return nil }
             if try isSealed(snapshot.path, in: layout.files) { return snapshot }
         }
         return nil

@@ -42,13 +42,13 @@ package struct Installation: Sendable {
     /// The snapshot that replaces all others, and is not in its place yet.
     func pendingSnapshot() throws(StorageError) -> NumberedFile? {
         guard try pendingEpochs() != nil else { return nil }
-        return try NumberedFile.list(incomingSnapshots, prefix: "snapshot.", in: files).last
+        return try NumberedFile.list(incomingSnapshots, prefix: NumberedFile.snapshotPrefix, in: files).last
     }
 
     /// Its log, if that is not in its place yet.
     func pendingLogs() throws(StorageError) -> [NumberedFile] {
         guard try pendingEpochs() != nil else { return [] }
-        return try NumberedFile.list(incomingLogs, prefix: "log.", in: files)
+        return try NumberedFile.list(incomingLogs, prefix: NumberedFile.logPrefix, in: files)
     }
 
     // MARK: Making it

@@ -62,7 +62,7 @@ package struct Purge: Sendable {
 
     private func setAside(in directory: String) throws(StorageError) -> [NumberedFile] {
         let place = directory + "/" + DataLayout.setAsideName
-        return try NumberedFile.list(place, prefix: "snapshot.", repeated: true, in: layout.files)
-            + NumberedFile.list(place, prefix: "log.", repeated: true, in: layout.files)
+        return try NumberedFile.list(place, prefix: NumberedFile.snapshotPrefix, repeated: true, in: layout.files)
+            + NumberedFile.list(place, prefix: NumberedFile.logPrefix, repeated: true, in: layout.files)
     }
 }

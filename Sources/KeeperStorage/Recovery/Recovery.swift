@@ -30,8 +30,8 @@ package struct Recovery: Sendable {
     ///
     /// New entries go into a new file (`LogWriter` never appends to one that it didn't create).
     ///
-    /// - Throws: for damage anywhere else, naming file and offset; for gaps between logs; for logs without a snapshot;
-    ///   for files in the wrong directory; for less than the floor. The files are then as they were.
+    /// - Throws: for damage anywhere else, naming file and offset; for gaps between logs; for logs without a snapshot that
+    ///   are not provably whole; for files in the wrong directory; for less than the floor. The files are then as they were.
     package func recover() throws(StorageError) -> RecoveredState {
         try layout.create()
         try Installation(layout).complete()
@@ -46,6 +46,7 @@ package struct Recovery: Sendable {
         let replay = try Replay.run(layout, limit: nil, recent: window)
         try checkFloor(replay.tree.lastProcessedZxid)
         try makeDurable(replay)
+        if replay.snapshot == nil { try supplySnapshot(snapshots) }
         return try state(replay)
     }
 
@@ -62,10 +63,12 @@ package struct Recovery: Sendable {
         guard remaining.tree.lastProcessedZxid == zxid else { return try recover() }
         // Snapshots first: those that may hold effects behind `zxid`. Without the logs that complete them they are no
         // state at all, whereas an older one and the uncut logs are the state before. The order makes a crash safe.
-        let newer = snapshots.filter { $0.zxid > remaining.snapshot.zxid }
+        let newer = snapshots.filter { $0.zxid > remaining.startZxid }
         try SetAside.move(newer, of: layout.snapshotDirectory, in: files)
         try SetAside.move(logs.filter { $0.zxid > zxid }, of: layout.logDirectory, in: files)
-        if let last = remaining.logs.last(where: { !$0.isEmpty }) { try cut(last) }
+        // More than one where Apache's server has logged entries again (`AppliedEntries`); the last first, so that none is
+        // left that would go on behind a cut one.
+        for log in remaining.logs.reversed() where log.goesOn { try cut(log) }
         return try recover()
     }
 
@@ -118,6 +121,13 @@ package struct Recovery: Sendable {
         return try RecoveredState(
             tree: tree, recent: [], acceptedEpoch: epochs.accepted, currentEpoch: epochs.current,
             recovering: mark.isSet)
+    }
+
+    /// Logs that were replayed on the empty tree get the snapshot of it, so that from now on they are what every reader
+    /// takes for a database: this one, and Apache's.
+    private func supplySnapshot(_ unusable: [NumberedFile]) throws(StorageError) {
+        try SetAside.move(unusable.filter { $0.zxid == .zero }, of: layout.snapshotDirectory, in: files)
+        try SnapshotFile.write(DataTree(), in: layout.snapshotDirectory, files: files)
     }
 
     // MARK: Checks and repairs

@@ -14,10 +14,13 @@ struct Replay: Sendable {
         /// The file says how far it is durable.
         var isMarked: Bool
         var isEmpty: Bool
+        /// Entries behind the limit stand in it.
+        var goesOn = false
     }
 
     var tree: DataTree { replayed.tree }
-    var snapshot: NumberedFile
+    /// nil: the logs were replayed on the empty tree, and lack nothing.
+    let snapshot: NumberedFile?
     /// The first entry behind the snapshot, if there is one.
     var firstReplayed: Zxid?
     var entryCount = 0
@@ -32,12 +35,17 @@ struct Replay: Sendable {
     var unusableSnapshots: [StorageError] = []
 
     private var replayed: ReplayedTree
+    /// The snapshot is no state that ever was.
+    private var refusal: StorageError?
+
+    var startZxid: Zxid { replayed.snapshotZxid }
 
     /// - Parameters:
     ///   - layout: the newest sound snapshot is taken; one that is damaged is passed over only if the logs reach as far
     ///     as it did.
     ///   - limit: entries and snapshots behind it are left alone.
-    /// - Throws: for damage, gaps, and a digest that isn't the leader's. Also if there is no sound snapshot.
+    /// - Throws: for damage, gaps, and a digest that isn't the leader's. Also if there is no sound snapshot, and the logs
+    ///   are not provably whole.
     static func run(_ layout: DataLayout, limit: Zxid?, recent: RecentEntries) throws(StorageError) -> Replay {
         let logs = try layout.logs()
         var failures: [(snapshot: NumberedFile, error: StorageError)] = []
@@ -47,62 +55,110 @@ struct Replay: Sendable {
                 failures.append((snapshot, error))
                 continue
             }
-            var replay = try Replay(loaded, from: snapshot, recent: recent)
+            var replay = Replay(loaded.tree, loaded.digest, from: snapshot, recent: recent)
             try replay.readLogs(logs, in: layout.files, limit: limit)
-            do throws(ReplayProblem) { try replay.replayed.checkComplete() } catch {
-                failures.append((snapshot, Replay.error(error, of: snapshot, in: snapshot)))
+            if let refusal = replay.refusal {
+                failures.append((snapshot, refusal))
                 continue
             }
-            // Without this, a damaged newest snapshot whose logs are gone would silently take its data along.
-            if let lost = failures.first(where: { $0.snapshot.zxid > replay.tree.lastProcessedZxid }) {
-                throw lost.error
-            }
-            replay.unusableSnapshots = failures.map(\.error)
+            try replay.passOver(failures)
             return replay
         }
-        if let first = failures.first { throw first.error }
-        let directory = logs.first.map { Directory.parent(of: $0.path) } ?? "the data directory"
-        // ZOOKEEPER-3056 and 3781: a lost snapshot directory is no empty database.
-        throw .inconsistent(directory, "there are logs but no snapshot that they could be replayed on")
+        var replay = Replay(DataTree(), SnapshotDigest(zxid: .zero, digest: nil), from: nil, recent: recent)
+        do throws(StorageError) {
+            try replay.requireBeginning(of: logs, in: layout)
+            try replay.readLogs(logs, in: layout.files, limit: limit)
+            try replay.requireProof(in: layout)
+        } catch {
+            throw failures.first?.error ?? error
+        }
+        try replay.passOver(failures)
+        return replay
     }
 
-    private init(_ loaded: LoadedSnapshot, from snapshot: NumberedFile, recent: RecentEntries) throws(StorageError) {
-        do throws(ReplayProblem) {
-            replayed = try ReplayedTree(loaded.tree, snapshotZxid: snapshot.zxid, digest: loaded.digest)
-        } catch {
-            throw Replay.error(error, of: snapshot, in: snapshot)
-        }
+    private init(_ tree: DataTree, _ digest: SnapshotDigest?, from snapshot: NumberedFile?, recent: RecentEntries) {
+        replayed = ReplayedTree(tree, snapshotZxid: snapshot?.zxid ?? .zero, digest: digest)
         self.snapshot = snapshot
         self.recent = recent
     }
 
+    /// Without this, a damaged newest snapshot whose logs are gone would silently take its data along.
+    private mutating func passOver(_ failures: [(snapshot: NumberedFile, error: StorageError)]) throws(StorageError) {
+        if let lost = failures.first(where: { $0.snapshot.zxid > tree.lastProcessedZxid }) { throw lost.error }
+        unusableSnapshots = failures.map(\.error)
+    }
+
+    // MARK: without a snapshot
+
+    private static let remedy = """
+        keep the files, they may be the only copy; look for the snapshots (another dataDir, a disk that isn't mounted), or bring \
+        the member up from its peers or a backup, on an empty directory beside this one
+        """
+
+    /// ZOOKEEPER-3056 and 3781: a lost snapshot directory is no empty database. But the first transaction of all (that of a
+    /// server that stands alone, or of an ensemble's first epoch) was applied to the empty tree.
+    private func requireBeginning(of logs: [NumberedFile], in layout: DataLayout) throws(StorageError) {
+        for log in logs {
+            var first: Zxid?
+            _ = try LogFileContent(log, in: layout.files).forEachEntry { (entry, _) throws(StorageError) in
+                first = entry.zxid
+                return false
+            }
+            guard let first else { continue }
+            if first.counter == 1, first.epoch <= 1 { return }
+            throw .inconsistent(
+                layout.logDirectory, "there is no snapshot, and the logs begin with \(first): what was before is missing",
+                remedy: Replay.remedy)
+        }
+        throw .inconsistent(layout.snapshotDirectory, "there is no snapshot, and no entry in a log", remedy: Replay.remedy)
+    }
+
+    /// Across epochs only a digest proves that nothing is missing (3.6 and later write them).
+    private func requireProof(in layout: DataLayout) throws(StorageError) {
+        if let refusal { throw refusal }
+        guard let beginning = replayed.unprovedBeginning else { return }
+        throw .inconsistent(
+            layout.logDirectory,
+            "there is no snapshot, and nothing shows that no transaction is missing before \(beginning), where an epoch begins",
+            remedy: Replay.remedy
+                + "; Apache's server, started once on a copy with -Dzookeeper.snapshot.trust.empty=true, writes a snapshot that this one reads"
+        )
+    }
+
+    // MARK: logs
+
     private mutating func readLogs(_ all: [NumberedFile], in files: any FileSystem, limit: Zxid?) throws(StorageError) {
         // The log with the greatest start that is not behind the snapshot's next zxid may hold it.
-        let first = all.lastIndex { $0.zxid <= Zxid(rawValue: snapshot.zxid.rawValue + 1) } ?? 0
+        let first = all.lastIndex { $0.zxid <= Zxid(rawValue: startZxid.rawValue + 1) } ?? 0
         for file in all.dropFirst(first) {
             if let limit, file.zxid > limit { break }
             let content = try LogFileContent(file, in: files)
             recent.beginFile(isOurs: content.mark != nil)
+            var goesOn = false
             let (end, offset) = try content.forEachEntry { (entry, _) throws(StorageError) in
-                if let limit, entry.zxid > limit { return false }
-                try add(entry, from: file)
-                return true
+                goesOn = limit.map { entry.zxid > $0 } ?? false
+                if !goesOn { try add(entry, from: file) }
+                return !goesOn && refusal == nil
             }
+            if refusal != nil { return }
             var log = Log(
-                file: file, end: offset, tornTail: nil, isMarked: content.mark != nil, isEmpty: offset <= FileHeader.size)
+                file: file, end: offset, tornTail: nil, isMarked: content.mark != nil, isEmpty: offset <= FileHeader.size,
+                goesOn: goesOn)
             if case .torn(let finding) = end { log.tornTail = finding }
             logs.append(log)
         }
         recent.end(at: tree.lastProcessedZxid)
+        do throws(ReplayProblem) { try replayed.checkComplete() } catch { try note(error, in: snapshot) }
     }
 
     private mutating func add(_ entry: LogEntry, from file: NumberedFile) throws(StorageError) {
-        if entry.zxid > snapshot.zxid, firstReplayed == nil { recent.pass(snapshot.zxid, to: entry.zxid) }
-        recent.append(entry)
         do throws(ReplayProblem) {
+            if try replayed.isRepetition(entry) { return }
+            if entry.zxid > startZxid, firstReplayed == nil { recent.pass(startZxid, to: entry.zxid) }
+            recent.append(entry)
             guard try replayed.apply(entry) else { return }
         } catch {
-            throw Replay.error(error, of: snapshot, in: file)
+            return try note(error, in: file)
         }
         if firstReplayed == nil { firstReplayed = entry.zxid }
         entryCount += 1
@@ -112,7 +168,8 @@ struct Replay: Sendable {
 
     /// What was found and does no harm, for people.
     var findings: [String] {
-        logs.compactMap(\.tornTail)
+        (snapshot == nil ? ["there is no snapshot; the logs begin with the first transaction and lack none"] : [])
+            + logs.compactMap(\.tornTail)
             + replayed.wrongAnnouncements.map { "entry \($0) announces a digest that its application does not have; what follows agrees with the tree" }
             + unusableSnapshots.map { "snapshot passed over, the log makes up for it: \($0)" } + notObeyed
     }
@@ -126,10 +183,11 @@ struct Replay: Sendable {
 
     var digests: DigestJudgement { replayed.digests }
 
-    private static func error(_ problem: ReplayProblem, of snapshot: NumberedFile, in log: NumberedFile) -> StorageError {
+    /// What is wrong with the snapshot refuses it, and an older one may do.
+    private mutating func note(_ problem: ReplayProblem, in file: NumberedFile?) throws(StorageError) {
         switch problem {
-        case .snapshot(let text): .inconsistent(snapshot.path, text)
-        case .entry(let text): .inconsistent(log.path, text)
+        case .snapshot(let text): refusal = .inconsistent(snapshot?.path ?? "the empty tree", text)
+        case .entry(let text): throw .inconsistent(file?.path ?? "the log", text)
         }
     }
 }

@@ -12,49 +12,77 @@ package struct ReplayedTree: Sendable {
     /// Digests that were announced wrongly: the tree is right, and the log need not agree with it there.
     package private(set) var wrongAnnouncements: [Zxid] = []
     /// From which transaction on the tree's digest is exact; nil: the snapshot doesn't say.
-    private let exactFrom: Zxid?
+    private var exactFrom: Zxid?
+    /// The snapshot's trailer contradicts the tree, and no entry behind it has explained that yet.
+    private var trailerMismatch: String?
+    private var applied = AppliedEntries()
+    /// The last epoch that began behind another's transactions while no digest has agreed since: nothing in the zxids says
+    /// how far the earlier one went.
+    package private(set) var unprovedBeginning: Zxid?
 
     /// - Parameters:
     ///   - zxid: the snapshot's, from its name.
     ///   - digest: the snapshot's trailer; nil where its writer had none.
-    /// - Throws: if the snapshot was taken at rest and is not what its writer had.
-    package init(_ tree: DataTree, snapshotZxid zxid: Zxid, digest: SnapshotDigest?) throws(ReplayProblem) {
+    package init(_ tree: DataTree, snapshotZxid zxid: Zxid, digest: SnapshotDigest?) {
         self.tree = tree
         snapshotZxid = zxid
         self.digest = digest
         exactFrom = digest.map { max($0.zxid, zxid) }
-        try compareSnapshotDigest(at: zxid)
+        compareSnapshotDigest(at: zxid)
     }
 
-    /// - Returns: false if the snapshot has the entry already; then nothing was done.
+    /// - Returns: false if the tree has the entry already; then nothing was done.
     /// - Throws: if entries are missing before it, or the tree is proved not to be what the ensemble had (`DigestJudgement`).
     package mutating func apply(_ entry: LogEntry) throws(ReplayProblem) -> Bool {
         if entry.zxid <= snapshotZxid { return false }
+        if try isRepetition(entry) { return false }
         let last = tree.lastProcessedZxid
         guard entry.zxid.follows(last) else {
             throw .entry("entry \(entry.zxid) does not follow \(last): entries between are missing")
         }
+        if !entry.zxid.isNext(after: last), last > .zero { unprovedBeginning = entry.zxid }
         var changes: [TreeChange] = []
         _ = tree.apply(entry, changes: &changes)
-        try compareSnapshotDigest(at: entry.zxid)
+        applied.append(entry)
+        compareSnapshotDigest(at: entry.zxid)
         try compareDigest(of: entry)
         return true
+    }
+
+    /// Whether the entry was applied before: Apache's learner logs what was proposed while it was brought up by SNAP more
+    /// than once (`AppliedEntries`).
+    package func isRepetition(_ entry: LogEntry) throws(ReplayProblem) -> Bool {
+        let last = tree.lastProcessedZxid
+        guard entry.zxid > snapshotZxid, entry.zxid <= last else { return false }
+        switch applied.compare(entry) {
+        case .same: return true
+        case .another: throw .entry("entry \(entry.zxid) comes again behind \(last), and is not the same: two histories are mixed")
+        case .unknown: throw .entry("entry \(entry.zxid) comes again behind \(last), too late to tell whether it is the same")
+        }
     }
 
     /// A fuzzy snapshot that the logs don't complete is no state that ever was: transactions behind the end may have
     /// left some of their effects in it.
     package func checkComplete() throws(ReplayProblem) {
-        guard let end = digest?.zxid, end > tree.lastProcessedZxid else { return }
-        throw .snapshot("it may hold effects of transactions up to \(end), but the logs end at \(tree.lastProcessedZxid)")
+        if let end = digest?.zxid, end > tree.lastProcessedZxid {
+            throw .snapshot("it may hold effects of transactions up to \(end), but the logs end at \(tree.lastProcessedZxid)")
+        }
+        if let trailerMismatch { throw .snapshot(trailerMismatch) }
     }
 
-    /// The snapshot was fuzzy up to its digest's zxid; there the tree must be what the writer had.
-    private func compareSnapshotDigest(at zxid: Zxid) throws(ReplayProblem) {
+    /// The snapshot was fuzzy up to its digest's zxid; there the tree should be what the writer had. But Apache's server
+    /// changes nodes before it notes digest and zxid, so that a snapshot which it took while it served may hold effects of
+    /// the one transaction behind its trailer's: then that one's digest, the first behind the trailer's, agrees.
+    private mutating func compareSnapshotDigest(at zxid: Zxid) {
         // Apache's server writes (0, 0) until it has applied a transaction.
         guard let digest, digest.zxid == zxid, zxid > .zero, digest.version == 2, let stated = digest.digest,
             stated != tree.digest
         else { return }
-        throw .snapshot("the tree's digest at \(zxid) is \(hex(tree.digest)), the snapshot's trailer has \(hex(stated))")
+        trailerMismatch = """
+            the tree's digest at \(zxid) is \(hex(tree.digest)), the snapshot's trailer has \(hex(stated)), and no transaction behind \
+            it explains that
+            """
+        exactFrom = Zxid(rawValue: zxid.rawValue + 1)
     }
 
     /// The leader's expectation, in every entry (reference/zookeeper.md, 2.4). A mismatch in the very last entry is not
@@ -62,8 +90,15 @@ package struct ReplayedTree: Sendable {
     private mutating func compareDigest(of entry: LogEntry) throws(ReplayProblem) {
         guard let exactFrom, entry.zxid >= exactFrom else { return }
         switch digests.judge(entry, in: tree) {
-        case .agrees, .undecided, .suspected: return
+        case .undecided: return
+        case .agrees:
+            trailerMismatch = nil
+            unprovedBeginning = nil
+        case .suspected:
+            if let trailerMismatch { throw .snapshot(trailerMismatch) }
         case .wronglyAnnounced(let mismatch):
+            // The tree is right.
+            trailerMismatch = nil
             if wrongAnnouncements.count < 100 { wrongAnnouncements.append(mismatch.zxid) }
         case .diverged(let mismatch):
             throw .entry(

@@ -10,7 +10,7 @@ package struct VerificationReport: Hashable, Sendable {
         package var size: Int
     }
 
-    /// The snapshot's zxid: the set starts there.
+    /// The snapshot's zxid: the set starts there. Zero without a snapshot: the logs lack nothing.
     package var startZxid: Zxid
     /// The last transaction.
     package var endZxid: Zxid
@@ -48,12 +48,12 @@ package enum Verification {
         }
         let epochs = try layout.epochs.load(lastZxid: end)
         var files: [VerificationReport.File] = []
-        for file in [replay.snapshot] + replay.logs.map(\.file) {
+        for file in [replay.snapshot].compactMap({ $0 }) + replay.logs.map(\.file) {
             let size = try layout.files.open(file.path, .reading).size()
             files.append(VerificationReport.File(path: file.path, size: size))
         }
         return VerificationReport(
-            startZxid: replay.snapshot.zxid, endZxid: end, endDigest: replay.tree.digest,
+            startZxid: replay.startZxid, endZxid: end, endDigest: replay.tree.digest,
             entryCount: replay.entryCount, nodeCount: replay.tree.nodeCount, sessionCount: replay.tree.sessionCount,
             endTime: replay.lastTime.map(WallTime.init(milliseconds:)), acceptedEpoch: epochs.accepted,
             currentEpoch: epochs.current, findings: replay.findings, files: files)

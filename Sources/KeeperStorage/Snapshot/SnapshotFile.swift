@@ -51,21 +51,38 @@ package enum SnapshotFile {
         _ snapshot: NumberedFile, _ files: any FileSystem, _ body: (SnapshotItem) throws(CodecError) -> Void
     ) throws(StorageError) -> (digest: SnapshotDigest?, size: Int) {
         let file = try files.open(snapshot.path, .reading)
+        let compression = SnapshotCompression(ofFile: snapshot.name)
+        var unpacker = SnapshotUnpacker(compression)
         var reader = SnapshotFileReader()
         var position = 0
         while true {
             let bytes = try file.read(count: chunkSize, at: position)
             do throws(CodecError) {
+                func read(_ content: ArraySlice<UInt8>) throws(CodecError) {
+                    do throws(CodecError) { try reader.feed(ByteBuffer(bytes: content), body) } catch {
+                        throw compression == nil ? error : error.inUnpackedContent(behind: position)
+                    }
+                }
                 if bytes.isEmpty {
+                    try unpacker.finish(read)
                     try reader.finish()
                     return (reader.digest, position)
                 }
-                try reader.feed(ByteBuffer(bytes: bytes), body)
+                try unpacker.feed(bytes[...], read)
             } catch {
                 throw .damaged(snapshot.path, error)
             }
             position += bytes.count
         }
+    }
+}
+
+extension CodecError {
+    /// Offsets in a packed file's content are none in the file.
+    ///
+    /// - Parameter offset: how far the file was read.
+    fileprivate func inUnpackedContent(behind offset: Int) -> CodecError {
+        CodecError(.content("\(problem), at offset \(self.offset) of the unpacked content"), what: what, offset: offset)
     }
 }
 

@@ -11,6 +11,7 @@ extension FuzzedParser {
     static let files: [FuzzedParser] = [
         FuzzedParser("snapshots", "snapshot files", seeds: snapshotSeeds, check: checkSnapshot),
         FuzzedParser("logs", "log files, and what their transactions do to a tree", seeds: logSeeds, check: checkLog),
+        FuzzedParser("packed-snapshots", "snapshot files packed by gzip or snappy", seeds: packedSeeds, check: checkPacked),
         FuzzedParser("data-directory", "a directory of snapshot, log and epoch files", seeds: directorySeeds, check: checkDirectory),
     ]
 
@@ -61,6 +62,48 @@ extension FuzzedParser {
             }
             try reader.finish()
             return try loader.complete(zxid: SampleTrees.anyZxid)
+        } catch {
+            return nil
+        }
+    }
+
+    // MARK: Packed snapshots: the first byte says how
+
+    /// As a writer may that does not compress: what zlib and snappy-java make of snapshots is in the corpus.
+    private static func packedSeeds() -> [[UInt8]] {
+        let file = sealed(SampleTrees.serialised(SampleTrees.small), digest: nil)
+        let size = [UInt8(truncatingIfNeeded: file.count), UInt8(truncatingIfNeeded: file.count >> 8)]
+        let gzip: [UInt8] = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255, 1] + size + size.map { ~$0 } + file
+        let snappy = [0x82] + Array("SNAPPY".utf8) + [0, 0, 0, 0, 1, 0, 0, 0, 1]
+        return [[0] + gzip + [0, 0, 0, 0] + size + [0, 0], [1] + snappy + [0, 0, 0, 6, 4, 3 << 2, 1, 2, 3, 4]]
+    }
+
+    @Sendable private static func checkPacked(_ bytes: [UInt8]) throws(Violation) {
+        guard let kind = bytes.first else { return }
+        let file = Array(bytes.dropFirst())
+        let compression = SnapshotCompression.allCases[Int(kind) % SnapshotCompression.allCases.count]
+        let whole = unpack(file, compression, step: max(file.count, 1))
+        try requireEqual(
+            unpack(file, compression, step: max(file.count / 5, 1)), whole, "a packed file's content, read in pieces")
+        if let whole { _ = load(whole, step: 1 << 20) }
+    }
+
+    /// nil: it is not whole, or holds more than 16 MiB: a small file may hold very much.
+    private static func unpack(_ file: [UInt8], _ compression: SnapshotCompression, step: Int) -> [UInt8]? {
+        var unpacker = SnapshotUnpacker(compression)
+        var content: [UInt8] = []
+        var rest = file[...]
+        do throws(CodecError) {
+            func take(_ bytes: ArraySlice<UInt8>) throws(CodecError) {
+                content += bytes
+                if content.count > 1 << 24 { throw CodecError(.content("more than is looked at"), what: "content", offset: 0) }
+            }
+            while !rest.isEmpty {
+                try unpacker.feed(rest.prefix(step), take)
+                rest = rest.dropFirst(step)
+            }
+            try unpacker.finish(take)
+            return content
         } catch {
             return nil
         }
