@@ -109,3 +109,40 @@ import Testing
         #expect(try Directory.names(scratch.path).isEmpty)
     }
 }
+
+/// S1: a directory has one server.
+@Suite struct DirectoryLockTests {
+    private let scratch = ScratchDirectory()
+
+    @Test func aSecondIsRefusedUntilTheFirstHasGone() throws {
+        var first: (any DirectoryLock)? = try scratch.layout.acquire()
+        let error = #expect(throws: StorageError.self) { try scratch.layout.acquire() }
+        #expect(error?.path == scratch.path)
+        #expect(error?.description.contains("process \(getpid())") == true)
+        withExtendedLifetime(first) {}
+        first = nil
+        _ = try scratch.layout.acquire()
+    }
+
+    /// By their logs, too; a link leads to the same directory.
+    @Test func eachDirectoryCounts() throws {
+        let (data, logs, link) = (scratch.path + "/data", scratch.path + "/logs", scratch.path + "/link")
+        var first: (any DirectoryLock)? = try DataLayout(dataDir: data, dataLogDir: logs).acquire()
+        #expect(symlink(logs, link) == 0)
+        for layout in [DataLayout(dataDir: logs), DataLayout(dataDir: link), DataLayout(dataDir: scratch.path + "/other", dataLogDir: link)] {
+            #expect(throws: StorageError.self) { try layout.acquire() }
+        }
+        withExtendedLifetime(first) {}
+        first = nil
+        _ = try DataLayout(dataDir: logs, dataLogDir: link).acquire()
+    }
+
+    /// Who reads is let in.
+    @Test func readersNeedNoLock() throws {
+        _ = try scratch.recovery().recover()
+        let lock = try scratch.layout.acquire()
+        #expect(try Verification.verify(scratch.layout).endZxid == .zero)
+        #expect(try DataGlance.look(at: scratch.layout)?.endZxid == .zero)
+        withExtendedLifetime(lock) {}
+    }
+}

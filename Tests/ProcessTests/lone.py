@@ -103,15 +103,18 @@ class LoneCase(unittest.TestCase):
         if not os.environ.get("KEEP_FILES"):
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    def start(self, *lines, prefix=(), address="127.0.0.1"):
+    def configure(self, *lines, address="127.0.0.1"):
         self.port, self.lock = daemon.free_ports()
         self.addCleanup(self.lock.close)
-        configuration = os.path.join(self.directory, "zoo.cfg")
-        with open(configuration, "w") as file:
+        with open(os.path.join(self.directory, "zoo.cfg"), "w") as file:
             file.write("\n".join((f"dataDir={self.directory}/data", f"clientPort={self.port}", f"clientPortAddress={address}",
                                   "4lw.commands.whitelist=*", "preAllocSize=64", *lines, "")))
         self.log = open(os.path.join(self.directory, "log"), "w")
-        self.server = subprocess.Popen([*prefix, self.program, configuration], stdout=self.log, stderr=self.log)
+        self.addCleanup(self.log.close)
+
+    def start(self, *lines, prefix=(), address="127.0.0.1"):
+        self.configure(*lines, address=address)
+        self.server = subprocess.Popen([*prefix, self.program, os.path.join(self.directory, "zoo.cfg")], stdout=self.log, stderr=self.log)
         daemon.wait_for("the server serves", lambda: self.word("isro") == "rw", 60, self.said)
 
     def end(self):

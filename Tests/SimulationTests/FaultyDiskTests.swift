@@ -25,6 +25,20 @@ import Testing
         return try file.read(count: 1 << 20, at: 0)
     }
 
+    /// S1: a lock outlives neither its owner nor the process, and keeps a second server out.
+    @Test(arguments: [false, true]) func aLockDiesWithItsProcess(losesPower: Bool) throws {
+        let disk = try Self.disk(1)
+        let layout = DataLayout(dataDir: "/d", files: disk)
+        let first = try layout.acquire()
+        #expect(throws: StorageError.self) { try layout.acquire() }
+        if losesPower { disk.cutPower() } else { disk.endProcess() }
+        let second = try layout.acquire()
+        // The dead process's own end of it must not let the second's go.
+        withExtendedLifetime(first) {}
+        #expect(throws: StorageError.self) { try layout.acquire() }
+        withExtendedLifetime(second) {}
+    }
+
     @Test func whatIsSyncedSurvives() throws {
         for seed in UInt64(0)..<50 {
             let disk = try Self.disk(seed)

@@ -31,7 +31,7 @@ package enum DataProbe {
             return try holding(report.endZxid, report.acceptedEpoch, report.currentEpoch)
         } catch {
             switch error.cause {
-            case .system: return .unreadable(error.description)
+            case .system, .held: return .unreadable(error.description)
             case .damaged, .inconsistent: return .damaged(error.description)
             }
         }

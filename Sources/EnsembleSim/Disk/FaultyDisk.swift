@@ -14,6 +14,7 @@ package final class FaultyDisk: FileSystem {
         var fileCount = 0
         var faults = DiskFaults()
         var view = DurableView()
+        var lock = LockState()
     }
 
     let state: NIOLockedValueBox<State>
@@ -93,6 +94,18 @@ package final class FaultyDisk: FileSystem {
         }
     }
 
+    /// One process at a time has the member's directories. It is the kernel's memory, not the disk's: gone with the process.
+    package func lock(_ directories: [String]) throws(StorageError) -> any DirectoryLock {
+        try run("flock", directories.first ?? "") { state throws(StorageError) in
+            guard !state.lock.isHeld else {
+                throw StorageError(path: directories.first ?? "", cause: .held(by: nil), remedy: "none: the disk is simulated")
+            }
+            return FaultyLock(self, number: state.lock.take())
+        }
+    }
+
+    fileprivate func unlock(_ number: Int) { state.withLockedValue { $0.lock.release(number) } }
+
     // MARK: Files
 
     /// The number of the file's content.
@@ -126,6 +139,7 @@ package final class FaultyDisk: FileSystem {
     package func endProcess() {
         state.withLockedValue { state in
             state.faults.ended()
+            state.lock.release()
             state.dropUnreachable()
         }
     }
@@ -142,11 +156,43 @@ package final class FaultyDisk: FileSystem {
     package func cutPower() {
         state.withLockedValue { state in
             state.faults.ended()
+            state.lock.release()
             state.names.cutPower(using: &state.random)
             state.dropUnreachable()
             for number in state.files.keys.sorted() { state.files[number]!.cutPower(using: &state.random) }
         }
     }
+}
+
+/// Who has the directories.
+struct LockState: Sendable {
+    private var holder: Int?
+    private var count = 0
+
+    var isHeld: Bool { holder != nil }
+
+    mutating func take() -> Int {
+        count += 1
+        holder = count
+        return count
+    }
+
+    /// - Parameter number: whose; another's stays as it is. nil: whoever has it.
+    mutating func release(_ number: Int? = nil) {
+        if number == nil || number == holder { holder = nil }
+    }
+}
+
+private final class FaultyLock: DirectoryLock {
+    private let disk: FaultyDisk
+    private let number: Int
+
+    init(_ disk: FaultyDisk, number: Int) {
+        self.disk = disk
+        self.number = number
+    }
+
+    deinit { disk.unlock(number) }
 }
 
 extension FaultyDisk.State {

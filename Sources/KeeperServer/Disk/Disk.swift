@@ -19,6 +19,8 @@ package final class Disk {
     private var lane: (any Lane)?
     /// Another one, so that an epoch never waits for the reading of old snapshots.
     private var housekeeping: (any Lane)?
+    /// The directories are this server's.
+    private var lock: (any DirectoryLock)?
 
     /// nil before recovery, and while the directory is being rewritten.
     private var writer: LogWriter?
@@ -57,11 +59,12 @@ package final class Disk {
             return fatal(ServerExitReport(error))
         }
         run { () throws(StorageError) in
-            try layout.create()
+            let lock = try layout.acquire()
             let state = try recovery.recover()
             trimMemory()
-            return state
-        } then: { [self] state in
+            return (state, lock)
+        } then: { [self] state, lock in
+            self.lock = lock
             resume(with: state)
         }
     }
@@ -72,7 +75,10 @@ package final class Disk {
         snapshot = nil
         let writer = self.writer
         self.writer = nil
-        run { () throws(StorageError) in writer?.close() } then: { _ in done() }
+        run { () throws(StorageError) in writer?.close() } then: { [self] _ in
+            lock = nil
+            done()
+        }
     }
 
     private func resume(with state: RecoveredState) {

@@ -14,6 +14,9 @@ extension ServerExitReport {
             self.init(exit: .corruptData, message: "\(error)", file: error.path, offset: Int64(offset))
         case .inconsistent:
             self.init(exit: .corruptData, message: "\(error)", file: error.path)
+        case .held:
+            // Like a port in use: that server may be about to end.
+            self.init(exit: .temporaryFailure, message: "\(error)", file: error.path)
         }
     }
 }

@@ -31,6 +31,27 @@ package struct DataLayout: Sendable {
         try files.createDirectory(logDirectory)
     }
 
+    /// Makes the member's directories this process's, before anything in them is read, and tries whether they can be
+    /// written.
+    ///
+    /// S1: of two servers on one directory each acknowledges what the other's files then contradict. Who only reads
+    /// (backups, checks, the daemon's looks) needs no lock and is never kept out. Apache's server knows no locks: it neither
+    /// minds this one nor is kept out by it.
+    ///
+    /// - Returns: what holds them until it is let go, or the process is gone.
+    package func acquire() throws(StorageError) -> any DirectoryLock {
+        let directories = dataDir == dataLogDir ? [dataDir] : [dataDir, dataLogDir]
+        for directory in directories { try files.createDirectory(directory) }
+        let lock = try files.lock(directories)
+        try create()
+        // Where the files really are: a `version-2` may be a link to another disk. A server that can't write must not begin
+        // to serve, and find out at its first write.
+        for directory in directoriesDiffer ? [snapshotDirectory, logDirectory] : [snapshotDirectory] {
+            try files.tryWriting(in: directory)
+        }
+        return lock
+    }
+
     /// The snapshots, newest first. A directory that isn't there has none.
     package func snapshots() throws(StorageError) -> [NumberedFile] {
         if let pending = try Installation(self).pendingSnapshot() { return [pending] }

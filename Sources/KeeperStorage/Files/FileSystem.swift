@@ -23,7 +23,16 @@ package protocol FileSystem: AnyObject, Sendable {
 
     /// Not durable before `syncDirectory`. A file that isn't there is no error.
     func remove(_ path: String) throws(StorageError)
+
+    /// Takes directories, which exist, for this process: for as long as the lock is referred to and the process lives, no
+    /// other gets them. Two paths to one directory are one.
+    ///
+    /// - Throws: `.held` if another has one of them.
+    func lock(_ directories: [String]) throws(StorageError) -> any DirectoryLock
 }
+
+/// Holds directories until nobody refers to it.
+package protocol DirectoryLock: AnyObject, Sendable {}
 
 package enum OpenMode: Hashable, Sendable {
     case reading
@@ -92,6 +101,15 @@ extension FileSystem {
         try file.sync()
         try move(temporary, to: path)
         try syncDirectory(Directory.parent(of: path))
+    }
+
+    /// Makes sure that files can be written in the directory, by writing one.
+    package func tryWriting(in directory: String) throws(StorageError) {
+        let path = directory + "/writable.tmp"
+        let file = try open(path, .replacing)
+        try file.write([1], at: 0)
+        try file.sync()
+        try remove(path)
     }
 
     /// The content of a small file; nil if there is none. S10: one that can't be reached is an error, not absent.

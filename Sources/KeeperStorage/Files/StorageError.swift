@@ -10,6 +10,8 @@ package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible 
         case damaged(offset: Int, problem: String)
         /// Each file may be sound, but together they are no database.
         case inconsistent(String)
+        /// Another process has the directory: which, if that can be told.
+        case held(by: String?)
     }
 
     package var path: String
@@ -32,7 +34,8 @@ package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible 
         let remedy =
             switch code {
             case ENOSPC, EDQUOT: "free space on the file system, then start the server again"
-            case EACCES, EPERM, EROFS: "give the server's user the right to write there"
+            case EACCES, EPERM: "give the server's user the right to write there"
+            case EROFS: "make the file system writable; the kernel's log says whether an error made it read-only"
             case ENOENT, ENOTDIR: "create the directory, or correct dataDir or dataLogDir"
             default: "check the disk and the kernel's log; a server never goes on after a failed write"
             }
@@ -57,8 +60,16 @@ package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible 
         StorageError(path: path, cause: .inconsistent(problem), remedy: remedy)
     }
 
+    static func held(_ directory: String, by process: String?) -> StorageError {
+        StorageError(
+            path: directory, cause: .held(by: process),
+            remedy: "end that server first, or correct dataDir and dataLogDir: a directory has one server")
+    }
+
     package var description: String {
         switch cause {
+        case .held(let process):
+            "\(path): another server has this directory (\(process.map { "process \($0)" } ?? "which one can't be told")); \(remedy)"
         case .system(let operation, let code):
             "\(path): \(operation) failed: \(String(cString: strerror(code))) (errno \(code)); \(remedy)"
         case .damaged(let offset, let problem): "\(path): damaged at offset \(offset): \(problem); \(remedy)"

@@ -51,6 +51,77 @@ package final class SystemFiles: FileSystem {
     package func remove(_ path: String) throws(StorageError) {
         guard unlink(path) == 0 || errno == ENOENT else { throw .system("remove", path) }
     }
+
+    package func lock(_ directories: [String]) throws(StorageError) -> any DirectoryLock { try SystemLock(directories) }
+}
+
+/// flock(2) of a file in each directory: the kernel lets go of it when the process ends, however it ends. The file is left,
+/// with the number of the process that had it last: removed, two processes could each have locked a file of the name.
+private final class SystemLock: DirectoryLock {
+    private let descriptors: [Int32]
+
+    private static let fileName = "server.lock"
+
+    init(_ directories: [String]) throws(StorageError) {
+        var descriptors: [Int32] = []
+        do throws(StorageError) {
+            for directory in directories {
+                if let descriptor = try SystemLock.take(directory, beside: descriptors) { descriptors.append(descriptor) }
+            }
+        } catch {
+            for descriptor in descriptors { close(descriptor) }
+            throw error
+        }
+        self.descriptors = descriptors
+    }
+
+    deinit { for descriptor in descriptors { close(descriptor) } }
+
+    /// - Returns: nil if one of `others` is the same file.
+    private static func take(_ directory: String, beside others: [Int32]) throws(StorageError) -> Int32? {
+        let path = directory + "/" + fileName
+        // Not inherited by any program that the process starts (`clx_open`).
+        let descriptor = clx_open(path, O_CREAT | O_RDWR, 0o640)
+        guard descriptor >= 0 else { throw .system("create", path) }
+        do throws(StorageError) {
+            for other in others {
+                guard try isSame(descriptor, other, path) else { continue }
+                close(descriptor)
+                return nil
+            }
+            try lock(descriptor, of: directory, path)
+            try write(descriptor, path)
+        } catch {
+            close(descriptor)
+            throw error
+        }
+        return descriptor
+    }
+
+    private static func isSame(_ a: Int32, _ b: Int32, _ path: String) throws(StorageError) -> Bool {
+        var (first, second) = (stat(), stat())
+        guard fstat(a, &first) == 0, fstat(b, &second) == 0 else { throw .system("look at", path) }
+        return first.st_dev == second.st_dev && first.st_ino == second.st_ino
+    }
+
+    private static func lock(_ descriptor: Int32, of directory: String, _ path: String) throws(StorageError) {
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            if errno == EINTR { continue }
+            guard errno == EWOULDBLOCK else { throw .system("flock", path) }
+            var text = [UInt8](repeating: 0, count: 20)
+            let count = text.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, $0.count, 0) }
+            throw .held(directory, by: parseDecimal(Array(text.prefix(max(count, 0)))).map(String.init))
+        }
+    }
+
+    /// Which process it is, for whoever finds the lock taken.
+    private static func write(_ descriptor: Int32, _ path: String) throws(StorageError) {
+        let text = Array("\(getpid())\n".utf8)
+        guard ftruncate(descriptor, 0) == 0 else { throw .system("truncate", path) }
+        let count = text.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
+        guard count == text.count else { throw .system("write", path, errno: count < 0 ? errno : EIO) }
+        guard fsync(descriptor) == 0 else { throw .system("fsync", path) }
+    }
 }
 
 private final class SystemFile: OpenFile {
