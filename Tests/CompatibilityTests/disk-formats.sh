@@ -1,6 +1,7 @@
 #!/bin/sh
 # Apache's server starts on a data directory that our code wrote, and serves what is in it. The other direction is
-# RecoveryTests.aDirectoryOfApacheLoads, over files that Apache's server wrote.
+# RecoveryTests.aDirectoryOfApacheLoads, over files that Apache's server wrote. Our logs say how far they are durable, in the header's
+# database id and in a trailer behind the last entry, the one that was ended as the one that a kill left: it must pass over both.
 # Needs: Debian's zookeeper and python3-kazoo, a JRE; without them it says so and exits 77. Takes about 5 s after the build.
 # Usage: disk-formats.sh [PORT]
 set -eu
@@ -17,6 +18,24 @@ trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$work"' EXIT
     { tail -20 "$work/swift.log"; exit 1; }
 grep -o 'digest [0-9]* zxid [0-9]* nodes [0-9]*' "$work/swift.log"
 digest=$(sed -n 's/.*digest \([0-9]*\) zxid.*/\1/p' "$work/swift.log" | head -1)
+
+/usr/bin/python3 - "$work/data/version-2" <<'PY'
+import glob, struct, sys
+
+ends = []
+for path in sorted(glob.glob(sys.argv[1] + "/log.*"), key=lambda path: int(path.rsplit(".", 1)[1], 16)):
+    data, end = open(path, "rb").read(), 16
+    while end + 12 <= len(data) and (length := struct.unpack_from(">i", data, end + 8)[0]):
+        end += 12 + length + 1
+    header, = struct.unpack_from(">Q", data, 8)
+    trailer, = struct.unpack_from(">Q", data, end)
+    assert header, "%s: no mark in the header" % path
+    assert trailer >> 24 == end, "%s: the trailer names %d, the entries end at %d" % (path, trailer >> 24, end)
+    ends.append((end, len(data)))
+assert len(ends) == 3, ends
+assert ends[0][1] == ends[0][0] + 12 and ends[1][1] > ends[1][0] + 1000, "one ended, one as a kill leaves it: %s" % ends
+print("three logs with marks in header and trailer: entries end at %s" % ", ".join("%d of %d bytes" % pair for pair in ends))
+PY
 
 java -Dzookeeper.admin.enableServer=false -Dzookeeper.4lw.commands.whitelist='*' -cp "$jar" \
     org.apache.zookeeper.server.ZooKeeperServerMain "$port" "$work/data" >"$work/java.log" 2>&1 &
@@ -50,7 +69,7 @@ assert format(digest, "x") in hashes, "digest %x is not in:\n%s" % (digest, hash
 client = KazooClient("127.0.0.1:%d" % port)
 client.start()
 assert sorted(client.get_children("/")) == sorted(
-    ["zookeeper", "ephemeral"] + ["n%d" % n for n in range(40) if n != 3]), client.get_children("/")
+    ["zookeeper", "ephemeral"] + ["n%d" % n for n in range(50) if n != 3]), client.get_children("/")
 assert client.get("/n2")[0] == b"from a multi"
 assert client.get("/n4")[0] == b"last"
 assert client.get("/n5")[0] == b"value 5"

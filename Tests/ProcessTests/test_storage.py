@@ -100,15 +100,20 @@ class Foreign(StorageCase):
         with open(os.path.join(FIXTURES, "contents.tsv")) as file:
             return next(line.split("\t") for line in file if line.startswith(name + "\t"))
 
+    def nodes(self):
+        """As Apache's server, `mntr` counts one more than there are."""
+        return int(self.monitor("znode_count")) - 1
+
     def take(self, name):
+        nodes = int(self.contents(name)[2])
         shutil.copytree(os.path.join(FIXTURES, name), os.path.join(self.directory, "data"))
         self.start()
-        self.assertEqual(self.monitor("znode_count"), self.contents(name)[2], name)
+        self.assertEqual(self.nodes(), nodes)
         client = Wire(self.port)
         self.assertEqual(client.create("/ours", b"x")[0], 0)
         self.again()
         self.assertEqual(Wire(self.port).get("/ours")[0], 0)
-        self.assertEqual(self.monitor("znode_count"), str(int(self.contents(name)[2]) + 1))
+        self.assertEqual(self.nodes(), nodes + 1)
 
     def test_gzip_snapshots(self):
         self.take("gzip")
