@@ -98,6 +98,12 @@ package struct Plan: Hashable, Sendable {
         return plan
     }
 
+    /// A run of the kind in which a bug shows.
+    package static func showing(_ bug: DeliberateBug, seed: UInt64) -> Plan {
+        if bug.isWires { return wired(seed: seed, bug: bug) }
+        return bug.isOperators ? operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)
+    }
+
     /// A swarm's run of a seed: every third has an operator.
     package static func drawn(seed: UInt64, bug: DeliberateBug? = nil) -> Plan {
         (seed % 3 == 0 ? operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)).widened()

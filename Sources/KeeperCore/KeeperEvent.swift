@@ -63,6 +63,8 @@ package enum KeeperEvent: Sendable {
     /// An `auth` request whose credential the hands have checked (hashing is theirs): the identities it proves, or
     /// nil if it proves none.
     case authenticated(ConnectionID, xid: Int32, [Identity]?)
+    /// The client takes what it was sent, while nothing is read from it: its pings wait behind what it has asked for.
+    case clientTookReplies(ConnectionID)
     case clientDisconnected(ConnectionID)
 
     case notificationReceived(from: ServerID, Notification)

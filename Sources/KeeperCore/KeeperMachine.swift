@@ -119,6 +119,8 @@ package struct KeeperMachine: Sendable {
             received(request, from: connection, at: now, into: &actions)
         case .authenticated(let connection, let xid, let identities):
             authenticated(connection, xid: xid, identities, at: now, into: &actions)
+        case .clientTookReplies(let connection):
+            tookReplies(connection, at: now)
         case .clientDisconnected(let connection):
             clientDisconnected(connection)
         case .notificationReceived(let sender, let message):

@@ -54,7 +54,7 @@ struct Shrink: ParsableCommand {
 
 extension Plan {
     static func chosen(seed: UInt64, bug: DeliberateBug?, operated: Bool, wired: Bool, narrow: Bool) -> Plan {
-        if wired { return Plan.wired(seed: seed, bug: bug) }
+        if wired || bug?.isWires ?? false { return Plan.wired(seed: seed, bug: bug) }
         let plan = operated ? Plan.operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)
         return narrow ? plan : plan.widened()
     }

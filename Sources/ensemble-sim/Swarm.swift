@@ -32,7 +32,7 @@ struct Swarm: AsyncParsableCommand {
         await withTaskGroup(of: Campaign.Result.self) { group in
             func launch() {
                 guard keepGoing || tally.failure == nil, next <= range.last, deadline.map({ clock.now < $0 }) ?? true else { return }
-                var plan = operated || wired
+                var plan = operated || wired || bug?.isWires ?? false
                     ? Plan.chosen(seed: next, bug: bug, operated: operated, wired: wired, narrow: false)
                     : Plan.drawn(seed: next, bug: bug)
                 plan.outsideOnly = outsideOnly

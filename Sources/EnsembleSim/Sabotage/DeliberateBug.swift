@@ -112,6 +112,21 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     /// The epoch is on the disk before the history that it vouches for.
     case epochBeforeLog
 
+    // MARK: The wires'
+
+    /// The last byte of a read behind which more is to come is lost.
+    case cutFrameForgotten
+    /// A write of which the socket took a part begins anew.
+    case partialWriteRepeated
+    /// Now and then a reply is written twice.
+    case replyTwice
+    /// A connection that was not read for a full socket's sake is not read again.
+    case readingNeverResumed
+    /// Whoever wakes late judges by its timers before it reads what has waited (issue 8, A8).
+    case lateTimersFirst
+    /// A session ends, and its connection stays.
+    case connectionOutlivesSession
+
     // MARK: The operator's
 
     /// A kill is reported as a death before the process has ended (rule S3).
@@ -157,6 +172,16 @@ extension DeliberateBug {
         case .holeInDiff: [4925]
         case .epochBeforeLog: [4643]
         default: []
+        }
+    }
+
+    /// Whether it is one between a machine and its sockets, which needs a run of whole servers.
+    package var isWires: Bool {
+        switch self {
+        case .cutFrameForgotten, .partialWriteRepeated, .replyTwice, .readingNeverResumed, .lateTimersFirst,
+            .connectionOutlivesSession:
+            true
+        default: false
         }
     }
 

@@ -27,7 +27,7 @@ package struct Sensitivity: Sendable {
     ) -> Finding {
         var steps = 0
         for seed in 1...max(limit, 1) {
-            var plan = bug.isOperators ? Plan.operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)
+            var plan = Plan.showing(bug, seed: seed)
             plan.outsideOnly = outsideOnly
             plan.only = only
             bug.provoke(&plan)
@@ -78,6 +78,12 @@ extension DeliberateBug {
         case .departuresUnnoticed: [.leftovers]
         case .watchNotRemoved: [.watches]
         case .epochBeforeLog: [.quorum]
+        case .cutFrameForgotten: [.convergence]
+        case .partialWriteRepeated: [.soundness]
+        case .replyTwice: [.sessionOrder]
+        case .readingNeverResumed: [.convergence]
+        case .lateTimersFirst: [.expiry]
+        case .connectionOutlivesSession: [.sessions]
         case .adoptionMissed, .fenceSkipped: [.fence]
         case .seedUnmarked, .promiseWaitSkipped, .floorIgnored, .ledgerNotSaved: [.amnesia]
         case .lockNotTaken, .twoDisruptions: [.disruption]
@@ -143,6 +149,10 @@ extension DeliberateBug {
             plan.clientsMisbehave = true
             plan.turnsPerMove = 60
         case .epochBeforeLog: plan.atlas.formUnion([.crashes, .slowDisks])
+        case .lateTimersFirst:
+            plan.servers = 3
+            plan.atlas = [.freezes]
+        case .connectionOutlivesSession: plan.turnsPerMove = 60
         default: break
         }
     }

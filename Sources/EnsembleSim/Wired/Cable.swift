@@ -29,6 +29,8 @@ final class Cable {
         var onTheWay = FIFO<Freight>()
         /// At the receiver, unread.
         var arrived = ByteBuffer()
+        /// Since when there is something unread.
+        var unreadSince = Instant.origin
         /// Taken from the sender and not read by the receiver.
         var held = 0
         /// Nothing arrives before: a stream keeps its order, and the path its bandwidth.
@@ -121,7 +123,9 @@ final class Cable {
     func deliver(from side: Side) {
         guard let freight = directions[side.rawValue].onTheWay.popFirst() else { return }
         switch freight {
-        case .bytes(var bytes): directions[side.rawValue].arrived.writeBuffer(&bytes)
+        case .bytes(var bytes):
+            if directions[side.rawValue].arrived.readableBytes == 0 { directions[side.rawValue].unreadSince = timeline.now }
+            directions[side.rawValue].arrived.writeBuffer(&bytes)
         case .end: directions[side.rawValue].hasEnded = true
         case .reset:
             directions[side.rawValue].wasReset = true
@@ -162,6 +166,11 @@ final class Cable {
 
     /// Everything that its peer has sent, and the end behind it, has come to `side`.
     func hasEnded(at side: Side) -> Bool { directions[side.other.rawValue].hasEnded }
+
+    /// Since when bytes wait at `side`; nil if none do.
+    func unreadSince(at side: Side) -> Instant? {
+        unread(at: side) > 0 ? directions[side.other.rawValue].unreadSince : nil
+    }
 
     func unread(at side: Side) -> Int { directions[side.other.rawValue].arrived.readableBytes }
 

@@ -32,6 +32,7 @@ final class WiredChannel: Channel, ChannelCore, CableEnd {
 
     private let loop: WiredLoop
     private let profile: ConnectionProfile
+    private let sabotage: WiredSabotage
     private let state: NIOLoopBoundBox<State>
     private let closePromise: EventLoopPromise<Void>
     let localAddress: SocketAddress?
@@ -39,11 +40,12 @@ final class WiredChannel: Channel, ChannelCore, CableEnd {
 
     /// - Parameter ready: called when there is something to read.
     init(
-        loop: WiredLoop, profile: ConnectionProfile, local: SocketAddress?, remote: SocketAddress?,
+        loop: WiredLoop, profile: ConnectionProfile, local: SocketAddress?, remote: SocketAddress?, sabotage: WiredSabotage,
         ready: @escaping (WiredChannel) -> Void
     ) {
         self.loop = loop
         self.profile = profile
+        self.sabotage = sabotage
         localAddress = local
         remoteAddress = remote
         closePromise = loop.makePromise(of: Void.self)
@@ -53,7 +55,7 @@ final class WiredChannel: Channel, ChannelCore, CableEnd {
 
     /// A channel without a cable: what a listener is to those who close it.
     convenience init(listener loop: WiredLoop, local: SocketAddress, closed: @escaping () -> Void) {
-        self.init(loop: loop, profile: ConnectionProfile(), local: local, remote: nil, ready: { _ in })
+        self.init(loop: loop, profile: ConnectionProfile(), local: local, remote: nil, sabotage: WiredSabotage(nil), ready: { _ in })
         state.value.closed = closed
         state.value.isActive = true
     }
@@ -102,7 +104,8 @@ final class WiredChannel: Channel, ChannelCore, CableEnd {
         switch reading {
         case .nothing: return
         case .bytes(let bytes):
-            pipeline.syncOperations.fireChannelRead(NIOAny(bytes))
+            let isCut = (state.value.cable?.unread(at: state.value.side) ?? 0) > 0
+            pipeline.syncOperations.fireChannelRead(NIOAny(sabotage.read(bytes, isCut: isCut)))
             pipeline.syncOperations.fireChannelReadComplete()
         case .end:
             state.value.inputHasEnded = true
@@ -127,7 +130,11 @@ final class WiredChannel: Channel, ChannelCore, CableEnd {
             let count = cable.send(&first.bytes, from: state.value.side)
             state.value.waitingBytes -= count
             guard first.bytes.readableBytes == 0 else {
-                state.value.waiting[0] = first
+                if count > 0, sabotage.repeatsWrite {
+                    state.value.waitingBytes += count
+                } else {
+                    state.value.waiting[0] = first
+                }
                 break
             }
             state.value.waiting.removeFirst()
@@ -171,6 +178,7 @@ final class WiredChannel: Channel, ChannelCore, CableEnd {
     fileprivate func set<Option: ChannelOption>(_ option: Option, _ value: Option.Value) throws {
         guard option is ChannelOptions.Types.AutoReadOption, let reads = value as? Bool else { throw ChannelError.operationUnsupported }
         guard state.value.isOpen else { throw ChannelError.ioOnClosedChannel }
+        if reads, sabotage.forgetsToRead { return }
         state.value.readsByItself = reads
         guard reads else { return }
         if let cable = state.value.cable {

@@ -24,8 +24,9 @@ final class WiredClient: CableEnd {
     private var input = ByteBuffer()
     private var output = ByteBuffer()
     private var isReading = false
-    /// Cables that it has left without a word: the server must find out by itself.
-    private var abandoned: [Cable] = []
+    /// The latest, the one in use included. One that it has left without a word stays open: the server must find out by
+    /// itself.
+    private var cables = FIFO<Cable>()
 
     init(number: Int, seed: UInt64, world: WiredWorld) {
         self.number = number
@@ -46,6 +47,14 @@ final class WiredClient: CableEnd {
         let oldest = memory.outstanding.first.map { ", \(memory.outstanding.count) unanswered since \($0.sentAt)" } ?? ""
         let bytes = cable.map { ", unread bytes: \($0.unread(at: .acceptor)) there, \($0.unread(at: .dialler)) here" } ?? ""
         return "at \(memory.server), \(memory.state), heard last at \(memory.lastHeard)\(oldest)\(bytes), \(output.readableBytes) unsent, \(manners)"
+    }
+
+    /// Since when something that it sent on whichever connection waits in a server's socket, if since before `end`.
+    func unreadSince(at server: ServerID, before end: Instant) -> Instant? {
+        for offset in 0..<cables.count where cables[offset].acceptor == .server(server) {
+            if let since = cables[offset].unreadSince(at: .acceptor), since < end { return since }
+        }
+        return nil
     }
 
     // MARK: What it does
@@ -97,6 +106,8 @@ final class WiredClient: CableEnd {
         }
         number = cable.number
         self.cable = cable
+        cables.append(cable)
+        if cables.count > 4 { _ = cables.popFirst() }
         cable.attach(self, as: .dialler)
     }
 
@@ -109,10 +120,10 @@ final class WiredClient: CableEnd {
     }
 
     /// Ends the connection, or just never uses it again.
-    private func leave() {
+    func leave() {
         memory.state = .disconnected
         guard let cable else { return }
-        if Bool.random(using: &memory.random) { cable.close(from: .dialler) } else { abandoned.append(cable) }
+        if Bool.random(using: &memory.random) { cable.close(from: .dialler) }
         self.cable = nil
     }
 
@@ -121,13 +132,6 @@ final class WiredClient: CableEnd {
         memory.state = .disconnected
         cable?.close(from: .dialler)
         cable = nil
-    }
-
-    /// What it has left behind is closed: its process ends.
-    func end() {
-        leave()
-        for cable in abandoned { cable.close(from: .dialler) }
-        abandoned = []
     }
 
     func send(_ request: Request) {

@@ -14,7 +14,7 @@ extension WiredServer {
         missedTurn = false
         (logged, installing) = ([], [])
         let loop = WiredLoop(server: id, incarnation: incarnation, timeline: world.timeline, clock: clock)
-        let sockets = WiredSockets(server: id, loop: loop, switchboard: world.switchboard)
+        let sockets = WiredSockets(server: id, loop: loop, switchboard: world.switchboard, sabotage: world.sabotage)
         let bell = SimLane.Bell()
         var host = ServerHost(
             eventLoop: loop, network: sockets, files: disk.drive, lane: { SimLane(name: $0, bell: bell) }, trimMemory: {})

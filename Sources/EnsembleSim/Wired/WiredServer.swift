@@ -31,6 +31,8 @@ final class WiredServer {
     /// For the checkers: what its log held when it was read, and what was appended since.
     var logged: [LogEntry] = []
     var lastLogged = Zxid.zero
+    /// When it heard of each session last while it led, by the world's clock.
+    var heard: [SessionID: Instant] = [:]
     /// What is being installed behind a tree.
     var installing: [LogEntry] = []
 

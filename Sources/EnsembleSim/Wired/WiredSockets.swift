@@ -8,11 +8,13 @@ final class WiredSockets: Network {
     private let server: ServerID
     private let loop: WiredLoop
     private let switchboard: Switchboard
+    private let sabotage: WiredSabotage
     /// Those that the next turn reads, in the order in which they became readable.
     private var ready = FIFO<WiredChannel>()
     private var channels: [WiredChannel] = []
 
-    init(server: ServerID, loop: WiredLoop, switchboard: Switchboard) {
+    init(server: ServerID, loop: WiredLoop, switchboard: Switchboard, sabotage: WiredSabotage) {
+        self.sabotage = sabotage
         self.server = server
         self.loop = loop
         self.switchboard = switchboard
@@ -107,7 +109,7 @@ final class WiredSockets: Network {
     }
 
     private func makeChannel(_ profile: ConnectionProfile, remote: SocketAddress?) -> WiredChannel {
-        let channel = WiredChannel(loop: loop, profile: profile, local: nil, remote: remote) { [weak self] in self?.ready.append($0) }
+        let channel = WiredChannel(loop: loop, profile: profile, local: nil, remote: remote, sabotage: sabotage) { [weak self] in self?.ready.append($0) }
         channels.removeAll { !$0.isOpen }
         channels.append(channel)
         return channel

@@ -24,14 +24,17 @@ extension WiredWorld {
             cut(side, servers.filter { server in !side.contains { $0 === server } })
         case .oneWayCuts: cut([victim], servers.filter { $0 !== victim }, bothWays: false)
         case .isolatedLeaders:
-            guard let leader = servers.first(where: { $0.machine?.isLeading ?? false }) else { return }
+            guard let leader else { return }
             cut([leader], servers.filter { $0 !== leader })
-        case .freezes: freeze(victim, for: .milliseconds(Int64.random(in: 100...6_000, using: &faultRandom)))
+        // Half of the time whoever judges others by their silence.
+        case .freezes: freeze(Bool.random(using: &faultRandom) ? leader ?? victim : victim, for: .milliseconds(Int64.random(in: 100...6_000, using: &faultRandom)))
         case .slowProcesses: freeze(victim, for: .milliseconds(Int64.random(in: 20...300, using: &faultRandom)))
         case .resets: resetSomeCable()
         default: break
         }
     }
+
+    private var leader: WiredServer? { servers.first { $0.machine?.isLeading ?? false } }
 
     /// `kill -9`, or the host's power.
     private func crash(_ server: WiredServer) {

@@ -8,6 +8,7 @@ extension WiredWorld {
         guard let machine = server.machine, checkers.verdict.violation == nil else { return }
         answered(event, to: server)
         noteTouches(event, at: server)
+        sabotage.step(&actions)
         for action in actions { judge(action, of: server, machine) }
         observe(server, machine)
     }
@@ -43,9 +44,12 @@ extension WiredWorld {
 
     /// What a leader hears of sessions, from its own clients and from its learners, by its own clock.
     private func noteTouches(_ event: KeeperEvent, at server: WiredServer) {
-        func touched(_ session: SessionID) { checkers.sessions.touched(session, at: server.id, server.clock.local(now)) }
+        func touched(_ session: SessionID) {
+            checkers.sessions.touched(session, at: server.id, server.clock.local(now))
+            server.heard[session] = now
+        }
         switch event {
-        case .requested(let connection, _, _):
+        case .requested(let connection, _, _), .clientTookReplies(let connection):
             if let session = server.process?.shell.clients[connection]?.record.session { touched(session) }
         case .learnerPacketReceived(_, .ping(_, let sessions)):
             for session in sessions { touched(session.session) }
@@ -168,6 +172,8 @@ extension WiredWorld {
             let (disk, time, local) = (server.disk, now, server.clock.local(now))
             judge { $0.quorum.establishes(epoch, server.id, disk: disk, at: time, &$0.verdict) }
             checkers.sessions.leads(server.id, sessions: machine.tree.sessions, at: local)
+            server.heard = [:]
+            for session in machine.tree.sessions { server.heard[session.session] = now }
         case .sessionExpired(let session): expires(session, server, machine)
         default: break
         }
@@ -176,8 +182,14 @@ extension WiredWorld {
     private func expires(_ session: SessionID, _ server: WiredServer, _ machine: KeeperMachine) {
         let (timeout, local) = (machine.tree.timeout(of: session), server.clock.local(now))
         judge { $0.sessions.expires(session, at: server.id, timeout: timeout, local, &$0.verdict) }
-        guard let client = clients.first(where: { $0.session == session && $0.isConnected }) else { return }
-        if isPeaceful {
+        guard let client = clients.first(where: { $0.session == session }) else { return }
+        // A8: what has waited in its own sockets is read before anybody is called silent.
+        if let timeout, let heard = server.heard[session],
+            let since = client.unreadSince(at: server.id, before: heard + .milliseconds(Int64(timeout)))
+        {
+            checkers.fail(.expiry, "\(server.id) expires the session of client \(client.number), and has not read what it sent at \(since)")
+        }
+        if isPeaceful, client.isConnected {
             checkers.fail(.sessions, "\(server.id) expires the session of client \(client.number), which talks all the time: \(client.condition)")
         }
     }

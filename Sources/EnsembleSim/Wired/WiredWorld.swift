@@ -12,6 +12,7 @@ final class WiredWorld {
     let plan: Plan
     let timeline: Timeline
     let switchboard: Switchboard
+    let sabotage: WiredSabotage
     var servers: [WiredServer] = []
     var clients: [WiredClient] = []
     var checkers: Checkers
@@ -28,6 +29,7 @@ final class WiredWorld {
         self.plan = plan
         timeline = Timeline(seed: plan.seed ^ 0x11e5)
         switchboard = Switchboard(timeline: timeline)
+        sabotage = WiredSabotage(plan.bug)
         checkers = Checkers(members: plan.servers, outsideOnly: plan.outsideOnly, only: plan.only)
         faultRandom = SeededRandom(seed: plan.seed ^ 0xfa17)
         enabledFaults = FaultAtlas.named.map(\.fault).filter(plan.atlas.intersection(.ofWires).contains)
@@ -121,8 +123,9 @@ final class WiredWorld {
             server.missedTurn = true
             return
         }
+        if plan.bug == .lateTimersFirst { process.loop.runTimersAsIfInTime() }
         // `epoll_wait` returns as many as its buffer holds; then come timers and tasks.
-        process.sockets.turn(limit: Int(timeline.draw(1...64)), timeline: timeline)
+        process.sockets.turn(limit: timeline.oneIn(3) ? Int(timeline.draw(1...4)) : 64, timeline: timeline)
         process.loop.runTasks()
         settle(server)
     }

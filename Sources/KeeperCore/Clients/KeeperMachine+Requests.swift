@@ -53,6 +53,10 @@ extension KeeperMachine {
         return clients[id]!.identities.reduce(0, { $0 + $1.size }) <= Client.identityLimit
     }
 
+    mutating func tookReplies(_ id: ConnectionID, at now: Instant) {
+        if clients[id]?.phase == .established { touchSession(of: id, at: now) }
+    }
+
     private mutating func touchSession(of id: ConnectionID, at now: Instant) {
         let (session, timeout) = (clients[id]!.session, clients[id]!.timeout)
         touch(session, timeout: timeout, at: now)

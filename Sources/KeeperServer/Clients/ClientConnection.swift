@@ -38,6 +38,7 @@ package final class ClientConnection: ChannelInboundHandler {
     private var isAnnounced = false
     private var unanswered = FIFO<Unanswered>()
     private var account = ClientAccount()
+    private var takenAtLook = 0
     /// For the frame at the head of `input` whose end has not come.
     private(set) var room = FrameRoom.Share.none
     /// Whether the table looks after it: see `look`.
@@ -389,8 +390,16 @@ package final class ClientConnection: ChannelInboundHandler {
             account.looked()
             measure(context)
         }
+        noteProgress()
         if readsArePaused, state != .closing { resume() }
         return account.unsent > 0 || (readsArePaused && state != .closing)
+    }
+
+    /// A slow reader is not a silent client: what it says waits until it has taken its replies.
+    private func noteProgress() {
+        let hasTaken = account.taken > takenAtLook
+        takenAtLook = account.taken
+        if hasTaken, readsArePaused, state == .serving { table?.turn.raise(.clientTookReplies(id)) }
     }
 
     /// Whether the client has taken nothing of what waits for it for so many looks.

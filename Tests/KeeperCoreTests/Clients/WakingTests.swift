@@ -65,6 +65,16 @@ import Testing
         #expect((passed + server.step(.logSynced(end))).closes(client))
     }
 
+    /// While its replies don't fit into its socket nothing is read from it, its pings neither.
+    @Test func aSlowReaderIsNotSilent() {
+        var server = alone()
+        _ = server.open(client, timeout: 4000)
+        for _ in 0..<5 {
+            #expect(server.pass(.seconds(3)).expired.isEmpty)
+            server.step(.clientTookReplies(client))
+        }
+    }
+
     @Test func aLeaderKeepsTheLearnersWhosePacketsHaveWaited() {
         var leader = TestMember.leading()
         leader.now = leader.now + leader.machine.configuration.syncTimeout * 2
