@@ -174,6 +174,9 @@ final class Cable {
 
     func unread(at side: Side) -> Int { directions[side.other.rawValue].arrived.readableBytes }
 
+    /// Whether the end there is neither closed nor broken.
+    func isOpen(at side: Side) -> Bool { !directions[side.rawValue].isClosed && !wasReset }
+
     var wasReset: Bool { directions[0].wasReset || directions[1].wasReset }
 
     func hasNews(at side: Side) -> Bool {

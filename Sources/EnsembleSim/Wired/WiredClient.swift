@@ -49,10 +49,15 @@ final class WiredClient: CableEnd {
         return "at \(memory.server), \(memory.state), heard last at \(memory.lastHeard)\(oldest)\(bytes), \(output.readableBytes) unsent, \(manners)"
     }
 
-    /// Since when something that it sent on whichever connection waits in a server's socket, if since before `end`.
+    /// Since when something that it sent waits in a server's socket, if since before `end`: on its connection, or on one that it
+    /// has closed, of which a loop that runs reads everything, whoever wants it.
     func unreadSince(at server: ServerID, before end: Instant) -> Instant? {
-        for offset in 0..<cables.count where cables[offset].acceptor == .server(server) {
-            if let since = cables[offset].unreadSince(at: .acceptor), since < end { return since }
+        for offset in 0..<cables.count {
+            let cable = cables[offset]
+            guard cable.acceptor == .server(server), cable.isOpen(at: .acceptor),
+                cable === self.cable || cable.hasEnded(at: .acceptor)
+            else { continue }
+            if let since = cable.unreadSince(at: .acceptor), since < end { return since }
         }
         return nil
     }
@@ -206,7 +211,7 @@ final class WiredClient: CableEnd {
             return world.checkers.fail(.sessionOrder, "client \(number): a reply to \(header.xid), which it did not ask")
         }
         guard sent.xid == header.xid else {
-            return world.checkers.fail(.sessionOrder, "client \(number): the reply to \(header.xid) came before that to \(sent.xid)")
+            return world.checkers.fail(.sessionOrder, "client \(number): the reply to \(header.xid) came before that to \(sent.xid), \(sent.request), of session \(session): \(condition)")
         }
         received(try Reply(header: header, op: OpCode(rawValue: sent.request.op) ?? .error, body: frame), to: sent)
     }
