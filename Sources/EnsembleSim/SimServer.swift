@@ -133,6 +133,7 @@ extension World {
         record("\(id) goes on")
         servers[i].isFrozen = false
         servers[i].armed = nil
+        if bug == .sessionsJudgedBeforeReading { ringLateTimers(of: id) }
         let waiting = servers[i].frozenEvents
         servers[i].frozenEvents = []
         for event in waiting { step(id, event) }
@@ -158,7 +159,7 @@ extension World {
         noteTouches(event, at: id)
         let event = bug == nil ? event : sabotaged(event, of: id)
         var actions = ActionBuffer<KeeperAction>()
-        servers[i].machine!.step(event, at: clock(of: id), into: &actions)
+        servers[i].machine!.step(event, at: sabotage.heldClock ?? clock(of: id), into: &actions)
         var list = actions.drain()
         if bug != nil { sabotage(&list, of: id) }
         if ambush != nil { spring(on: list, of: id) }
