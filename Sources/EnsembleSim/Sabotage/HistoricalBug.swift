@@ -78,7 +78,7 @@ package struct HistoricalBug: Sendable {
         HistoricalBug("Issue 8, A5", "damage amid durable writes passes for a torn tail", .planted(.damageTakenForTail)),
         HistoricalBug(
             "Issue 8, A6", "recovery reads a whole log into memory",
-            .notPlanted("no rule weighs memory; a test of storage bounds what recovery holds")),
+            .notPlanted("no rule weighs memory: a world of a few megabytes would not show it")),
         HistoricalBug(
             "Issue 8, A7", "restarts postpone snapshots for ever",
             .notPlanted("no rule counts what a restart would replay; SnapshotScheduleTests do")),
