@@ -50,7 +50,7 @@ struct Replay {
     }
 
     private mutating func replay(_ object: BackupObject) throws(BackupError) {
-        var scan = LogScan(path: archive.objectPath(object.storedSHA256), upTo: Zxid(rawValue: .max))
+        var scan = LogScan(path: archive.objectPath(object.storedSHA256), behind: manifest.snapshotZxid, upTo: Zxid(rawValue: .max))
         try archive.read(object) { (bytes) throws(BackupError) in
             try advance(bytes.count, object)
             try scan.feed(bytes) { (_, payload) throws(BackupError) in

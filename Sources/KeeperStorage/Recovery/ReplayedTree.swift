@@ -43,7 +43,7 @@ package struct ReplayedTree: Sendable {
         if !entry.zxid.isNext(after: last), last > .zero { unprovedBeginning = entry.zxid }
         var changes: [TreeChange] = []
         _ = tree.apply(entry, changes: &changes)
-        applied.append(entry)
+        applied.append(entry.zxid, entry.payload[...])
         compareSnapshotDigest(at: entry.zxid)
         try compareDigest(of: entry)
         return true
@@ -54,7 +54,7 @@ package struct ReplayedTree: Sendable {
     package func isRepetition(_ entry: LogEntry) throws(ReplayProblem) -> Bool {
         let last = tree.lastProcessedZxid
         guard entry.zxid > snapshotZxid, entry.zxid <= last else { return false }
-        switch applied.compare(entry) {
+        switch applied.compare(entry.zxid, entry.payload[...]) {
         case .same: return true
         case .another: throw .entry("entry \(entry.zxid) comes again behind \(last), and is not the same: two histories are mixed")
         case .unknown: throw .entry("entry \(entry.zxid) comes again behind \(last), too late to tell whether it is the same")
