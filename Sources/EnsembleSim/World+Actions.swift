@@ -49,7 +49,8 @@ extension World {
         case .append(let entry):
             checkers.proposals.logged(entry, by: id, &checkers.verdict)
             append(entry, on: id)
-        case .saveEpochs, .truncateLog, .installSnapshot, .takeSnapshot, .clearRecoveringMark: performOnDisk(action, of: id)
+        case .saveEpochs, .truncateLog, .installSnapshot, .takeSnapshot, .clearRecoveringMark, .markDoubt:
+            performOnDisk(action, of: id)
         case .note(let note): noted(note, by: id)
         case .halt(let reason): checkers.fail(.soundness, "\(id) halts: \(reason)")
         case .reply(let connection, let reply):
@@ -94,6 +95,7 @@ extension World {
             }
             hands.with(tree) { hands.takeSnapshot() }
         case .clearRecoveringMark: hands.disk.clearRecoveringMark()
+        case .markDoubt(let leader): hands.disk.markDoubt(leader: leader)
         default: break
         }
     }

@@ -28,6 +28,11 @@ package struct RecoveredState: Sendable {
     package var recovering: Bool
     /// What the log holds behind the newest valid snapshot.
     package var behindSnapshot: LogExtent
+    /// The tree is what every member had behind its last transaction. False behind a snapshot that does not say how far
+    /// it was fuzzy: digests prove nothing until a leader has brought this member past that.
+    package var isExact = false
+    /// The tree differed from that server's when it led, and which of the two is wrong was not known (`Doubt`).
+    package var doubted: ServerID?
     /// What the replay made of the leaders' digests: a suspicion in the last entry is decided by the next that comes.
     package var judgement = DigestJudgement()
     /// What was found in the files and made good, for people: a torn tail, a wrongly announced digest, a snapshot passed
@@ -89,6 +94,7 @@ package enum KeeperEvent: Sendable {
     /// It was given up; the log still holds everything behind the one before.
     case snapshotFailed
     case recoveringMarkCleared
+    case doubtMarked
     /// An operator asks a leader to step down in favour of the most advanced follower.
     case handOffRequested
 }

@@ -43,15 +43,15 @@ struct Follower: Sendable {
     private(set) var deadline: Instant
     /// Packets that wait until the disk has done what an earlier one asked for.
     private(set) var inbox = FIFO<QuorumPacket>()
-    /// From the last SNAP on until here the tree may run ahead of the log (a fuzzy snapshot), so digests are not
-    /// compared.
-    private(set) var digestsCountAfter: Zxid = .zero
+    /// Its own data is not to be built on, and a quorum is there without it: it syncs as one that has none.
+    let startsFromNothing: Bool
     /// Appended and not yet acknowledged, oldest first.
     private var unacknowledged = FIFO<Zxid>()
     private let configuration: KeeperConfiguration
 
-    init(leader: ServerID, configuration: KeeperConfiguration, at now: Instant) {
+    init(leader: ServerID, startsFromNothing: Bool, configuration: KeeperConfiguration, at now: Instant) {
         self.leader = leader
+        self.startsFromNothing = startsFromNothing
         self.configuration = configuration
         deadline = now + configuration.initTimeout
     }
@@ -76,8 +76,6 @@ struct Follower: Sendable {
     mutating func nextPostponed() -> QuorumPacket? { isBlocked ? nil : inbox.popFirst() }
 
     mutating func learned(epoch: Int64) { self.epoch = epoch }
-    mutating func treeIsExact(after zxid: Zxid) { digestsCountAfter = zxid }
-    mutating func treeIsFuzzy() { digestsCountAfter = Zxid(rawValue: .max) }
 
     mutating func appended(_ zxid: Zxid) { unacknowledged.append(zxid) }
 

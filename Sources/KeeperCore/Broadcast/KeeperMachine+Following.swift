@@ -48,7 +48,7 @@ extension KeeperMachine {
             diskOperations += 1
             actions.append(.truncateLog(to: zxid))
         case .snap:
-            guard follower!.phase == .synchronizing, received == nil else {
+            guard follower!.phase == .synchronizing, received?.isUntouched ?? true else {
                 return unexpected(packet, at: now, into: &actions)
             }
             follower!.enter(.receiving)
@@ -56,7 +56,16 @@ extension KeeperMachine {
             guard follower!.phase == .synchronizing, epoch == follower!.epoch else {
                 return unexpected(packet, at: now, into: &actions)
             }
-            if received != nil { return install(into: &actions) }
+            if let received {
+                guard let divergence = received.judgement?.divergence else { return install(into: &actions) }
+                return endRole(
+                    "all that the leader has since its beginning makes another tree than it announced with \(divergence.zxid)",
+                    at: now, into: &actions)
+            }
+            // S2: the mark goes only from a tree that nothing speaks against.
+            if let mismatch = judgement.divergence ?? (recovering ? judgement.suspicion : nil) {
+                return leaveDiffering(at: mismatch.zxid, at: now, into: &actions)
+            }
             follower!.enter(.establishing(.syncingLog))
             establish(at: now, into: &actions)
         case .upToDate: startServing(at: now, into: &actions)
@@ -86,7 +95,7 @@ extension KeeperMachine {
         if epoch == acceptedEpoch {
             acknowledgeEpoch(-1, into: &actions)
         } else {
-            let answer = recovering ? -1 : Int32(clamping: currentEpoch)
+            let answer = recovering || follower!.startsFromNothing ? -1 : Int32(clamping: currentEpoch)
             follower!.enter(.promising(currentEpoch: answer))
             saveEpochs(accepted: epoch, current: currentEpoch, into: &actions)
         }
@@ -94,7 +103,10 @@ extension KeeperMachine {
 
     private mutating func acknowledgeEpoch(_ current: Int32, into actions: inout ActionBuffer<KeeperAction>) {
         follower!.enter(.synchronizing)
-        actions.append(.sendToLeader(.ackEpoch(lastZxid: history.lastAppended, currentEpoch: current)))
+        // Zxid 0 makes every leader send a tree, or all that there ever was.
+        if follower!.startsFromNothing { received = ReceivedHistory(windowCount: configuration.windowCount) }
+        let last = received?.history.lastAppended ?? history.lastAppended
+        actions.append(.sendToLeader(.ackEpoch(lastZxid: last, currentEpoch: current)))
     }
 
     mutating func followerEpochSaved(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
@@ -114,7 +126,7 @@ extension KeeperMachine {
 
     /// The leader's history and epoch are on the disk.
     private mutating func isEstablished(into actions: inout ActionBuffer<KeeperAction>) {
-        guard recovering else { return acknowledgeNewLeader(into: &actions) }
+        guard recovering || doubt != nil else { return acknowledgeNewLeader(into: &actions) }
         follower!.enter(.establishing(.clearingMark))
         diskOperations += 1
         actions.append(.clearRecoveringMark)
@@ -165,13 +177,14 @@ extension KeeperMachine {
         tree.setConfiguration(configuration.configurationText)
         history = installed.history
         history.synced(history.lastAppended)
+        judgement = installed.judgement ?? DigestJudgement()
+        treeIsExactAfter = installed.judgement == nil ? Zxid(rawValue: .max) : .zero
         snapshots.found(LogExtent(history.appendedAndNotCommitted))
         acceptedEpoch = accepted
         currentEpoch = current
         guard role == .following, follower?.phase == .installing else {
             return settle(at: now, into: &actions)
         }
-        follower!.treeIsFuzzy()
         isEstablished(into: &actions)
         drainInbox(at: now, into: &actions)
     }
@@ -212,11 +225,11 @@ extension KeeperMachine {
             return endRole("commit of \(zxid), which was never proposed", at: now, into: &actions)
         }
         if received != nil { return received!.commit(upTo: zxid) }
-        while let entry = history.commitNext(upTo: zxid) {
+        while role == .following, let entry = history.commitNext(upTo: zxid) {
             if isServing {
                 applyCommitted(entry, at: now, into: &actions)
             } else {
-                applyQuietly(entry)
+                applyQuietly(entry, at: now, into: &actions)
             }
         }
     }
@@ -231,6 +244,8 @@ extension KeeperMachine {
     mutating func recoveringMarkCleared(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
         diskOperations -= 1
         recovering = false
+        // One that arose since is still to be marked.
+        if doubt?.isMarked ?? false { doubt = nil }
         actions.append(.note(.recovered(epoch: currentEpoch)))
         guard role == .following, follower?.phase == .establishing(.clearingMark) else {
             return settle(at: now, into: &actions)
@@ -251,7 +266,7 @@ extension KeeperMachine {
         follower!.enter(.broadcasting)
         follower!.heard(at: now)
         // The SNAP stream ended before NEWLEADER could be acknowledged, so nothing behind this point is in it.
-        follower!.treeIsExact(after: history.lastAppended)
+        treeIsExactAfter = min(treeIsExactAfter, history.lastAppended)
         currentVote.peerEpoch = follower!.epoch
         // Apache's learners send one more ack here, and its leaders ignore it (low word 0).
         actions.append(.sendToLeader(.ack(Zxid(epoch: follower!.epoch, counter: 0))))

@@ -260,6 +260,12 @@ extension KeeperMachine {
     }
 
     private mutating func startBroadcast(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        // An elected leader has all that was ever committed, so no tree that it was sent shows more.
+        treeIsExactAfter = min(treeIsExactAfter, history.lastAppended)
+        if doubt != nil {
+            diskOperations += 1
+            actions.append(.clearRecoveringMark)
+        }
         expiry = ExpiryWheel(tick: configuration.tickTime)
         for session in tree.sessions { track(session.session, timeout: session.timeout, at: now) }
         beginServing(at: now)

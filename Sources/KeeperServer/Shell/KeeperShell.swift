@@ -168,6 +168,7 @@ package final class KeeperShell {
             disk.install(tree, entries: entries, accepted: accepted, current: current)
         case .takeSnapshot: disk.takeSnapshot { [unowned self] in machine.tree }
         case .clearRecoveringMark: disk.clearRecoveringMark()
+        case .markDoubt(let leader): disk.markDoubt(leader: leader)
 
         case .propose(let entry, let learners):
             statistics.proposals += 1
