@@ -71,6 +71,8 @@ package enum KeeperNote: Hashable, Sendable {
     case digestWronglyAnnounced(zxid: Zxid)
     /// This member's tree is not that leader's, and it leaves.
     case doubted(leader: ServerID, zxid: Zxid)
+    /// A leader goes on without a member whose history its own does not contain.
+    case keptOut(ServerID, reason: String)
     case recoveringWaits
     case recovered(epoch: Int64)
     case clientRefused(reason: String)

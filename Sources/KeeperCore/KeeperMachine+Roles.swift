@@ -93,6 +93,9 @@ extension KeeperMachine {
     mutating func received(
         _ message: Notification, from sender: ServerID, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
     ) {
+        if message.state == .looking, message.vote.leader == sender, configuration.isVoter(sender) {
+            ownVotes[sender] = message.vote
+        }
         switch role {
         case .starting, .settling: return
         case .looking:

@@ -52,6 +52,8 @@ package struct KeeperMachine: Sendable {
     var electionBackoff = Backoff(initial: .milliseconds(50), ceiling: .seconds(3))
     var leader: Leader?
     var follower: Follower?
+    /// What each voter that looked for a leader last proposed for itself: its own history, by its own word.
+    var ownVotes: [ServerID: Vote] = [:]
     /// What notifications say while following or leading.
     var currentVote = Vote(leader: -1, zxid: .none, peerEpoch: -1)
 

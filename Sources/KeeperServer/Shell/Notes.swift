@@ -23,6 +23,7 @@ extension KeeperNote {
             invents something. Leaving; with a quorum that agrees with \(leader) this member takes the tree from it, and \
             otherwise the others elect without \(leader). Files that are replaced are set aside: keep them, and report this
             """
+        case .keptOut(let server, let reason): "\(server) is kept out: \(reason)"
         case .recoveringWaits:
             """
             recovering: neither voting nor acknowledging until synchronised with a leader (rule S2). A member whose data was \
@@ -37,7 +38,7 @@ extension KeeperNote {
 
     var level: Logger.Level {
         switch self {
-        case .digestMismatch, .doubted: .error
+        case .digestMismatch, .doubted, .keptOut: .error
         case .roleEnded, .learnerDropped, .recoveringWaits, .digestWronglyAnnounced: .warning
         case .sessionExpired, .clientRefused: .debug
         case .looking, .elected, .following, .leading, .standalone, .learnerSynced, .recovered: .info
