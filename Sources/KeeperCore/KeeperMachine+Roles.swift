@@ -130,7 +130,7 @@ extension KeeperMachine {
             role = .following
             followed = decision.vote.leader
             follower = Follower(
-                leader: decision.vote.leader, startsFromNothing: decision.isJoined && doubt != nil,
+                leader: decision.vote.leader, startsFromNothing: decision.isJoined && (doubt != nil || needsTree),
                 configuration: configuration, at: now)
             actions.append(.connectToLeader(decision.vote.leader))
         }

@@ -36,6 +36,9 @@ package struct KeeperMachine: Sendable {
     /// Up to here the tree may show effects of what comes later (a fuzzy snapshot), so digests prove nothing.
     var treeIsExactAfter = Zxid(rawValue: .max)
     var doubt: Doubt?
+    /// Its log can't be cut to what a leader's history has in common with it: what is in front was replaced by a tree of a
+    /// leader that was never established.
+    var needsTree = false
     /// The leader that it follows, or followed last; nil if it led itself since.
     var followed: ServerID?
     /// Disk operations asked for and not yet answered, the log's own syncs apart.

@@ -138,9 +138,11 @@ extension KeeperMachine {
     mutating func truncated(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
         guard role == .following, case .truncating(let zxid) = follower!.phase else { return }
         guard tree.lastProcessedZxid == zxid else {
-            // Going on would leave a hole in the history; only a fresh copy helps.
-            return actions.append(
-                .halt("the leader cut the log back to \(zxid), but it ends at \(tree.lastProcessedZxid): reseed this member"))
+            // Going on would leave a hole in the history. Nothing was touched: its vote is what it was.
+            needsTree = true
+            return endRole(
+                "the log can't be cut back to \(zxid): a tree that reaches to \(tree.lastProcessedZxid) has replaced what was before; taking the leader's tree instead",
+                at: now, into: &actions)
         }
         follower!.enter(.synchronizing)
         drainInbox(at: now, into: &actions)
@@ -177,6 +179,7 @@ extension KeeperMachine {
         tree.setConfiguration(configuration.configurationText)
         history = installed.history
         history.synced(history.lastAppended)
+        needsTree = false
         judgement = installed.judgement ?? DigestJudgement()
         treeIsExactAfter = installed.judgement == nil ? Zxid(rawValue: .max) : .zero
         snapshots.found(LogExtent(history.appendedAndNotCommitted))

@@ -52,4 +52,27 @@ import Testing
         _ = comes(vote, to: &leader)
         #expect(!leader.machine.isServing)
     }
+
+    /// Issue 8, A12: a tree of a leader that was never established is newer than the cut, and what was before it is set
+    /// aside. Storage touches nothing then (`Recovery.truncateLog`).
+    @Test func aLogThatCannotBeCutIsReplaced() {
+        var state = TestMember.empty(epoch: 1)
+        state.tree.lastProcessedZxid = Zxid(epoch: 1, counter: 9)
+        var member = TestMember.looking(1, state)
+        member.elect()
+        member.step(.leaderConnected(3))
+        member.told(.leaderInfo(epoch: 2, protocolVersion: 0x10000))
+        member.step(.epochsSaved(accepted: 2, current: 1))
+        member.told(.trunc(to: Zxid(epoch: 1, counter: 5)))
+        let refused = member.step(.recovered(state))
+        #expect(!refused.contains { if case .halt = $0 { true } else { false } })
+        member.pass(.seconds(1))
+        // A vote like any other.
+        #expect(member.machine.election.notification.vote.zxid == Zxid(epoch: 1, counter: 9))
+        member.elect()
+        member.step(.leaderConnected(3))
+        let promised = member.told(.leaderInfo(epoch: 2, protocolVersion: 0x10000)).toLeader
+        #expect(promised == [.ackEpoch(lastZxid: .zero, currentEpoch: -1)])
+        #expect(member.machine.received != nil)
+    }
 }
