@@ -38,6 +38,8 @@ struct SimServer {
     /// The instant that a wake-up is scheduled for.
     var armed: Instant?
     var acceptsLearners = false
+    /// It reads nothing from its leader for now.
+    var isPaused = false
     /// The link over which this server follows.
     var leaderLink: Int?
     /// The clients' connections, by number.

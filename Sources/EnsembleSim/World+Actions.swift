@@ -35,6 +35,8 @@ extension World {
         case .closeLearner(let learner): breakLink(Int(learner.rawValue))
         case .connectToLeader(let leader): connect(id, to: leader)
         case .sendToLeader(let packet): sendToLeader(packet, from: id)
+        case .pauseLeader: servers[index(id)].isPaused = true
+        case .resumeLeader: servers[index(id)].isPaused = false
         case .disconnectFromLeader:
             if let link = servers[index(id)].leaderLink {
                 servers[index(id)].leaderLink = nil

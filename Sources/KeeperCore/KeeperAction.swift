@@ -26,6 +26,9 @@ package enum KeeperAction: Sendable {
 
     case connectToLeader(ServerID)
     case sendToLeader(QuorumPacket)
+    /// Read nothing more from the leader's connection until `resumeLeader`, or another connection.
+    case pauseLeader
+    case resumeLeader
     case disconnectFromLeader
 
     /// Append to the local log; answered by `logSynced` once durable. Group commit: entries of one turn of the loop

@@ -75,6 +75,8 @@ package enum KeeperEvent: Sendable {
     case learnerConnected(LearnerID)
     case learnerPacketReceived(LearnerID, QuorumPacket)
     case learnerDisconnected(LearnerID)
+    /// The learner's connection has taken some of the tree that is on its way; sent now and then.
+    case learnerProgressed(LearnerID)
 
     case leaderConnected(ServerID)
     case leaderPacketReceived(QuorumPacket)

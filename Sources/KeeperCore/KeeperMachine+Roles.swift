@@ -148,9 +148,7 @@ extension KeeperMachine {
                 settle(at: now, into: &actions)
             }
         case .following:
-            if let deadline = follower?.deadline, now >= deadline {
-                endRole("the leader was silent for too long", at: now, into: &actions)
-            }
+            followerDeadlineReached(at: now, into: &actions)
         case .leading: leaderDeadlineReached(at: now, into: &actions)
         }
     }

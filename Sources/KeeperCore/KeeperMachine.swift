@@ -139,6 +139,8 @@ package struct KeeperMachine: Sendable {
             learnerConnected(learner, at: now, into: &actions)
         case .learnerDisconnected(let learner):
             learnerDisconnected(learner, at: now, into: &actions)
+        case .learnerProgressed(let learner):
+            learnerProgressed(learner, at: now)
         case .leaderConnected(let server):
             leaderConnected(server, at: now, into: &actions)
         case .snapshotReceived(let received):

@@ -9,7 +9,7 @@ extension KeeperMachine {
         actions.append(
             .sendToLeader(
                 .learnerInfo(
-                    acceptedEpoch: acceptedEpoch, server: configuration.serverID, protocolVersion: 0x10000,
+                    acceptedEpoch: acceptedEpoch, server: configuration.serverID, protocolVersion: QuorumPacket.protocolVersion,
                     configVersion: 0, observer: false)))
     }
 
@@ -20,14 +20,14 @@ extension KeeperMachine {
         follower!.heard(at: now)
         // Pings must be answered even while the disk is busy, or the leader drops this learner.
         if follower!.isBlocked, !packet.isPing {
-            follower!.postpone(packet)
+            follower!.postpone(packet, at: now, into: &actions)
         } else {
             handleFromLeader(packet, at: now, into: &actions)
         }
     }
 
     private mutating func drainInbox(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
-        while role == .following, let packet = follower?.nextPostponed() {
+        while role == .following, let packet = follower?.nextPostponed(at: now, into: &actions) {
             handleFromLeader(packet, at: now, into: &actions)
         }
     }
@@ -39,8 +39,9 @@ extension KeeperMachine {
         case .proposal(let entry): acceptProposal(entry, at: now, into: &actions)
         case .commit(let zxid): commit(zxid, at: now, into: &actions)
         case .ping(let zxid, _):
+            guard follower!.mayPing else { return }
             actions.append(.sendToLeader(.ping(zxid: zxid, sessions: touched.drain())))
-        case .leaderInfo(let epoch, _): promise(epoch, at: now, into: &actions)
+        case .leaderInfo(let epoch, let version): promise(epoch, version, at: now, into: &actions)
         case .diff: break
         case .trunc(let zxid):
             guard follower!.phase == .synchronizing, received == nil else { return unexpected(packet, at: now, into: &actions) }
@@ -82,15 +83,25 @@ extension KeeperMachine {
         endRole("the leader sent \(packet.name) out of turn", at: now, into: &actions)
     }
 
+    /// The leader was not heard of for too long; or not read, because so much waits for this member's disk.
+    mutating func followerDeadlineReached(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard let follower, now >= follower.deadline else { return }
+        guard follower.isPaused else { return endRole("the leader was silent for too long", at: now, into: &actions) }
+        self.follower!.showedLife(at: now, every: configuration.tickTime / 2)
+        if follower.mayPing { actions.append(.sendToLeader(.ping(zxid: history.lastAppended, sessions: touched.drain()))) }
+    }
+
     // MARK: Discovery
 
     /// S2: an epoch is promised durably before it is acknowledged, and one already promised is not counted again.
-    private mutating func promise(_ epoch: Int64, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+    private mutating func promise(
+        _ epoch: Int64, _ protocolVersion: Int32, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
         guard follower!.phase == .agreeing else { return endRole("LEADERINFO out of turn", at: now, into: &actions) }
         guard epoch >= acceptedEpoch else {
             return endRole("the leader's epoch \(epoch) is older than the promised \(acceptedEpoch)", at: now, into: &actions)
         }
-        follower!.learned(epoch: epoch)
+        follower!.learned(epoch: epoch, protocolVersion: protocolVersion)
         // S2: a recovering member's promise is worth nothing, since it may have forgotten a later one.
         if epoch == acceptedEpoch {
             acknowledgeEpoch(-1, into: &actions)

@@ -62,7 +62,7 @@ extension KeeperMachine {
         leader!.learners[index].phase = .promising
         leader!.learners[index].deadline = now + configuration.initTimeout
         actions.append(
-            .sendToLearner(leader!.learners[index].id, .leaderInfo(epoch: leader!.epoch, protocolVersion: 0x10000)))
+            .sendToLearner(leader!.learners[index].id, .leaderInfo(epoch: leader!.epoch, protocolVersion: QuorumPacket.patientProtocolVersion)))
     }
 
     private mutating func countPromises(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
@@ -99,7 +99,7 @@ extension KeeperMachine {
     ) {
         guard role == .leading, let index = leader!.index(of: id) else { return }
         let learner = leader!.learners[index]
-        if learner.isEstablished { leader!.learners[index].deadline = now + configuration.syncTimeout }
+        if learner.receivesProposals { showedLife(learnerAt: index, at: now) }
         switch packet {
         case .ack(let zxid): acknowledged(zxid, byLearnerAt: index, at: now, into: &actions)
         case .request(let forwarded) where learner.isEstablished:
@@ -311,6 +311,25 @@ extension KeeperMachine {
         expiry = ExpiryWheel(tick: configuration.tickTime)
         for session in tree.sessions { track(session.session, timeout: session.timeout, at: now) }
         beginServing(at: now)
+    }
+
+    // MARK: Patience
+
+    mutating func learnerProgressed(_ id: LearnerID, at now: Instant) {
+        guard role == .leading, let index = leader!.index(of: id), leader!.learners[index].phase == .synchronizing else { return }
+        showedLife(learnerAt: index, at: now)
+    }
+
+    /// A learner may take hours to come to the leader's history, as long as it shows that it lives: it takes what is sent,
+    /// or answers pings while its disk is at work (issue 8, A11). So may the establishing of the epoch, as long as a quorum
+    /// is here for it.
+    private mutating func showedLife(learnerAt index: Int, at now: Instant) {
+        let isEstablished = leader!.learners[index].isEstablished
+        leader!.learners[index].deadline = now + (isEstablished ? configuration.syncTimeout : configuration.initTimeout)
+        guard leader!.phase == .synchronizing, configuration.isQuorum(leader!.connectedCount(configuration)) else { return }
+        // A tick less than the followers' patience, who hear of this leader twice a tick: it gives up before they do
+        // (`step`).
+        leader!.establishBy = max(leader!.establishBy, now + configuration.initTimeout - configuration.tickTime)
     }
 
     // MARK: Keeping the quorum

@@ -281,7 +281,9 @@ private struct Conversation {
         case .watchEvent(_, let event): _ = event.encoded()
         case .sendToLearner(_, let packet), .sendToLeader(let packet): _ = packet.encoded()
         case .sendNotification(_, let notification): _ = notification.encoded()
-        case .openLearnerPort, .closeLearnerPort, .sendSnapshot, .commit, .closeLearner, .disconnectFromLeader, .note: break
+        case .openLearnerPort, .closeLearnerPort, .sendSnapshot, .commit, .closeLearner, .pauseLeader, .resumeLeader,
+            .disconnectFromLeader, .note:
+            break
         }
     }
 }
