@@ -38,6 +38,8 @@ struct SimServer {
     /// The instant that a wake-up is scheduled for.
     var armed: Instant?
     var acceptsLearners = false
+    /// It reads nothing from its leader for now.
+    var isPaused = false
     /// The link over which this server follows.
     var leaderLink: Int?
     /// The clients' connections, by number.
@@ -133,6 +135,7 @@ extension World {
         record("\(id) goes on")
         servers[i].isFrozen = false
         servers[i].armed = nil
+        if bug == .sessionsJudgedBeforeReading { ringLateTimers(of: id) }
         let waiting = servers[i].frozenEvents
         servers[i].frozenEvents = []
         for event in waiting { step(id, event) }
@@ -158,7 +161,7 @@ extension World {
         noteTouches(event, at: id)
         let event = bug == nil ? event : sabotaged(event, of: id)
         var actions = ActionBuffer<KeeperAction>()
-        servers[i].machine!.step(event, at: clock(of: id), into: &actions)
+        servers[i].machine!.step(event, at: sabotage.heldClock ?? clock(of: id), into: &actions)
         var list = actions.drain()
         if bug != nil { sabotage(&list, of: id) }
         if ambush != nil { spring(on: list, of: id) }

@@ -21,7 +21,7 @@ extension World {
             guard let tree = servers[index(id)].machine?.tree else { return }
             record("\(id) sends a tree at \(zxid)")
             sendToLearner(learner, .packet(.snap(at: zxid)))
-            sendToLearner(learner, .tree(FuzzyCopy(of: tree), at: zxid))
+            sendToLearner(learner, .tree(FuzzyCopy(of: tree, losesRights: bug == .treeLosesRights), at: zxid))
         case .propose(let entry, let learners):
             checkers.proposals.proposed(entry, behind: servers[index(id)].lastLogged, by: id, &checkers.verdict)
             // As the shell does: serialised once.
@@ -35,6 +35,8 @@ extension World {
         case .closeLearner(let learner): breakLink(Int(learner.rawValue))
         case .connectToLeader(let leader): connect(id, to: leader)
         case .sendToLeader(let packet): sendToLeader(packet, from: id)
+        case .pauseLeader: servers[index(id)].isPaused = true
+        case .resumeLeader: servers[index(id)].isPaused = false
         case .disconnectFromLeader:
             if let link = servers[index(id)].leaderLink {
                 servers[index(id)].leaderLink = nil
@@ -49,7 +51,8 @@ extension World {
         case .append(let entry):
             checkers.proposals.logged(entry, by: id, &checkers.verdict)
             append(entry, on: id)
-        case .saveEpochs, .truncateLog, .installSnapshot, .takeSnapshot, .clearRecoveringMark: performOnDisk(action, of: id)
+        case .saveEpochs, .truncateLog, .installSnapshot, .takeSnapshot, .clearRecoveringMark, .markDoubt:
+            performOnDisk(action, of: id)
         case .note(let note): noted(note, by: id)
         case .halt(let reason): checkers.fail(.soundness, "\(id) halts: \(reason)")
         case .reply(let connection, let reply):
@@ -94,6 +97,7 @@ extension World {
             }
             hands.with(tree) { hands.takeSnapshot() }
         case .clearRecoveringMark: hands.disk.clearRecoveringMark()
+        case .markDoubt(let leader): hands.disk.markDoubt(leader: leader)
         default: break
         }
     }
@@ -124,10 +128,26 @@ extension World {
         case .sessionExpired(let session):
             let timeout = servers[i].machine?.tree.timeout(of: session)
             checkers.sessions.expires(session, at: id, timeout: timeout, clock(of: id), &checkers.verdict)
+            if hasUnreadWord(of: session, at: id) {
+                checkers.fail(.sessions, "\(id) expires session \(session), and has not read what its client sent")
+            }
             if isPeaceful, let client = clients.first(where: { $0.session == session && $0.state == .connected }) {
                 checkers.fail(.sessions, "\(id) expires the session of client \(client.index), which talks all the time")
             }
         default: break
+        }
+    }
+
+    /// What arrived while the process stood still is read before anyone is judged (issue 8, A8).
+    private func hasUnreadWord(of session: SessionID, at id: ServerID) -> Bool {
+        servers[index(id)].frozenEvents.contains { event in
+            switch event {
+            case .requested(let connection, _, _), .authenticated(let connection, _, _):
+                guard let client = servers[index(id)].connections[connection.rawValue] else { return false }
+                return clients[client].session == session
+            case .learnerPacketReceived(_, .ping(_, let sessions)): return sessions.contains { $0.session == session }
+            default: return false
+            }
         }
     }
 

@@ -70,6 +70,7 @@ extension World {
         links.append(
             SimLink(number: number, learner: learner, leader: leader, learnerIncarnation: servers[index(learner)].incarnation))
         servers[index(learner)].leaderLink = number
+        servers[index(learner)].isPaused = false
         // A learner tries a few times before it gives up (reference/zookeeper.md, 3.3).
         schedule(.linkOpened(link: number), in: .milliseconds(Int64.random(in: 1...100, using: &random)))
     }
@@ -166,6 +167,9 @@ extension World {
             toLeader ? (links[number].learner, links[number].leader) : (links[number].leader, links[number].learner)
         // TCP repeats what a cut swallows: it arrives when the cut is over, or the connection ends.
         if isCut(from, to) { return schedule(.linkDelivery(link: number, toLeader: toLeader), in: .milliseconds(50)) }
+        if !toLeader, servers[index(to)].isPaused {
+            return schedule(.linkDelivery(link: number, toLeader: false), in: .milliseconds(5))
+        }
         let packet = toLeader ? links[number].toLeader.popFirst() : links[number].toLearner.popFirst()
         switch packet {
         case nil: return

@@ -26,6 +26,9 @@ package enum KeeperAction: Sendable {
 
     case connectToLeader(ServerID)
     case sendToLeader(QuorumPacket)
+    /// Read nothing more from the leader's connection until `resumeLeader`, or another connection.
+    case pauseLeader
+    case resumeLeader
     case disconnectFromLeader
 
     /// Append to the local log; answered by `logSynced` once durable. Group commit: entries of one turn of the loop
@@ -43,8 +46,11 @@ package enum KeeperAction: Sendable {
     /// transactions that are applied meanwhile, so the file gets its name only after the log is durable up to the
     /// tree's last processed zxid at the walk's end: replay must be able to complete them.
     case takeSnapshot(start: Zxid)
-    /// Remove the `recovering` mark, synced; answered by `recoveringMarkCleared`.
+    /// Remove the `recovering` mark and that of a doubt, synced; answered by `recoveringMarkCleared`.
     case clearRecoveringMark
+    /// Write down, synced, that this member's tree differed from that server's (`RecoveredState.doubted`); answered by
+    /// `doubtMarked`.
+    case markDoubt(leader: ServerID)
 
     case note(KeeperNote)
     /// End the process: going on would be unsafe. The text says why.
@@ -63,7 +69,13 @@ package enum KeeperNote: Hashable, Sendable {
     case learnerSynced(ServerID, how: String)
     case learnerDropped(ServerID, reason: String)
     case sessionExpired(SessionID)
+    /// The first of a kind is a suspicion: the next digest tells divergence from a wrong announcement.
     case digestMismatch(zxid: Zxid, expected: UInt64, actual: UInt64)
+    case digestWronglyAnnounced(zxid: Zxid)
+    /// This member's tree is not that leader's, and it leaves.
+    case doubted(leader: ServerID, zxid: Zxid)
+    /// A leader goes on without a member whose history its own does not contain.
+    case keptOut(ServerID, reason: String)
     case recoveringWaits
     case recovered(epoch: Int64)
     case clientRefused(reason: String)

@@ -28,6 +28,8 @@ package struct KeeperConfiguration: Sendable {
     /// Bytes: how much of them. Ten thousand large ones would fill the memory, and a peer that is so far behind gets the
     /// tree instead.
     package static let windowSize = 16 << 20
+    /// Bytes of a leader's packets that may wait for this member's disk.
+    package static let inboxSize = 16 << 20
     /// The text of `/zookeeper/config`, which also travels in notifications and NEWLEADER.
     package var configurationText: [UInt8]
     /// How long an elected quorum waits for a better vote, unless every voter has agreed (reference, 3.2).

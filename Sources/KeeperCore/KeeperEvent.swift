@@ -28,6 +28,11 @@ package struct RecoveredState: Sendable {
     package var recovering: Bool
     /// What the log holds behind the newest valid snapshot.
     package var behindSnapshot: LogExtent
+    /// The tree is what every member had behind its last transaction. False behind a snapshot that does not say how far
+    /// it was fuzzy: digests prove nothing until a leader has brought this member past that.
+    package var isExact = false
+    /// The tree differed from that server's when it led, and which of the two is wrong was not known (`Doubt`).
+    package var doubted: ServerID?
     /// What the replay made of the leaders' digests: a suspicion in the last entry is decided by the next that comes.
     package var judgement = DigestJudgement()
     /// What was found in the files and made good, for people: a torn tail, a wrongly announced digest, a snapshot passed
@@ -63,7 +68,7 @@ package enum KeeperEvent: Sendable {
     /// An `auth` request whose credential the hands have checked (hashing is theirs): the identities it proves, or
     /// nil if it proves none.
     case authenticated(ConnectionID, xid: Int32, [Identity]?)
-    /// The client takes what it was sent, while nothing is read from it: its pings wait behind what it has asked for.
+    /// The client goes on taking what it was sent, slowly: its pings may wait behind what it has asked for.
     case clientTookReplies(ConnectionID)
     case clientDisconnected(ConnectionID)
 
@@ -72,6 +77,8 @@ package enum KeeperEvent: Sendable {
     case learnerConnected(LearnerID)
     case learnerPacketReceived(LearnerID, QuorumPacket)
     case learnerDisconnected(LearnerID)
+    /// The learner's connection has taken some of the tree that is on its way; sent now and then.
+    case learnerProgressed(LearnerID)
 
     case leaderConnected(ServerID)
     case leaderPacketReceived(QuorumPacket)
@@ -91,6 +98,7 @@ package enum KeeperEvent: Sendable {
     /// It was given up; the log still holds everything behind the one before.
     case snapshotFailed
     case recoveringMarkCleared
+    case doubtMarked
     /// An operator asks a leader to step down in favour of the most advanced follower.
     case handOffRequested
 }

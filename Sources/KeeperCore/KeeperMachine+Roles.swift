@@ -7,10 +7,13 @@ extension KeeperMachine {
         tree.setConfiguration(configuration.configurationText)
         history = History(recent: state.recent, last: tree.lastProcessedZxid, capacity: configuration.windowCount)
         snapshots.found(state.behindSnapshot)
+        judgement = state.doubted == nil ? state.judgement : DigestJudgement()
+        treeIsExactAfter = state.isExact ? .zero : Zxid(rawValue: .max)
         if role == .starting {
             acceptedEpoch = state.acceptedEpoch
             currentEpoch = state.currentEpoch
             recovering = state.recovering
+            doubt = state.doubted.map { Doubt(leader: $0, isMarked: true) }
             role = .settling
         } else {
             diskOperations -= 1
@@ -50,18 +53,15 @@ extension KeeperMachine {
     /// logged but uncommitted tail is synced and applied before the next election; a later TRUNC would rebuild the tree.
     mutating func settle(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
         guard role == .settling, diskOperations == 0, history.isSynced else { return }
-        while let entry = history.commitNext(upTo: history.lastAppended) { applyQuietly(entry) }
+        while let entry = history.commitNext(upTo: history.lastAppended) { applyQuietly(entry, at: now, into: &actions) }
+        if marksDoubt(at: now, into: &actions) { return }
         if configuration.standalone { return startStandalone(at: now, into: &actions) }
         // The deadline asks again.
         if let looksAgainAt, now < looksAgainAt { return }
         looksAgainAt = nil
         role = .looking
         if recovering { actions.append(.note(.recoveringWaits)) }
-        // S2: a recovering member advertises zxid −1, which no peer counts.
-        let own = Vote(
-            leader: configuration.serverID, zxid: recovering ? .none : history.lastAppended,
-            peerEpoch: recovering ? -1 : currentEpoch)
-        let decision = election.start(own, at: now, into: &actions)
+        let decision = election.start(ownVote(at: now), avoiding: doubt?.leader, at: now, into: &actions)
         actions.append(.note(.looking(round: election.round)))
         if let decision { decided(decision, at: now, into: &actions) }
     }
@@ -83,15 +83,19 @@ extension KeeperMachine {
     }
 
     /// Applies without telling anyone: no clients are served.
-    mutating func applyQuietly(_ entry: LogEntry) {
+    mutating func applyQuietly(_ entry: LogEntry, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
         changes.removeAll(keepingCapacity: true)
         _ = tree.apply(entry, changes: &changes)
         snapshots.applied(entry)
+        _ = judgeTree(behind: entry, at: now, into: &actions)
     }
 
     mutating func received(
         _ message: Notification, from sender: ServerID, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
     ) {
+        if message.state == .looking, message.vote.leader == sender, configuration.isVoter(sender) {
+            ownVotes[sender] = message.vote
+        }
         switch role {
         case .starting, .settling: return
         case .looking:
@@ -120,10 +124,14 @@ extension KeeperMachine {
         currentVote = decision.vote
         actions.append(.note(.elected(leader: decision.vote.leader, epoch: decision.vote.peerEpoch)))
         if decision.vote.leader == configuration.serverID {
+            followed = nil
             startLeading(at: now, into: &actions)
         } else {
             role = .following
-            follower = Follower(leader: decision.vote.leader, configuration: configuration, at: now)
+            followed = decision.vote.leader
+            follower = Follower(
+                leader: decision.vote.leader, startsFromNothing: decision.isJoined && (doubt != nil || needsTree),
+                configuration: configuration, at: now)
             actions.append(.connectToLeader(decision.vote.leader))
         }
     }
@@ -135,11 +143,12 @@ extension KeeperMachine {
         case .looking:
             if let decision = election.deadlineReached(at: now, into: &actions) {
                 decided(decision, at: now, into: &actions)
+            } else if let votesAgainAt, now >= votesAgainAt {
+                role = .settling
+                settle(at: now, into: &actions)
             }
         case .following:
-            if let deadline = follower?.deadline, now >= deadline {
-                endRole("the leader was silent for too long", at: now, into: &actions)
-            }
+            followerDeadlineReached(at: now, into: &actions)
         case .leading: leaderDeadlineReached(at: now, into: &actions)
         }
     }

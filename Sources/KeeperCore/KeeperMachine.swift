@@ -4,7 +4,7 @@ import EnsembleBase
 ///
 /// The host's loop: `recovered` first; then every event through `step`, its actions performed in order; `deadline`
 /// armed as one timer, answered by `deadlineReached`. Contract with the disk: `append`ed entries are durable in order
-/// and reported by `logSynced`; `saveEpochs`, `truncateLog`, `installSnapshot` and `clearRecoveringMark` are performed
+/// and reported by `logSynced`; `saveEpochs`, `truncateLog`, `installSnapshot` and what the marks need are performed
 /// in order with respect to the log, and each is answered. A failed disk operation ends the process.
 ///
 /// No clock, no I/O, no randomness but the seed, no iteration in hash order: the same events give the same actions.
@@ -31,6 +31,16 @@ package struct KeeperMachine: Sendable {
     var currentEpoch: Int64 = 0
     /// Rule S2: this member's history can't be trusted; it abstains until it has synced with a leader.
     var recovering = false
+    /// What digests say of the tree so far.
+    var judgement = DigestJudgement()
+    /// Up to here the tree may show effects of what comes later (a fuzzy snapshot), so digests prove nothing.
+    var treeIsExactAfter = Zxid(rawValue: .max)
+    var doubt: Doubt?
+    /// Its log can't be cut to what a leader's history has in common with it: what is in front was replaced by a tree of a
+    /// leader that was never established.
+    var needsTree = false
+    /// The leader that it follows, or followed last; nil if it led itself since.
+    var followed: ServerID?
     /// Disk operations asked for and not yet answered, the log's own syncs apart.
     var diskOperations = 0
     /// What a leader's SNAP has brought. This member's own history stands until it is on the disk.
@@ -45,6 +55,8 @@ package struct KeeperMachine: Sendable {
     var electionBackoff = Backoff(initial: .milliseconds(50), ceiling: .seconds(3))
     var leader: Leader?
     var follower: Follower?
+    /// What each voter that looked for a leader last proposed for itself: its own history, by its own word.
+    var ownVotes: [ServerID: Vote] = [:]
     /// What notifications say while following or leading.
     var currentVote = Vote(leader: -1, zxid: .none, peerEpoch: -1)
 
@@ -129,6 +141,8 @@ package struct KeeperMachine: Sendable {
             learnerConnected(learner, at: now, into: &actions)
         case .learnerDisconnected(let learner):
             learnerDisconnected(learner, at: now, into: &actions)
+        case .learnerProgressed(let learner):
+            learnerProgressed(learner, at: now)
         case .leaderConnected(let server):
             leaderConnected(server, at: now, into: &actions)
         case .snapshotReceived(let received):
@@ -147,6 +161,8 @@ package struct KeeperMachine: Sendable {
             snapshots.failed(at: now, &random)
         case .recoveringMarkCleared:
             recoveringMarkCleared(at: now, into: &actions)
+        case .doubtMarked:
+            doubtMarked(at: now, into: &actions)
         case .handOffRequested:
             handOffRequested(at: now, into: &actions)
         }
@@ -162,7 +178,7 @@ package struct KeeperMachine: Sendable {
         case .starting: return nil
         // While the disk is at work its answer brings the next step.
         case .settling: return diskOperations == 0 && history.isSynced ? looksAgainAt : nil
-        case .looking: return election.deadline
+        case .looking: return min(election.deadline ?? .distantFuture, votesAgainAt ?? .distantFuture)
         case .following: return follower?.deadline
         case .leading:
             guard let leader else { return nil }

@@ -7,7 +7,7 @@ import Glibc
 struct Program: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ensemble-sim", abstract: "Run server cores in a simulated world.",
-        subcommands: [ScenarioCommand.self, Run.self, Swarm.self, Shrink.self, SensitivityCommand.self])
+        subcommands: [ScenarioCommand.self, Run.self, Swarm.self, Shrink.self, SensitivityCommand.self, ProofCommand.self])
 }
 
 struct Run: ParsableCommand {

@@ -76,6 +76,33 @@ import Testing
         }
     }
 
+    /// The shapes of KeeperStorageTests/Fixtures/README.md: packed snapshots, holes that a snapshot covers, entries that were
+    /// logged twice. What is captured is what Apache's server itself reads.
+    @Test func directoriesAsApacheLeavesThemAreCaptured() throws {
+        let fixtures = String(#filePath.dropLast("EnsembleBackupTests/ApacheDataTests.swift".count)) + "KeeperStorageTests/Fixtures/apache/"
+        let scratch = try Scratch()
+        let archive = try BackupArchive.open(scratch.path + "/archive")
+        let table = String(decoding: try read(fixtures + "contents.tsv"), as: UTF8.self)
+        for (number, line) in table.split(separator: "\n").enumerated() where line.first != "#" {
+            let fields = line.split(separator: "\t").map(String.init)
+            // There is no snapshot yet: a server that has it makes one at its first start.
+            if fields[0] == "logs-alone" { continue }
+            let end = Zxid(rawValue: Int64(fields[1], radix: 16) ?? 0)
+            let request = CaptureRequest(
+                cluster: "apache", clusterIdentity: "apache", member: 1, engine: .apache, kind: .cold,
+                dataDirectory: fixtures + fields[0], logDirectory: fixtures + fields[0], committedUpTo: end, configuration: "",
+                now: testTime, random: UInt32(number), toolVersion: "test")
+            do {
+                let manifest = try Capture.run(request, into: archive)
+                #expect(manifest.lastZxid == end, "\(fields[0])")
+                #expect(!manifest.objects.contains { $0.name.hasSuffix(".gz") || $0.name.hasSuffix(".snappy") }, "\(fields[0])")
+                let record = try archive.verify(manifest.id)
+                #expect(record.digest.value == UInt64(fields[3]), "\(fields[0])")
+                #expect(record.nodeCount == Int(fields[2]), "\(fields[0])")
+            } catch { Issue.record("\(fields[0]): \(error)") }
+        }
+    }
+
     private func spawn(_ arguments: [String]) throws -> pid_t {
         var pid: pid_t = 0
         var pointers: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }

@@ -57,7 +57,46 @@ private final class Rig {
     }
 }
 
+/// As NIO's channels do: what follows from a write is told before it returns.
+private final class FullSocket: ChannelOutboundHandler {
+    typealias OutboundIn = ByteBuffer
+    var fillsUp = false
+
+    func flush(context: ChannelHandlerContext) {
+        context.flush()
+        guard fillsUp, let channel = context.channel as? EmbeddedChannel else { return }
+        fillsUp = false
+        for isWritable in [false, true] {
+            channel.isWritable = isWritable
+            context.fireChannelWritabilityChanged()
+        }
+    }
+}
+
 @Suite struct ClientConnectionTests {
+    /// A world of whole servers found it: a request that waited while the socket was full was taken up within the write
+    /// that emptied it, and its answer went with the buffer that had been written.
+    @Test func whatIsAnsweredWhileAWriteIsUnderWayIsNotLost() throws {
+        let rig = try Rig { $0.outstandingPerConnection = 1 }
+        let socket = FullSocket()
+        try rig.channel.pipeline.syncOperations.addHandler(socket, position: .first)
+        try rig.open()
+        _ = try rig.outbound()
+        rig.turn.step = { [unowned rig] event, _ in
+            rig.events.append(event)
+            if case .requested(_, xid: 2, _) = event { rig.connection.send(Reply(xid: 2, zxid: .zero)) }
+        }
+        // The second waits until the first is answered.
+        try rig.send(Rig.get(1) + Rig.get(2))
+        #expect(rig.xids == [1])
+        socket.fillsUp = true
+        rig.connection.send(Reply(xid: 1, zxid: .zero))
+        rig.loop.run()
+        #expect(rig.xids == [1, 2])
+        let sent = try rig.outbound()
+        #expect(sent == Rig.frame(Reply(xid: 1, zxid: .zero)) + Rig.frame(Reply(xid: 2, zxid: .zero)))
+    }
+
     @Test func framesSplitAtEveryByteAreTheSame() throws {
         let connect = Rig.frame(ConnectRequest(timeout: 4000))
         let requests = Rig.get(1) + Rig.get(2) + Rig.get(3)

@@ -105,13 +105,48 @@ import Testing
         #expect(throws: StorageError.self) { try scratch.recovery().recover() }
     }
 
-    /// Two in a row: the tree is not what the ensemble had.
+    /// Two or more in a row, to the end: the tree is not what the ensemble had.
     @Test func aDigestThatStaysWrongIsRefused() throws {
         var entries = SampleHistory(5).entries
-        for index in 2...3 { entries[index].digest = TransactionDigest(treeDigest: UInt64(index)) }
+        for index in 3...4 { entries[index].digest = TransactionDigest(treeDigest: UInt64(index)) }
         _ = try scratch.recovery().recover()
         try SampleHistory.write(entries, in: layout.logDirectory)
         #expect(throws: StorageError.self) { try scratch.recovery().recover() }
+    }
+
+    /// The others were right, and elected another leader: its digests agree with the tree again (issue 8, A2).
+    @Test func digestsThatStayedWrongForAWhileAreNoted() throws {
+        var entries = SampleHistory(5).entries
+        for index in 1...2 { entries[index].digest = TransactionDigest(treeDigest: UInt64(index)) }
+        _ = try scratch.recovery().recover()
+        try SampleHistory.write(entries, in: layout.logDirectory)
+        #expect(try scratch.recovery().recover().tree.lastProcessedZxid == Zxid(rawValue: 5))
+    }
+
+    /// What the member has noticed itself does not keep it from starting, and taking another tree.
+    @Test func aKnownDoubtIsRecoveredWith() throws {
+        var entries = SampleHistory(5).entries
+        for index in 2...4 { entries[index].digest = TransactionDigest(treeDigest: UInt64(index)) }
+        let empty = try scratch.recovery().recover()
+        #expect(empty.doubted == nil && empty.isExact)
+        try SampleHistory.write(entries, in: layout.logDirectory)
+        try layout.doubtMark.set(leader: 3)
+        let state = try scratch.recovery().recover()
+        #expect(state.doubted == 3 && state.tree.lastProcessedZxid == Zxid(rawValue: 5))
+        try Directory.replace(file: layout.doubtMark.path, with: [0xFF])
+        #expect(try scratch.recovery().recover().doubted == -1)
+        try layout.doubtMark.clear()
+        #expect(try layout.doubtMark.leader == nil)
+        #expect(throws: StorageError.self) { try scratch.recovery().recover() }
+    }
+
+    /// A tree that a leader sent says nothing of how far it was fuzzy.
+    @Test func aReceivedTreeIsNotExact() throws {
+        let history = SampleHistory(5)
+        _ = try scratch.recovery().recover()
+        try scratch.recovery().install(DataTree(), entries: history.entries, EpochFiles.Epochs(accepted: 1, current: 1))
+        let state = try scratch.recovery().recover()
+        #expect(!state.isExact && state.tree.lastProcessedZxid == Zxid(rawValue: 5))
     }
 
     /// One that the next contradicts was announced wrongly; one in the last entry is for the next to decide.

@@ -89,12 +89,12 @@ private struct CaptureAttempt {
         for name in names.reversed() {
             // A later snapshot may hold what the ensemble has not committed as of `committedUpTo`.
             guard name.zxid <= request.committedUpTo else {
-                refusals.append("\(name.text) is later than the committed \(request.committedUpTo)")
+                refusals.append("\(name.fileName) is later than the committed \(request.committedUpTo)")
                 continue
             }
             switch try captureSnapshot(name) {
             case .captured(let object, let digest): return (object, digest, name.zxid)
-            case .refused(let why): refusals.append("\(name.text) \(why)")
+            case .refused(let why): refusals.append("\(name.fileName) \(why)")
             }
         }
         throw BackupError(
@@ -108,25 +108,36 @@ private struct CaptureAttempt {
         case refused(String)
     }
 
-    /// Reads the file once: parsed, checked against its checksums, compressed and hashed on the way.
+    /// Reads the file once: unpacked, parsed, checked against its checksums, compressed and hashed on the way.
     private mutating func captureSnapshot(_ name: DataFileName) throws(BackupError) -> SnapshotOutcome {
-        let path = "\(snapshotDirectory)/\(name.text)"
+        let path = "\(snapshotDirectory)/\(name.fileName)"
         guard let file = try FileHandle.open(path) else { throw unstable(path, "was purged while it was captured") }
         total = file.size
         let writer = try newObject()
+        var unpacker = SnapshotUnpacker(name.packing)
         var reader = SnapshotFileReader()
+        var failure: BackupError?
+        func take(_ content: ArraySlice<UInt8>) throws(CodecError) {
+            if failure != nil { return }
+            do throws(BackupError) {
+                try content.withUnsafeBytes { bytes -> Result<Void, BackupError> in
+                    do throws(BackupError) { return .success(try writer.write(bytes)) } catch { return .failure(error) }
+                }.get()
+            } catch { failure = error }
+            try reader.feed(ByteBuffer(bytes: content)) { _ throws(CodecError) in }
+        }
         var damage: CodecError?
         try eachChunk(of: file) { (chunk) throws(BackupError) in
-            try writer.write(chunk)
-            do throws(CodecError) {
-                try reader.feed(ByteBuffer(bytes: chunk)) { _ throws(CodecError) in }
-            } catch {
-                damage = error
-            }
+            do throws(CodecError) { try unpacker.feed(Array(chunk)[...], take) } catch { damage = error }
+            if let failure { throw failure }
             return damage == nil
         }
         if damage == nil {
-            do throws(CodecError) { try reader.finish() } catch { damage = error }
+            do throws(CodecError) {
+                try unpacker.finish(take)
+                try reader.finish()
+            } catch { damage = error }
+            if let failure { throw failure }
         }
         if let damage { return .refused("is not whole: \(damage)") }
         if let digest = reader.digest, digest.zxid > request.committedUpTo {
@@ -152,13 +163,12 @@ private struct CaptureAttempt {
         var logs = Logs()
         for (index, name) in needed.enumerated() {
             let path = "\(logDirectory)/\(name.text)"
-            let (object, scan) = try captureLog(name, path: path)
+            let (object, scan) = try captureLog(name, path: path, behind: snapshot)
             if let first = scan.first {
                 // Entries up to the snapshot are in it; the first beyond must continue from there.
-                let isContinuous = logs.last.map { first.zxid.follows($0.zxid) }
-                    ?? (first.zxid <= snapshot || first.zxid.follows(snapshot))
-                guard isContinuous else {
-                    throw unstable(path, "begins with \(first.zxid), which does not follow \(logs.last?.zxid ?? snapshot)")
+                let reached = max(logs.last?.zxid ?? snapshot, snapshot)
+                guard first.zxid <= reached || first.zxid.follows(reached) else {
+                    throw unstable(path, "begins with \(first.zxid), which does not follow \(reached)")
                 }
                 logs.objects.append(object)
                 logs.first = logs.first ?? first
@@ -179,12 +189,14 @@ private struct CaptureAttempt {
         ending: LogScan.Ending?
     )
 
-    private mutating func captureLog(_ name: DataFileName, path: String) throws(BackupError) -> (BackupObject, ScanResult) {
+    private mutating func captureLog(
+        _ name: DataFileName, path: String, behind snapshot: Zxid
+    ) throws(BackupError) -> (BackupObject, ScanResult) {
         guard let file = try FileHandle.open(path) else { throw unstable(path, "was purged while it was captured") }
         total += file.size
         let writer = try newObject()
         // Uncommitted transactions must not be shipped: LinkedIn's backup does (reference/operators.md, 5, item 4).
-        var scan = LogScan(path: path, upTo: request.committedUpTo)
+        var scan = LogScan(path: path, behind: snapshot, upTo: request.committedUpTo)
         try eachChunk(of: file) { (chunk) throws(BackupError) in
             try scan.feed(chunk) { (record, _) throws(BackupError) in try writer.write(record) }
             return scan.ending == nil
@@ -236,7 +248,7 @@ private struct CaptureAttempt {
             throw BackupError(
                 .missing, file: directory, problem: "is no directory", remedy: "check the member's data directories")
         }
-        return try directoryEntries(directory).compactMap { DataFileName($0, role: role) }.sorted { $0.zxid < $1.zxid }
+        return try directoryEntries(directory).compactMap { DataFileName(file: $0, role: role) }.sorted { $0.zxid < $1.zxid }
     }
 
     // MARK: Streaming

@@ -17,8 +17,11 @@ struct LogScan: ~Copyable {
     }
 
     private let path: String
+    /// A snapshot's: what is missing up to there is missing nowhere.
+    private let covered: Zxid
     private let limit: Zxid
     private let window = ChunkWindow()
+    private var seen = AppliedEntries()
     private var hasHeader = false
     private(set) var entryCount = 0
     private(set) var first: (zxid: Zxid, time: Int64)?
@@ -28,14 +31,15 @@ struct LogScan: ~Copyable {
     /// The payload of the last entry that is not a failed write (those carry no digest and change nothing).
     private(set) var lastEffective: [UInt8]?
 
-    init(path: String, upTo limit: Zxid) {
+    init(path: String, behind snapshot: Zxid, upTo limit: Zxid) {
         self.path = path
+        covered = snapshot
         self.limit = limit
     }
 
     /// Calls `emit` with the header (no payload) and with each entry that `bytes` completes.
     ///
-    /// - Throws: `.damaged` if it is no log, or if zxids run backwards or leave a gap.
+    /// - Throws: `.damaged` if it is no log, or if zxids run backwards to other entries, or leave a gap.
     mutating func feed(
         _ bytes: UnsafeRawBufferPointer,
         emit: (_ record: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer?) throws(BackupError) -> Void
@@ -111,12 +115,27 @@ struct LogScan: ~Copyable {
         let time = Int64(bigEndian: payload.loadUnaligned(fromByteOffset: 20, as: Int64.self))
         let type = Int32(bigEndian: payload.loadUnaligned(fromByteOffset: 28, as: Int32.self))
         if zxid > limit { return end(.limitReached) }
-        if let last, !zxid.follows(last.zxid) {
-            throw BackupError(
-                .damaged, file: path,
-                problem: "at offset \(window.offset), \(zxid) follows \(last.zxid): transactions are missing",
-                remedy: "use another member's files")
+        if let last {
+            // Apache's learner logs what was proposed while it was brought up more than once, the same bytes each time
+            // (`AppliedEntries`). A backup has each once.
+            if zxid <= last.zxid {
+                guard seen.compare(zxid, Array(payload)[...]) == .same else {
+                    throw BackupError(
+                        .damaged, file: path,
+                        problem: "at offset \(window.offset), \(zxid) follows \(last.zxid), and is not the same as before",
+                        remedy: "use another member's files")
+                }
+                window.consume(size)
+                return true
+            }
+            guard zxid <= covered || zxid.follows(max(last.zxid, covered)) else {
+                throw BackupError(
+                    .damaged, file: path,
+                    problem: "at offset \(window.offset), \(zxid) follows \(last.zxid): transactions are missing",
+                    remedy: "use another member's files")
+            }
         }
+        seen.append(zxid, Array(payload)[...])
         try emit(UnsafeRawBufferPointer(rebasing: bytes.prefix(size)), payload)
         entryCount += 1
         if first == nil { first = (zxid, time) }

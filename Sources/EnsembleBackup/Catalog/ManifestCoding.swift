@@ -1,5 +1,6 @@
 import EnsembleBase
 import FoundationEssentials
+import KeeperCodec
 import KeeperCore
 
 /// JSON of the catalog's records: sorted keys, so that the same record is the same bytes.
@@ -88,6 +89,8 @@ extension VerifiedRecord {
 struct DataFileName: Hashable {
     var role: BackupObject.Role
     var zxid: Zxid
+    /// How a member's file is packed. What is in a backup never is: it is packed once, by the archive.
+    var packing: SnapshotCompression?
 
     init(role: BackupObject.Role, zxid: Zxid) {
         self.role = role
@@ -100,6 +103,16 @@ struct DataFileName: Hashable {
         self.init(role: role, zxid: Zxid(rawValue: Int64(bitPattern: bits)))
         guard text == name else { return nil }
     }
+
+    /// Of a file in a member's directory.
+    init?(file name: String, role: BackupObject.Role) {
+        let packing = role == .snapshot ? SnapshotCompression(ofFile: name) : nil
+        self.init(String(name.dropLast(packing?.suffix.count ?? 0)), role: role)
+        self.packing = packing
+    }
+
+    /// In a member's directory.
+    var fileName: String { text + (packing?.suffix ?? "") }
 
     var text: String { role.rawValue + "." + String(UInt64(bitPattern: zxid.rawValue), radix: 16) }
 }

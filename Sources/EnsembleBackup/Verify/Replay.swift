@@ -27,7 +27,10 @@ struct Replay {
         }
         let last = manifest.objects[manifest.objects.count - 1]
         guard let replayed else { throw damaged(last, "there is no snapshot before it") }
-        do throws(ReplayProblem) { try replayed.checkComplete() } catch { throw damaged(last, error) }
+        do throws(ReplayProblem) {
+            try replayed.checkAgreement()
+            try replayed.checkComplete()
+        } catch { throw damaged(last, error) }
         guard replayed.tree.lastProcessedZxid == manifest.lastZxid else {
             throw damaged(last, "the replay ends at \(replayed.tree.lastProcessedZxid), the manifest says \(manifest.lastZxid)")
         }
@@ -50,7 +53,7 @@ struct Replay {
     }
 
     private mutating func replay(_ object: BackupObject) throws(BackupError) {
-        var scan = LogScan(path: archive.objectPath(object.storedSHA256), upTo: Zxid(rawValue: .max))
+        var scan = LogScan(path: archive.objectPath(object.storedSHA256), behind: manifest.snapshotZxid, upTo: Zxid(rawValue: .max))
         try archive.read(object) { (bytes) throws(BackupError) in
             try advance(bytes.count, object)
             try scan.feed(bytes) { (_, payload) throws(BackupError) in

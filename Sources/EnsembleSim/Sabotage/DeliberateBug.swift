@@ -112,6 +112,22 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     /// The epoch is on the disk before the history that it vouches for.
     case epochBeforeLog
 
+    /// A learner forgets a commit that comes between NEWLEADER and UPTODATE (ZOOKEEPER-4394: it has no list of what it is
+    /// for, and ends).
+    case commitLostBeforeUpToDate
+    /// What a learner was synced with is committed behind UPTODATE, when it serves already (ZOOKEEPER-3023).
+    case commitsBehindUpToDate
+    /// A leader drops a learner whose acknowledgement of a proposal comes before that of NEWLEADER (ZOOKEEPER-4685).
+    case proposalAckedFirst
+    /// A request that is refused is proposed as a bare check (ZOOKEEPER-2623).
+    case checkProposed
+    /// A copy of a tree has other lists of rights than the tree (ZOOKEEPER-4689, 4846).
+    case treeLosesRights
+    /// Behind TRUNC the tree shows what was cut, as one from a snapshot that is newer than the cut (ZOOKEEPER-4837, A12).
+    case truncatedEffectsStay
+    /// A process that stood still lets its timers ring before it reads what has come (issue 8, A8).
+    case sessionsJudgedBeforeReading
+
     // MARK: The wires'
 
     /// The last byte of a read behind which more is to come is lost.
@@ -122,8 +138,6 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     case replyTwice
     /// A connection that was not read for a full socket's sake is not read again.
     case readingNeverResumed
-    /// Whoever wakes late judges by its timers before it reads what has waited (issue 8, A8).
-    case lateTimersFirst
     /// A session ends, and its connection stays.
     case connectionOutlivesSession
 
@@ -162,23 +176,10 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
 }
 
 extension DeliberateBug {
-    /// Those of Apache's server that it stands for (ZOOKEEPER-…).
-    package var issues: [Int] {
-        switch self {
-        case .newLeaderAckedEarly: [3911, 4643, 4646]
-        case .truncateInMemoryOnly: [4712]
-        case .noFastForward: [2845]
-        case .proposalsNotResent: [4785]
-        case .holeInDiff: [4925]
-        case .epochBeforeLog: [4643]
-        default: []
-        }
-    }
-
     /// Whether it is one between a machine and its sockets, which needs a run of whole servers.
     package var isWires: Bool {
         switch self {
-        case .cutFrameForgotten, .partialWriteRepeated, .replyTwice, .readingNeverResumed, .lateTimersFirst,
+        case .cutFrameForgotten, .partialWriteRepeated, .replyTwice, .readingNeverResumed,
             .connectionOutlivesSession:
             true
         default: false

@@ -10,9 +10,10 @@ package struct Sensitivity: Sendable {
         package var violation: Violation?
 
         package var line: String {
-            let name = bug.rawValue + (bug.issues.isEmpty ? "" : " (ZOOKEEPER-\(bug.issues.map(String.init).joined(separator: ", ")))")
-            guard let seed, let violation else { return "\(name): not found" }
-            return "\(name): seed \(seed), \(steps) steps, \(violation)"
+            let names = HistoricalBug.all.filter { $0.planted == bug }.map(\.name)
+            let title = bug.rawValue + (names.isEmpty ? "" : " (\(names.joined(separator: ", ")))")
+            guard let seed, let violation else { return "\(title): not found" }
+            return "\(title): seed \(seed), \(steps) steps, \(violation)"
         }
     }
 
@@ -78,11 +79,16 @@ extension DeliberateBug {
         case .departuresUnnoticed: [.leftovers]
         case .watchNotRemoved: [.watches]
         case .epochBeforeLog: [.quorum]
+        case .commitLostBeforeUpToDate, .commitsBehindUpToDate: [.digest]
+        case .proposalAckedFirst: [.convergence]
+        case .checkProposed: [.outcomes]
+        case .treeLosesRights: [.reads]
+        case .truncatedEffectsStay: [.digest]
+        case .sessionsJudgedBeforeReading: [.sessions]
         case .cutFrameForgotten: [.convergence]
         case .partialWriteRepeated: [.soundness]
         case .replyTwice: [.sessionOrder]
         case .readingNeverResumed: [.convergence]
-        case .lateTimersFirst: [.expiry]
         case .connectionOutlivesSession: [.sessions]
         case .adoptionMissed, .fenceSkipped: [.fence]
         case .seedUnmarked, .promiseWaitSkipped, .floorIgnored, .ledgerNotSaved: [.amnesia]
@@ -149,8 +155,22 @@ extension DeliberateBug {
             plan.clientsMisbehave = true
             plan.turnsPerMove = 60
         case .epochBeforeLog: plan.atlas.formUnion([.crashes, .slowDisks])
-        case .lateTimersFirst:
+        case .commitLostBeforeUpToDate, .commitsBehindUpToDate, .proposalAckedFirst:
             plan.servers = 3
+            plan.atlas.formUnion([.crashes, .resets])
+        case .checkProposed: plan.asksMore = true
+        case .treeLosesRights:
+            plan.servers = 3
+            plan.asksMore = true
+            plan.windowCount = 10
+            plan.atlas = [.crashes, .resets, .lostDisks]
+        case .truncatedEffectsStay:
+            plan.lulls = true
+            plan.windowCount = 5_000
+            plan.moment = .proposes
+            plan.atlas = [.crashes, .isolatedLeaders, .freezes]
+        case .sessionsJudgedBeforeReading:
+            plan.servers = 1
             plan.atlas = [.freezes]
         case .connectionOutlivesSession: plan.turnsPerMove = 60
         default: break

@@ -33,6 +33,7 @@ extension World {
 
     /// Recovery that overlooks entries of the log.
     func misread(_ state: RecoveredState, of id: ServerID) -> RecoveredState {
+        if bug == .truncatedEffectsStay { return servers[index(id)].isTruncating ? showingWhatWasCut(state, of: id) : state }
         let disk = servers[index(id)].disk
         let end = state.tree.lastProcessedZxid
         guard bug == .noFastForward || bug == .replaySkipsEntry,
@@ -48,6 +49,18 @@ extension World {
             _ = state.tree.apply(entry, changes: &changes)
         }
         if bug == .noFastForward { state.recent.removeLast(min(2, state.recent.count)) }
+        return state
+    }
+
+    private func showingWhatWasCut(_ state: RecoveredState, of id: ServerID) -> RecoveredState {
+        let end = state.tree.lastProcessedZxid
+        var state = state
+        var changes: [TreeChange] = []
+        for var entry in servers[index(id)].logged where entry.zxid > end {
+            entry.zxid = end
+            entry.digest = nil
+            _ = state.tree.apply(entry, changes: &changes)
+        }
         return state
     }
 

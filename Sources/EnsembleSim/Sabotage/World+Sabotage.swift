@@ -38,8 +38,55 @@ extension World {
         case (.departuresUnnoticed, .clientDisconnected): .clockRead(wall(of: id))
         case (.watchNotRemoved, .requested(let connection, let xid, .removeWatches(let path, let type))):
             .requested(connection, xid: xid, .checkWatches(path: path, type: type))
-        default: event
+        default: lateOrLost(event, of: id)
         }
+    }
+
+    /// Those of a learner that is being synced.
+    private mutating func lateOrLost(_ event: KeeperEvent, of id: ServerID) -> KeeperEvent {
+        switch event {
+        case .leaderConnected, .leaderPacketReceived(.upToDate): sabotage.synced.remove(id)
+        case .leaderPacketReceived(.newLeader): sabotage.synced.insert(id)
+        case .leaderPacketReceived(.commit):
+            let isServing = servers[index(id)].machine?.isServing ?? false
+            if bug == .commitLostBeforeUpToDate, sabotage.synced.contains(id) { return .clockRead(wall(of: id)) }
+            if bug == .commitsBehindUpToDate, !isServing {
+                schedule(.lie(id, incarnation: servers[index(id)].incarnation, event), in: .milliseconds(30))
+                return .clockRead(wall(of: id))
+            }
+        case .learnerPacketReceived(let learner, .ack(let zxid)) where bug == .proposalAckedFirst:
+            return acknowledgedOutOfTurn(event, by: learner, zxid, at: id)
+        default: break
+        }
+        return event
+    }
+
+    private mutating func acknowledgedOutOfTurn(
+        _ event: KeeperEvent, by learner: LearnerID, _ zxid: Zxid, at id: ServerID
+    ) -> KeeperEvent {
+        let isHeldBack = sabotage.acksHeldBack.contains(learner)
+        if zxid.counter > 0 {
+            guard isHeldBack else { return event }
+            breakLink(Int(learner.rawValue))
+            return .learnerDisconnected(learner)
+        }
+        guard !isHeldBack else {
+            sabotage.acksHeldBack.remove(learner)
+            return event
+        }
+        sabotage.acksHeldBack.insert(learner)
+        schedule(.lie(id, incarnation: servers[index(id)].incarnation, event), in: .milliseconds(60))
+        return .clockRead(wall(of: id))
+    }
+
+    /// For `sessionsJudgedBeforeReading`: each timer as if it had rung in time.
+    mutating func ringLateTimers(of id: ServerID) {
+        let now = clock(of: id)
+        while let deadline = servers[index(id)].machine?.deadline, deadline <= now, checkers.verdict.violation == nil {
+            sabotage.heldClock = deadline
+            step(id, .deadlineReached)
+        }
+        sabotage.heldClock = nil
     }
 
     /// Delivered again a little later; meanwhile nothing happens.
@@ -82,6 +129,7 @@ extension World {
         case .watchLost:
             actions = actions.filter { if case .watchEvent(_, let event) = $0 { event.zxid.counter % 20 != 0 } else { true } }
         case .answerOfAnother: actions = actions.map { ofAnother($0) }
+        case .checkProposed: actions = actions.map(proposingCheck)
         case .childMisnamed, .valueAltered: actions = actions.map(altered)
         case .epochBeforeLog:
             for case .saveEpochs(let accepted, let current) in actions {
@@ -127,6 +175,12 @@ extension World {
         default: return action
         }
         return .reply(connection, reply)
+    }
+
+    private func proposingCheck(_ action: KeeperAction) -> KeeperAction {
+        guard case .propose(var entry, let learners) = action, case .error = entry.transaction else { return action }
+        entry.transaction = .check(path: "/k0", version: 0)
+        return .propose(entry, to: learners)
     }
 
     private func outlivingItsSession(_ action: KeeperAction) -> KeeperAction {
@@ -202,6 +256,12 @@ extension World {
 struct SabotageMemory: Sendable {
     /// For `ackReplayed`.
     var replayable: Set<ServerEpoch> = []
+    /// Members that have been told NEWLEADER, and not UPTODATE.
+    var synced: Set<ServerID> = []
+    /// For `proposalAckedFirst`.
+    var acksHeldBack: Set<LearnerID> = []
+    /// For `sessionsJudgedBeforeReading`: what a process takes for now.
+    var heldClock: Instant?
     /// For `writesOvertaken`.
     var overtaken: Set<SessionRequest> = []
     /// For `answerOfAnother`.

@@ -17,6 +17,7 @@ extension WiredClient {
         memory.session = response.sessionID
         memory.password = response.password
         memory.state = .connected
+        connectedAt = world.now
         let set = memory.watches.watchSet(relativeTo: memory.lastZxid, world.checkers.history)
         let isEmpty = memory.watches.watches.isEmpty
         memory.watches = WatchChecker()

@@ -41,6 +41,8 @@ final class WiredClient: CableEnd {
     var isServed: Bool { memory.state == .connected && world.now - memory.lastHeard < .seconds(1) }
     var session: SessionID { memory.session }
     var isConnected: Bool { memory.state == .connected }
+    var server: ServerID { memory.server }
+    var connectedAt = Instant.origin
 
     /// In words.
     var condition: String {

@@ -33,6 +33,8 @@ final class WiredServer {
     var lastLogged = Zxid.zero
     /// When it heard of each session last while it led, by the world's clock.
     var heard: [SessionID: Instant] = [:]
+    /// When it last let its clients go.
+    var roleEndedAt = Instant.origin
     /// What is being installed behind a tree.
     var installing: [LogEntry] = []
 

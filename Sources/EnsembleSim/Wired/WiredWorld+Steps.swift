@@ -165,6 +165,7 @@ extension WiredWorld {
     private func noted(_ note: KeeperNote, by server: WiredServer, _ machine: KeeperMachine) {
         record("\(server.id) \(note)")
         checkers.noted(note, by: server.id)
+        if case .roleEnded = note { server.roleEndedAt = now }
         switch note {
         // It ends in the step that commits its last proposal, which nobody else may know yet.
         case .roleEnded(_, handedOff: true): observe(server, machine, isServing: true)
@@ -189,7 +190,9 @@ extension WiredWorld {
         {
             checkers.fail(.expiry, "\(server.id) expires the session of client \(client.number), and has not read what it sent at \(since)")
         }
-        if isPeaceful, client.isConnected {
+        // A client that reads what was left of a connection has not yet seen that its server let it go.
+        let isServed = servers.first { $0.id == client.server }.map { $0.roleEndedAt < client.connectedAt } ?? false
+        if isPeaceful, client.isConnected, isServed {
             checkers.fail(.sessions, "\(server.id) expires the session of client \(client.number), which talks all the time: \(client.condition)")
         }
     }

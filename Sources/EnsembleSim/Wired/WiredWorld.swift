@@ -123,7 +123,7 @@ final class WiredWorld {
             server.missedTurn = true
             return
         }
-        if plan.bug == .lateTimersFirst { process.loop.runTimersAsIfInTime() }
+        if plan.bug == .sessionsJudgedBeforeReading { process.loop.runTimersAsIfInTime() }
         // `epoll_wait` returns as many as its buffer holds; then come timers and tasks.
         process.sockets.turn(limit: timeline.oneIn(3) ? Int(timeline.draw(1...4)) : 64, timeline: timeline)
         process.loop.runTasks()

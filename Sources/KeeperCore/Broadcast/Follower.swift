@@ -43,15 +43,21 @@ struct Follower: Sendable {
     private(set) var deadline: Instant
     /// Packets that wait until the disk has done what an earlier one asked for.
     private(set) var inbox = FIFO<QuorumPacket>()
-    /// From the last SNAP on until here the tree may run ahead of the log (a fuzzy snapshot), so digests are not
-    /// compared.
-    private(set) var digestsCountAfter: Zxid = .zero
+    /// Bytes of them.
+    private var inboxSize = 0
+    /// The leader's connection is not read: enough waits in `inbox`.
+    private(set) var isPaused = false
+    /// The leader wants to hear from this member also before NEWLEADER is acknowledged.
+    private var leaderIsPatient = false
+    /// Its own data is not to be built on, and a quorum is there without it: it syncs as one that has none.
+    let startsFromNothing: Bool
     /// Appended and not yet acknowledged, oldest first.
     private var unacknowledged = FIFO<Zxid>()
     private let configuration: KeeperConfiguration
 
-    init(leader: ServerID, configuration: KeeperConfiguration, at now: Instant) {
+    init(leader: ServerID, startsFromNothing: Bool, configuration: KeeperConfiguration, at now: Instant) {
         self.leader = leader
+        self.startsFromNothing = startsFromNothing
         self.configuration = configuration
         deadline = now + configuration.initTimeout
     }
@@ -68,16 +74,49 @@ struct Follower: Sendable {
 
     mutating func enter(_ next: Phase) { phase = next }
 
+    /// Whether the leader may be sent a ping, asked for or not.
+    var mayPing: Bool {
+        switch phase {
+        case .awaitingUpToDate, .broadcasting: true
+        case .connecting, .agreeing, .promising, .synchronizing, .truncating, .receiving, .installing, .establishing:
+            leaderIsPatient
+        }
+    }
+
     mutating func heard(at now: Instant) {
+        // While nothing is read the silence is this member's own.
+        if isPaused { return }
         deadline = now + (isServing ? configuration.syncTimeout : configuration.initTimeout)
     }
 
-    mutating func postpone(_ packet: QuorumPacket) { inbox.append(packet) }
-    mutating func nextPostponed() -> QuorumPacket? { isBlocked ? nil : inbox.popFirst() }
+    /// What waits for the disk costs bounded memory: what is beyond stays with the leader.
+    mutating func postpone(_ packet: QuorumPacket, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        inbox.append(packet)
+        inboxSize += packet.size
+        guard inboxSize > KeeperConfiguration.inboxSize, !isPaused else { return }
+        isPaused = true
+        deadline = now
+        actions.append(.pauseLeader)
+    }
 
-    mutating func learned(epoch: Int64) { self.epoch = epoch }
-    mutating func treeIsExact(after zxid: Zxid) { digestsCountAfter = zxid }
-    mutating func treeIsFuzzy() { digestsCountAfter = Zxid(rawValue: .max) }
+    mutating func nextPostponed(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) -> QuorumPacket? {
+        guard !isBlocked, let next = inbox.popFirst() else { return nil }
+        inboxSize -= next.size
+        if isPaused, inboxSize <= KeeperConfiguration.inboxSize / 2 {
+            isPaused = false
+            heard(at: now)
+            actions.append(.resumeLeader)
+        }
+        return next
+    }
+
+    /// Paused: when to send the next sign of life, since the leader's pings go unread.
+    mutating func showedLife(at now: Instant, every interval: Duration) { deadline = now + interval }
+
+    mutating func learned(epoch: Int64, protocolVersion: Int32) {
+        self.epoch = epoch
+        leaderIsPatient = protocolVersion >= QuorumPacket.patientProtocolVersion
+    }
 
     mutating func appended(_ zxid: Zxid) { unacknowledged.append(zxid) }
 

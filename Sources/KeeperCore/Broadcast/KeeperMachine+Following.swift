@@ -9,7 +9,7 @@ extension KeeperMachine {
         actions.append(
             .sendToLeader(
                 .learnerInfo(
-                    acceptedEpoch: acceptedEpoch, server: configuration.serverID, protocolVersion: 0x10000,
+                    acceptedEpoch: acceptedEpoch, server: configuration.serverID, protocolVersion: QuorumPacket.protocolVersion,
                     configVersion: 0, observer: false)))
     }
 
@@ -20,14 +20,14 @@ extension KeeperMachine {
         follower!.heard(at: now)
         // Pings must be answered even while the disk is busy, or the leader drops this learner.
         if follower!.isBlocked, !packet.isPing {
-            follower!.postpone(packet)
+            follower!.postpone(packet, at: now, into: &actions)
         } else {
             handleFromLeader(packet, at: now, into: &actions)
         }
     }
 
     private mutating func drainInbox(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
-        while role == .following, let packet = follower?.nextPostponed() {
+        while role == .following, let packet = follower?.nextPostponed(at: now, into: &actions) {
             handleFromLeader(packet, at: now, into: &actions)
         }
     }
@@ -39,8 +39,9 @@ extension KeeperMachine {
         case .proposal(let entry): acceptProposal(entry, at: now, into: &actions)
         case .commit(let zxid): commit(zxid, at: now, into: &actions)
         case .ping(let zxid, _):
+            guard follower!.mayPing else { return }
             actions.append(.sendToLeader(.ping(zxid: zxid, sessions: touched.drain())))
-        case .leaderInfo(let epoch, _): promise(epoch, at: now, into: &actions)
+        case .leaderInfo(let epoch, let version): promise(epoch, version, at: now, into: &actions)
         case .diff: break
         case .trunc(let zxid):
             guard follower!.phase == .synchronizing, received == nil else { return unexpected(packet, at: now, into: &actions) }
@@ -48,7 +49,7 @@ extension KeeperMachine {
             diskOperations += 1
             actions.append(.truncateLog(to: zxid))
         case .snap:
-            guard follower!.phase == .synchronizing, received == nil else {
+            guard follower!.phase == .synchronizing, received?.isUntouched ?? true else {
                 return unexpected(packet, at: now, into: &actions)
             }
             follower!.enter(.receiving)
@@ -56,7 +57,16 @@ extension KeeperMachine {
             guard follower!.phase == .synchronizing, epoch == follower!.epoch else {
                 return unexpected(packet, at: now, into: &actions)
             }
-            if received != nil { return install(into: &actions) }
+            if let received {
+                guard let divergence = received.judgement?.divergence else { return install(into: &actions) }
+                return endRole(
+                    "all that the leader has since its beginning makes another tree than it announced with \(divergence.zxid)",
+                    at: now, into: &actions)
+            }
+            // S2: the mark goes only from a tree that nothing speaks against.
+            if let mismatch = judgement.divergence ?? (recovering ? judgement.suspicion : nil) {
+                return leaveDiffering(at: mismatch.zxid, at: now, into: &actions)
+            }
             follower!.enter(.establishing(.syncingLog))
             establish(at: now, into: &actions)
         case .upToDate: startServing(at: now, into: &actions)
@@ -73,20 +83,30 @@ extension KeeperMachine {
         endRole("the leader sent \(packet.name) out of turn", at: now, into: &actions)
     }
 
+    /// The leader was not heard of for too long; or not read, because so much waits for this member's disk.
+    mutating func followerDeadlineReached(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        guard let follower, now >= follower.deadline else { return }
+        guard follower.isPaused else { return endRole("the leader was silent for too long", at: now, into: &actions) }
+        self.follower!.showedLife(at: now, every: configuration.tickTime / 2)
+        if follower.mayPing { actions.append(.sendToLeader(.ping(zxid: history.lastAppended, sessions: touched.drain()))) }
+    }
+
     // MARK: Discovery
 
     /// S2: an epoch is promised durably before it is acknowledged, and one already promised is not counted again.
-    private mutating func promise(_ epoch: Int64, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+    private mutating func promise(
+        _ epoch: Int64, _ protocolVersion: Int32, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
         guard follower!.phase == .agreeing else { return endRole("LEADERINFO out of turn", at: now, into: &actions) }
         guard epoch >= acceptedEpoch else {
             return endRole("the leader's epoch \(epoch) is older than the promised \(acceptedEpoch)", at: now, into: &actions)
         }
-        follower!.learned(epoch: epoch)
+        follower!.learned(epoch: epoch, protocolVersion: protocolVersion)
         // S2: a recovering member's promise is worth nothing, since it may have forgotten a later one.
         if epoch == acceptedEpoch {
             acknowledgeEpoch(-1, into: &actions)
         } else {
-            let answer = recovering ? -1 : Int32(clamping: currentEpoch)
+            let answer = recovering || follower!.startsFromNothing ? -1 : Int32(clamping: currentEpoch)
             follower!.enter(.promising(currentEpoch: answer))
             saveEpochs(accepted: epoch, current: currentEpoch, into: &actions)
         }
@@ -94,7 +114,10 @@ extension KeeperMachine {
 
     private mutating func acknowledgeEpoch(_ current: Int32, into actions: inout ActionBuffer<KeeperAction>) {
         follower!.enter(.synchronizing)
-        actions.append(.sendToLeader(.ackEpoch(lastZxid: history.lastAppended, currentEpoch: current)))
+        // Zxid 0 makes every leader send a tree, or all that there ever was.
+        if follower!.startsFromNothing { received = ReceivedHistory(windowCount: configuration.windowCount) }
+        let last = received?.history.lastAppended ?? history.lastAppended
+        actions.append(.sendToLeader(.ackEpoch(lastZxid: last, currentEpoch: current)))
     }
 
     mutating func followerEpochSaved(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
@@ -114,7 +137,7 @@ extension KeeperMachine {
 
     /// The leader's history and epoch are on the disk.
     private mutating func isEstablished(into actions: inout ActionBuffer<KeeperAction>) {
-        guard recovering else { return acknowledgeNewLeader(into: &actions) }
+        guard recovering || doubt != nil else { return acknowledgeNewLeader(into: &actions) }
         follower!.enter(.establishing(.clearingMark))
         diskOperations += 1
         actions.append(.clearRecoveringMark)
@@ -126,9 +149,11 @@ extension KeeperMachine {
     mutating func truncated(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
         guard role == .following, case .truncating(let zxid) = follower!.phase else { return }
         guard tree.lastProcessedZxid == zxid else {
-            // Going on would leave a hole in the history; only a fresh copy helps.
-            return actions.append(
-                .halt("the leader cut the log back to \(zxid), but it ends at \(tree.lastProcessedZxid): reseed this member"))
+            // Going on would leave a hole in the history. Nothing was touched: its vote is what it was.
+            needsTree = true
+            return endRole(
+                "the log can't be cut back to \(zxid): a tree that reaches to \(tree.lastProcessedZxid) has replaced what was before; taking the leader's tree instead",
+                at: now, into: &actions)
         }
         follower!.enter(.synchronizing)
         drainInbox(at: now, into: &actions)
@@ -165,13 +190,15 @@ extension KeeperMachine {
         tree.setConfiguration(configuration.configurationText)
         history = installed.history
         history.synced(history.lastAppended)
+        needsTree = false
+        judgement = installed.judgement ?? DigestJudgement()
+        treeIsExactAfter = installed.judgement == nil ? Zxid(rawValue: .max) : .zero
         snapshots.found(LogExtent(history.appendedAndNotCommitted))
         acceptedEpoch = accepted
         currentEpoch = current
         guard role == .following, follower?.phase == .installing else {
             return settle(at: now, into: &actions)
         }
-        follower!.treeIsFuzzy()
         isEstablished(into: &actions)
         drainInbox(at: now, into: &actions)
     }
@@ -212,11 +239,11 @@ extension KeeperMachine {
             return endRole("commit of \(zxid), which was never proposed", at: now, into: &actions)
         }
         if received != nil { return received!.commit(upTo: zxid) }
-        while let entry = history.commitNext(upTo: zxid) {
+        while role == .following, let entry = history.commitNext(upTo: zxid) {
             if isServing {
                 applyCommitted(entry, at: now, into: &actions)
             } else {
-                applyQuietly(entry)
+                applyQuietly(entry, at: now, into: &actions)
             }
         }
     }
@@ -231,6 +258,8 @@ extension KeeperMachine {
     mutating func recoveringMarkCleared(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
         diskOperations -= 1
         recovering = false
+        // One that arose since is still to be marked.
+        if doubt?.isMarked ?? false { doubt = nil }
         actions.append(.note(.recovered(epoch: currentEpoch)))
         guard role == .following, follower?.phase == .establishing(.clearingMark) else {
             return settle(at: now, into: &actions)
@@ -251,7 +280,7 @@ extension KeeperMachine {
         follower!.enter(.broadcasting)
         follower!.heard(at: now)
         // The SNAP stream ended before NEWLEADER could be acknowledged, so nothing behind this point is in it.
-        follower!.treeIsExact(after: history.lastAppended)
+        treeIsExactAfter = min(treeIsExactAfter, history.lastAppended)
         currentVote.peerEpoch = follower!.epoch
         // Apache's learners send one more ack here, and its leaders ignore it (low word 0).
         actions.append(.sendToLeader(.ack(Zxid(epoch: follower!.epoch, counter: 0))))

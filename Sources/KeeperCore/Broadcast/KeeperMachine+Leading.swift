@@ -62,7 +62,7 @@ extension KeeperMachine {
         leader!.learners[index].phase = .promising
         leader!.learners[index].deadline = now + configuration.initTimeout
         actions.append(
-            .sendToLearner(leader!.learners[index].id, .leaderInfo(epoch: leader!.epoch, protocolVersion: 0x10000)))
+            .sendToLearner(leader!.learners[index].id, .leaderInfo(epoch: leader!.epoch, protocolVersion: QuorumPacket.patientProtocolVersion)))
     }
 
     private mutating func countPromises(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
@@ -99,7 +99,7 @@ extension KeeperMachine {
     ) {
         guard role == .leading, let index = leader!.index(of: id) else { return }
         let learner = leader!.learners[index]
-        if learner.isEstablished { leader!.learners[index].deadline = now + configuration.syncTimeout }
+        if learner.receivesProposals { showedLife(learnerAt: index, at: now) }
         switch packet {
         case .ack(let zxid): acknowledged(zxid, byLearnerAt: index, at: now, into: &actions)
         case .request(let forwarded) where learner.isEstablished:
@@ -141,7 +141,7 @@ extension KeeperMachine {
         leader!.learners[index].phase = .agreeing
         switch leader!.phase {
         case .discovering: settleEpoch(into: &actions)
-        case _ where accepted > leader!.epoch: makeWay(for: server, promised: accepted, at: now, into: &actions)
+        case _ where accepted > leader!.epoch: makeWay(for: id, server, promised: accepted, at: now, into: &actions)
         case .promising: break
         case .collectingPromises, .savingEpoch, .synchronizing, .broadcasting:
             announceEpoch(toLearnerAt: index, at: now, into: &actions)
@@ -151,13 +151,53 @@ extension KeeperMachine {
     /// A voter has promised a later epoch, to a candidate that came to nothing, and may follow no older one. It would try
     /// to join for as long as this leader leads, and one failure less would be survived (so it goes with Apache's
     /// servers). Only an epoch above the promised one brings it back, and that takes an election.
+    ///
+    /// S1: in that election the longest history wins. Whoever serves with a quorum has all that was acknowledged, so it
+    /// makes way only for a voter that has nothing beyond it, by the vote that the voter last cast for itself. One whose
+    /// vote is not known yet, is ahead, or is of another past (the ensemble was made anew from empty members, and this
+    /// one kept the old data) stays outside. The same number may be another transaction: then the digests tell
+    /// (`judgeTree`).
     private mutating func makeWay(
-        for server: ServerID, promised epoch: Int64, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+        for learner: LearnerID, _ server: ServerID, promised epoch: Int64, at now: Instant,
+        into actions: inout ActionBuffer<KeeperAction>
     ) {
         let reason = "server \(server) has promised epoch \(epoch), and this one is \(leader!.epoch)"
         guard leader!.isServing else { return endRole(reason, at: now, into: &actions) }
+        guard let vote = ownVotes[server] else {
+            return keepOut(learner, server, "\(reason); what history it has it has not said yet", at: now, into: &actions)
+        }
+        guard isContained(vote) else {
+            return keepOut(
+                learner, server,
+                """
+                \(reason); its history ends at \(vote.zxid), in epoch \(vote.peerEpoch), and this ensemble's, which ends at \
+                \(history.lastAppended) in epoch \(currentEpoch), does not contain it. To keep what this ensemble has, move \
+                the data of \(server) away and start it with an empty directory, without --initialize: it takes the tree from \
+                here. To keep what \(server) has, stop the others first
+                """, at: now, into: &actions)
+        }
         leader!.handOff = reason
         finishHandOff(at: now, into: &actions)
+    }
+
+    /// S2: with zxid −1 it is elected by nobody, whatever it has.
+    private func isContained(_ vote: Vote) -> Bool {
+        if vote.zxid == .none { return true }
+        let isAhead = (vote.peerEpoch, vote.zxid.rawValue) > (currentEpoch, history.lastAppended.rawValue)
+        return !isAhead && history.contains(vote.zxid)
+    }
+
+    /// It comes again and again; once in a while is enough to say so.
+    private mutating func keepOut(
+        _ learner: LearnerID, _ server: ServerID, _ reason: String, at now: Instant,
+        into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        if leader!.keptOut[server].map({ now - $0 >= .seconds(10) }) ?? true {
+            leader!.keptOut[server] = now
+            actions.append(.note(.keptOut(server, reason: reason)))
+        }
+        actions.append(.closeLearner(learner))
+        learnerDisconnected(learner, at: now, into: &actions)
     }
 
     private mutating func promised(
@@ -229,6 +269,8 @@ extension KeeperMachine {
         if isNewLeaderAck {
             guard learner.phase == .synchronizing else { return }
             leader!.learners[index].phase = .established
+            // Its history is this one's from here on, whatever it was when it last looked.
+            ownVotes[learner.server] = nil
             // What was committed when the sync was planned is durable there before NEWLEADER is acknowledged, and is
             // never acknowledged by itself: without this an idle leader would take the learner for a laggard.
             leader!.learners[index].acknowledged = max(learner.acknowledged, zxid, learner.syncedThrough)
@@ -260,9 +302,34 @@ extension KeeperMachine {
     }
 
     private mutating func startBroadcast(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
+        // An elected leader has all that was ever committed, so no tree that it was sent shows more.
+        treeIsExactAfter = min(treeIsExactAfter, history.lastAppended)
+        if doubt != nil {
+            diskOperations += 1
+            actions.append(.clearRecoveringMark)
+        }
         expiry = ExpiryWheel(tick: configuration.tickTime)
         for session in tree.sessions { track(session.session, timeout: session.timeout, at: now) }
         beginServing(at: now)
+    }
+
+    // MARK: Patience
+
+    mutating func learnerProgressed(_ id: LearnerID, at now: Instant) {
+        guard role == .leading, let index = leader!.index(of: id), leader!.learners[index].phase == .synchronizing else { return }
+        showedLife(learnerAt: index, at: now)
+    }
+
+    /// A learner may take hours to come to the leader's history, as long as it shows that it lives: it takes what is sent,
+    /// or answers pings while its disk is at work (issue 8, A11). So may the establishing of the epoch, as long as a quorum
+    /// is here for it.
+    private mutating func showedLife(learnerAt index: Int, at now: Instant) {
+        let isEstablished = leader!.learners[index].isEstablished
+        leader!.learners[index].deadline = now + (isEstablished ? configuration.syncTimeout : configuration.initTimeout)
+        guard leader!.phase == .synchronizing, configuration.isQuorum(leader!.connectedCount(configuration)) else { return }
+        // A tick less than the followers' patience, who hear of this leader twice a tick: it gives up before they do
+        // (`step`).
+        leader!.establishBy = max(leader!.establishBy, now + configuration.initTimeout - configuration.tickTime)
     }
 
     // MARK: Keeping the quorum

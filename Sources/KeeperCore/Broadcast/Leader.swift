@@ -75,6 +75,8 @@ struct Leader: Sendable {
     private(set) var promises: [ServerID] = []
     /// `sync` requests that wait for a commit, oldest first.
     var pendingSyncs = FIFO<PendingSync>()
+    /// Voters that are kept out, and when that was last said.
+    var keptOut: [ServerID: Instant] = [:]
     /// Why no further requests are proposed; the role ends when the outstanding ones are committed.
     var handOff: String?
     /// The learners that get each proposal, and those that get each commit: rebuilt when membership changes, so that

@@ -237,6 +237,7 @@ extension KeeperMachine {
         while role == .leading, let entry = history.commitNext(upTo: acknowledged) {
             actions.append(.commit(entry.zxid, to: leader!.recipients))
             applyCommitted(entry, at: now, into: &actions)
+            guard role == .leading else { return }
             if case .closeSession = entry.transaction { owners[entry.session] = nil }
             // Before the next commit: a write that a client sent behind its sync must find the sync answered, here and
             // at a follower, or its reply finds another request at the head of the line.
@@ -256,7 +257,7 @@ extension KeeperMachine {
         changes.removeAll(keepingCapacity: true)
         let result = tree.apply(entry, changes: &changes)
         if role == .leading { preparation.applied(upTo: entry.zxid) }
-        compareDigest(entry, into: &actions)
+        guard judgeTree(behind: entry, at: now, into: &actions) else { return }
         if !changes.isEmpty {
             let clients = clients
             watches.trigger(changes, zxid: entry.zxid, identities: { clients[$0]?.identities ?? [] }) { connection, event in
@@ -265,13 +266,6 @@ extension KeeperMachine {
         }
         answerWrite(entry, result, at: now, into: &actions)
         considerSnapshot(behind: entry, at: now, into: &actions)
-    }
-
-    private func compareDigest(_ entry: LogEntry, into actions: inout ActionBuffer<KeeperAction>) {
-        guard let expected = entry.digest, expected.version == 2, expected.treeDigest != tree.digest else { return }
-        if let follower, entry.zxid <= follower.digestsCountAfter { return }
-        actions.append(
-            .note(.digestMismatch(zxid: entry.zxid, expected: expected.treeDigest, actual: tree.digest)))
     }
 
     /// The reply to the local connection that asked, if there is one; and the end of one whose session has ended.
@@ -329,7 +323,8 @@ extension KeeperMachine {
         behind entry: LogEntry, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
     ) {
         snapshots.applied(entry)
-        guard snapshots.isDue(at: now) else { return }
+        // A snapshot's digest says that the tree was exact there.
+        guard entry.zxid >= treeIsExactAfter, snapshots.isDue(at: now) else { return }
         snapshots.begun()
         actions.append(.takeSnapshot(start: tree.lastProcessedZxid))
     }

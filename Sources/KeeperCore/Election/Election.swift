@@ -11,6 +11,8 @@ struct Election: Sendable {
     struct Decision: Hashable, Sendable {
         var vote: Vote
         var round: Int64
+        /// Others are a quorum for it, and need no vote of this member's.
+        var isJoined = false
     }
 
     private struct ReceivedVote: Hashable {
@@ -25,6 +27,8 @@ struct Election: Sendable {
 
     private let configuration: KeeperConfiguration
     private var ownVote = Vote(leader: -1, zxid: .none, peerEpoch: -1)
+    /// Neither elected nor counted for by this member; a quorum of others may still make it follow.
+    private var avoided: ServerID?
     /// Votes of this round, by voter; iterated in the order of `configuration.voters` only.
     private var received: [ServerID: ReceivedVote] = [:]
     /// What members that already follow or lead have said.
@@ -41,13 +45,18 @@ struct Election: Sendable {
     init(configuration: KeeperConfiguration) { self.configuration = configuration }
 
     /// A vote with zxid −1 takes no part (rule S2).
-    private var abstains: Bool { ownVote.zxid == .none }
+    var abstains: Bool { ownVote.zxid == .none }
 
     /// Begins a new round with this member's own vote.
-    mutating func start(_ vote: Vote, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) -> Decision? {
+    ///
+    /// - Parameter avoided: a member that this one doesn't vote for.
+    mutating func start(
+        _ vote: Vote, avoiding avoided: ServerID? = nil, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) -> Decision? {
         // A peer may have named any round.
         round &+= 1
         ownVote = vote
+        self.avoided = avoided
         settled = [:]
         resendInterval = Election.firstResend
         adopt(vote, at: now, into: &actions)
@@ -97,7 +106,7 @@ struct Election: Sendable {
     ) -> Decision? {
         // S2: a vote with zxid −1 neither counts nor counts others.
         guard message.vote.zxid != .none, !abstains else { return nil }
-        guard configuration.isVoter(message.vote.leader) else { return nil }
+        guard configuration.isVoter(message.vote.leader), message.vote.leader != avoided else { return nil }
         if message.electionEpoch > round {
             round = message.electionEpoch
             received = [:]
@@ -150,23 +159,24 @@ struct Election: Sendable {
 
     private mutating func receiveSettled(_ message: Notification, from sender: ServerID, at now: Instant) -> Decision? {
         settled[sender] = message
-        if message.electionEpoch == round, !abstains {
-            received[sender] = ReceivedVote(vote: message.vote, round: message.electionEpoch)
-            if hasQuorum(for: message.vote), leaderConfirms(message.vote.leader, round: message.electionEpoch) {
-                return Decision(vote: message.vote, round: round)
-            }
-        }
         // ZOOKEEPER-1732, 1805: an established ensemble is recognised by leader and epoch; rounds and zxids of its
         // members may differ.
         let agreeing = configuration.voters.count {
             settled[$0]?.vote.leader == message.vote.leader && settled[$0]?.vote.peerEpoch == message.vote.peerEpoch
         }
-        guard configuration.isQuorum(agreeing), leaderConfirms(message.vote.leader, round: message.electionEpoch) else {
+        let isQuorum = configuration.isQuorum(agreeing)
+        if message.electionEpoch == round, !abstains {
+            received[sender] = ReceivedVote(vote: message.vote, round: message.electionEpoch)
+            if hasQuorum(for: message.vote), leaderConfirms(message.vote.leader, round: message.electionEpoch) {
+                return Decision(vote: message.vote, round: round, isJoined: isQuorum)
+            }
+        }
+        guard isQuorum, leaderConfirms(message.vote.leader, round: message.electionEpoch) else {
             updateDeadline()
             return nil
         }
         round = max(round, message.electionEpoch)
-        return Decision(vote: message.vote, round: message.electionEpoch)
+        return Decision(vote: message.vote, round: message.electionEpoch, isJoined: true)
     }
 
     /// Guards against followers that still name a leader which has ceased to be one.

@@ -108,6 +108,22 @@ extension QuorumPacket {
         if case .ping = self { true } else { false }
     }
 
+    /// What Apache's servers say in LEADERINFO and FOLLOWERINFO. They read the leader's and make nothing of it.
+    static let protocolVersion: Int32 = 0x10000
+    /// What a leader of this kind says instead: it wants its pings answered also before NEWLEADER is acknowledged, by
+    /// learners that have much to install. Apache's leader closes the connection of whoever sends anything before that.
+    static let patientProtocolVersion: Int32 = 0x10001
+
+    /// Bytes that it takes in memory, about.
+    var size: Int {
+        switch self {
+        case .proposal(let entry), .inform(let entry): 64 + entry.size + (entry.encoded?.count ?? 0)
+        case .newLeader(_, let config): 64 + config.count
+        case .ping(_, let sessions): 64 + 16 * sessions.count
+        default: 64
+        }
+    }
+
     /// The protocol's name for it, for notes.
     package var name: String {
         switch self {

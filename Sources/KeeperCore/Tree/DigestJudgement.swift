@@ -47,6 +47,9 @@ package struct DigestJudgement: Hashable, Sendable {
 
     /// Not yet decided.
     package private(set) var suspicion: DigestMismatch?
+    /// The tree is proved not to be the ensemble's, and nothing has agreed with it since: an agreement refutes the proof,
+    /// because it was the leader of then whose tree was wrong.
+    package private(set) var divergence: DigestMismatch?
     package private(set) var wrongAnnouncements = 0
     private var debt: Debt?
 
@@ -75,13 +78,17 @@ package struct DigestJudgement: Hashable, Sendable {
             debt = owed
             return .undecided
         }
-        if suspicion != nil { return .diverged(mismatch) }
+        if suspicion != nil {
+            divergence = mismatch
+            return .diverged(mismatch)
+        }
         suspicion = mismatch
         return .suspected(mismatch)
     }
 
     private mutating func agreed() -> Verdict {
         debt = nil
+        divergence = nil
         guard let refuted = suspicion else { return .agrees }
         suspicion = nil
         wrongAnnouncements += 1

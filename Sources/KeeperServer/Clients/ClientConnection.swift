@@ -356,9 +356,16 @@ package final class ClientConnection: ChannelInboundHandler {
         guard let context else { return }
         if output.readableBytes > 0 {
             account.wrote(output.readableBytes)
-            context.writeAndFlush(wrapOutboundOut(output), promise: nil)
+            // Out of the way first: when the socket takes so much that the channel becomes writable again, that is told
+            // before the write returns, and what is decoded then may be answered at once.
+            var bytes = output
+            output = ByteBuffer()
+            context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
             // A large reply's memory isn't kept by an idle connection.
-            if output.capacity > 4096 { output = ByteBuffer() } else { output.clear() }
+            if output.readableBytes == 0, bytes.capacity <= 4096 {
+                bytes.clear()
+                output = bytes
+            }
             if account.isUncertain { measure(context) }
             settle()
         }
@@ -395,11 +402,12 @@ package final class ClientConnection: ChannelInboundHandler {
         return account.unsent > 0 || (readsArePaused && state != .closing)
     }
 
-    /// A slow reader is not a silent client: what it says waits until it has taken its replies.
+    /// A slow reader is not a silent client: what it says may wait until it has taken its replies, here unread or there
+    /// unsaid.
     private func noteProgress() {
         let hasTaken = account.taken > takenAtLook
         takenAtLook = account.taken
-        if hasTaken, readsArePaused, state == .serving { table?.turn.raise(.clientTookReplies(id)) }
+        if hasTaken, state == .serving { table?.turn.raise(.clientTookReplies(id)) }
     }
 
     /// Whether the client has taken nothing of what waits for it for so many looks.

@@ -153,16 +153,20 @@ package final class ClientTable {
         if !lookedAfter.isEmpty || room.isWanted { scheduleLook() }
     }
 
-    /// Not reading has not helped: of those that hold more than their share and make no progress the one that holds most
-    /// is closed, one at a time. When even that is not enough, because others' writes go on making events for readers that
-    /// are merely slow, progress no longer protects.
+    /// Not reading has not helped: of those that hold more than their share and make no progress so many are closed that
+    /// the budget is kept, and one at least, since somebody waits for its room; whoever holds most goes first. When none is
+    /// left, because others' writes go on making events for readers that are merely slow, progress no longer protects.
     private func closeWorst(of all: [ClientConnection]) {
         let looks = Int(policy.patience.inNanoseconds / ClientTable.lookInterval.nanoseconds)
-        let candidates = all.filter {
-            $0.held > budget.fairShare && ($0.isStuck(for: looks) || (budget.isOverrun && $0.backlog > budget.fairShare))
+        let large = all.filter { $0.held > budget.fairShare }.sorted { ($0.held, $0.id) > ($1.held, $1.id) }
+        let stuck = large.filter { $0.isStuck(for: looks) }
+        var excess = max(budget.held - budget.limit, 0)
+        for connection in stuck where excess >= 0 {
+            excess -= connection.held
+            cutOff(connection, because: "it doesn't take what it is sent")
         }
-        guard let worst = candidates.max(by: { $0.held < $1.held }) else { return }
-        cutOff(worst, because: "it doesn't take what it is sent")
+        guard stuck.isEmpty, budget.isOverrun, let worst = large.first(where: { $0.backlog > budget.fairShare }) else { return }
+        cutOff(worst, because: "it doesn't take what it is sent as fast as it comes")
     }
 
     /// Of those that have room for a frame and don't send it so many are cut off as others wait for it.

@@ -158,8 +158,16 @@ package final class Disk {
     }
 
     package func clearRecoveringMark() {
-        let mark = layout.recoveringMark
-        run { () throws(StorageError) in try mark.clear() } then: { [turn] in turn.raise(.recoveringMarkCleared) }
+        let (mark, doubt) = (layout.recoveringMark, layout.doubtMark)
+        run { () throws(StorageError) in
+            if try mark.isSet { try mark.clear() }
+            try doubt.clear()
+        } then: { [turn] in turn.raise(.recoveringMarkCleared) }
+    }
+
+    package func markDoubt(leader: ServerID) {
+        let doubt = layout.doubtMark
+        run { () throws(StorageError) in try doubt.set(leader: leader) } then: { [turn] in turn.raise(.doubtMarked) }
     }
 
     package func truncateLog(to zxid: Zxid) {

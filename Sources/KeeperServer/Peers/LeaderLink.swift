@@ -41,6 +41,9 @@ final class LeaderLink {
 
     func send(_ packet: QuorumPacket) { stream?.send(packet) }
 
+    /// Whether anything is read from the leader.
+    func read(_ isWanted: Bool) { stream?.read(isWanted) }
+
     /// No event answers it.
     func disconnect() {
         generation += 1

@@ -71,6 +71,7 @@ final class LearnerPort {
         let stream = PacketStream(
             turn: turn, dataLimit: dataLimit,
             received: { [turn] packet in turn.raise(.learnerPacketReceived(id, packet)) },
+            treeTaken: { [turn] in turn.raise(.learnerProgressed(id)) },
             closed: { [weak self] in self?.ended(id) })
         streams[id] = stream
         turn.raise(.learnerConnected(id))

@@ -29,6 +29,8 @@ package final class PacketStream: ChannelInboundHandler {
     private var received: ((QuorumPacket) -> Void)?
     /// Set in a learner: the tree behind SNAP is its leader's to send.
     private var treeEvents: ((TreeEvent) -> Void)?
+    /// Set in a leader: the connection has taken some of the tree that is being sent.
+    private var treeTaken: (() -> Void)?
     private var closed: (() -> Void)?
 
     private var context: ChannelHandlerContext?
@@ -42,12 +44,13 @@ package final class PacketStream: ChannelInboundHandler {
 
     package init(
         turn: LoopTurn, dataLimit: Int = QuorumPacket.dataLimit, received: @escaping (QuorumPacket) -> Void,
-        treeEvents: ((TreeEvent) -> Void)? = nil, closed: @escaping () -> Void
+        treeEvents: ((TreeEvent) -> Void)? = nil, treeTaken: (() -> Void)? = nil, closed: @escaping () -> Void
     ) {
         self.turn = turn
         self.dataLimit = dataLimit
         self.received = received
         self.treeEvents = treeEvents
+        self.treeTaken = treeTaken
         self.closed = closed
     }
 
@@ -144,8 +147,14 @@ package final class PacketStream: ChannelInboundHandler {
             return close(because: "\(output.readableBytes) bytes wait behind a snapshot, more than \(PacketStream.unsentLimit)")
         }
         guard snapshot == nil else { return }
-        context.writeAndFlush(wrapOutboundOut(output), promise: nil)
-        if output.capacity > 1 << 20 { output = ByteBuffer() } else { output.clear() }
+        // Out of the way first, as in `ClientConnection.flush`.
+        var bytes = output
+        output = ByteBuffer()
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        if output.readableBytes == 0, bytes.capacity <= 1 << 20 {
+            bytes.clear()
+            output = bytes
+        }
         if !context.channel.isWritable { dropIfStuck(context) }
     }
 
@@ -173,15 +182,18 @@ package final class PacketStream: ChannelInboundHandler {
         }
         guard isLast else {
             context.writeAndFlush(wrapOutboundOut(slice), promise: nil)
+            treeTaken?()
             return turn.eventLoop.assumeIsolated().execute { [self] in continueSnapshot() }
         }
         snapshot = nil
         TreeStream.writeSignature(to: &slice)
-        // What was sent since waits in `output`.
-        slice.writeBuffer(&output)
-        output = ByteBuffer()
         context.writeAndFlush(wrapOutboundOut(slice), promise: nil)
+        // What was sent since waits in `output`, and may be much: not to be copied.
+        flush()
     }
+
+    /// Stops and resumes reading: what the peer sends stays with it.
+    package func read(_ isWanted: Bool) { try? context?.channel.syncOptions?.setOption(.autoRead, value: isWanted) }
 
     // MARK: end
 
@@ -199,6 +211,7 @@ package final class PacketStream: ChannelInboundHandler {
     private func finish() {
         received = nil
         treeEvents = nil
+        treeTaken = nil
         snapshot = nil
         let closed = self.closed
         self.closed = nil

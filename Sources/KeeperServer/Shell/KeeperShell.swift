@@ -168,6 +168,7 @@ package final class KeeperShell {
             disk.install(tree, entries: entries, accepted: accepted, current: current)
         case .takeSnapshot: disk.takeSnapshot { [unowned self] in machine.tree }
         case .clearRecoveringMark: disk.clearRecoveringMark()
+        case .markDoubt(let leader): disk.markDoubt(leader: leader)
 
         case .propose(let entry, let learners):
             statistics.proposals += 1
@@ -185,7 +186,7 @@ package final class KeeperShell {
             peers?.send(.commit(zxid), to: learners)
 
         case .sendNotification, .openLearnerPort, .closeLearnerPort, .sendToLearner, .sendSnapshot, .closeLearner,
-            .connectToLeader, .sendToLeader, .disconnectFromLeader:
+            .connectToLeader, .sendToLeader, .pauseLeader, .resumeLeader, .disconnectFromLeader:
             performOnNetwork(action)
 
         case .note(let note): say(note)
@@ -208,6 +209,8 @@ package final class KeeperShell {
             let limit = configuration.tickTime * configuration.initLimit
             peers.leader.connect(to: server, within: .nanoseconds(limit.inNanoseconds))
         case .sendToLeader(let packet): peers.leader.send(packet)
+        case .pauseLeader: peers.leader.read(false)
+        case .resumeLeader: peers.leader.read(true)
         case .disconnectFromLeader: peers.leader.disconnect()
         default: break
         }

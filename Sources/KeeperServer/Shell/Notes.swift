@@ -16,6 +16,14 @@ extension KeeperNote {
         case .sessionExpired(let session): "session 0x\(String(UInt64(bitPattern: session), radix: 16)) expired"
         case .digestMismatch(let zxid, let expected, let actual):
             "the tree differs from the leader's at \(zxid): digest \(String(actual, radix: 16)) instead of \(String(expected, radix: 16))"
+        case .digestWronglyAnnounced(let zxid): "the digest announced with \(zxid) was wrong; the tree agrees with the others"
+        case .doubted(let leader, let zxid):
+            """
+            this tree and that of \(leader), the leader, have been different since \(zxid) or before: one of them lacks or \
+            invents something. Leaving; with a quorum that agrees with \(leader) this member takes the tree from it, and \
+            otherwise the others elect without \(leader). Files that are replaced are set aside: keep them, and report this
+            """
+        case .keptOut(let server, let reason): "\(server) is kept out: \(reason)"
         case .recoveringWaits:
             """
             recovering: neither voting nor acknowledging until synchronised with a leader (rule S2). A member whose data was \
@@ -30,8 +38,8 @@ extension KeeperNote {
 
     var level: Logger.Level {
         switch self {
-        case .digestMismatch: .error
-        case .roleEnded, .learnerDropped, .recoveringWaits: .warning
+        case .digestMismatch, .doubted, .keptOut: .error
+        case .roleEnded, .learnerDropped, .recoveringWaits, .digestWronglyAnnounced: .warning
         case .sessionExpired, .clientRefused: .debug
         case .looking, .elected, .following, .leading, .standalone, .learnerSynced, .recovered: .info
         }
@@ -42,6 +50,7 @@ extension ServerStatistics {
     func count(_ note: KeeperNote) {
         switch note {
         case .looking: elections += 1
+        case .digestMismatch: digestMismatches += 1
         case .learnerSynced(_, let how) where how == "SNAP": snapshotsSentToLearners += 1
         case .learnerSynced: diffsSentToLearners += 1
         default: break

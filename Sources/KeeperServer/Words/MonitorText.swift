@@ -46,6 +46,7 @@ extension ServerView {
             ("commit_count", "\(statistics.commits)"),
             ("snap_count", "\(statistics.snapshotsSentToLearners)"),
             ("looking_count", "\(statistics.elections)"),
+            ("digest_mismatches_count", "\(statistics.digestMismatches)"),
         ] + summary("sync_processor_queue_and_flush_time_ms", statistics.logSync) + summary("snapshottime", statistics.snapshot)
     }
 

@@ -13,6 +13,7 @@ package final class ServerStatistics {
     package var snapshotsSentToLearners: Int64 = 0
     package var diffsSentToLearners: Int64 = 0
     package var elections: Int64 = 0
+    package var digestMismatches: Int64 = 0
     package var failedAuthentications: Int64 = 0
     package var malformedFrames: Int64 = 0
     package var slowReadersClosed: Int64 = 0

@@ -67,6 +67,7 @@ package struct DataLayout: Sendable {
 
     package var epochs: EpochFiles { EpochFiles(directory: snapshotDirectory, files: files) }
     package var recoveringMark: RecoveringMark { RecoveringMark(directory: snapshotDirectory, files: files) }
+    package var doubtMark: DoubtMark { DoubtMark(directory: snapshotDirectory, files: files) }
     package var initializeFile: InitializeFile { InitializeFile(directory: dataLogDir, files: files) }
 
     /// Those that no unfinished installation has replaced, or in part: oldest first.

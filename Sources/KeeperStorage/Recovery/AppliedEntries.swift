@@ -1,4 +1,3 @@
-import KeeperCodec
 import KeeperCore
 
 /// The entries that were applied last, by their checksums: whether one that comes again is the same one.
@@ -6,8 +5,8 @@ import KeeperCore
 /// Apache's learner logs what is proposed between SNAP and UPTODATE more than once: one file may hold 5, 5, 6, 7 and then 5
 /// to 9, the same bytes each time (Tests/KeeperStorageTests/Fixtures/README.md, `repeated-entries`). What was applied is
 /// passed over; another entry under the same number would be another history, and is never chosen between.
-struct AppliedEntries: Sendable {
-    enum Comparison: Hashable, Sendable {
+package struct AppliedEntries: Sendable {
+    package enum Comparison: Hashable, Sendable {
         case same
         case another
         /// It was applied before those that are known here, or never.
@@ -19,25 +18,26 @@ struct AppliedEntries: Sendable {
     /// What may be proposed while a member is brought up; at most twice as many are known.
     private static let limit = 1 << 16
 
-    mutating func append(_ entry: LogEntry) {
+    package init() {}
+
+    package mutating func append(_ zxid: Zxid, _ payload: ArraySlice<UInt8>) {
         if known.count == 2 * AppliedEntries.limit { known.removeFirst(AppliedEntries.limit) }
-        known.append((entry.zxid, AppliedEntries.sum(entry)))
+        known.append((zxid, AppliedEntries.sum(payload)))
     }
 
-    func compare(_ entry: LogEntry) -> Comparison {
+    package func compare(_ zxid: Zxid, _ payload: ArraySlice<UInt8>) -> Comparison {
         var (low, high) = (0, known.count)
         while low < high {
             let middle = (low + high) / 2
-            if known[middle].zxid < entry.zxid { low = middle + 1 } else { high = middle }
+            if known[middle].zxid < zxid { low = middle + 1 } else { high = middle }
         }
-        guard low < known.count, known[low].zxid == entry.zxid else { return .unknown }
-        return known[low].sum == AppliedEntries.sum(entry) ? .same : .another
+        guard low < known.count, known[low].zxid == zxid else { return .unknown }
+        return known[low].sum == AppliedEntries.sum(payload) ? .same : .another
     }
 
-    private static func sum(_ entry: LogEntry) -> UInt64 {
-        let payload = entry.payload
+    private static func sum(_ payload: ArraySlice<UInt8>) -> UInt64 {
         var checksum = Checksum()
-        checksum.update(payload[...])
+        checksum.update(payload)
         return UInt64(payload.count) << 32 | UInt64(checksum.value)
     }
 }

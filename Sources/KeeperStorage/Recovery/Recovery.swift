@@ -22,6 +22,7 @@ package struct Recovery: Sendable {
     }
 
     private var mark: RecoveringMark { layout.recoveringMark }
+    private var doubt: DoubtMark { layout.doubtMark }
     private var epochs: EpochFiles { layout.epochs }
     private var files: any FileSystem { layout.files }
 
@@ -43,7 +44,7 @@ package struct Recovery: Sendable {
             if let floor { throw shortfall(floor, found: "it is empty") }
             return try recoverEmpty(logs)
         }
-        let replay = try Replay.run(layout, limit: nil, recent: window)
+        let replay = try Replay.run(layout, limit: nil, recent: window, isJudged: doubt.leader == nil)
         try checkFloor(replay.tree.lastProcessedZxid)
         try makeDurable(replay)
         if replay.snapshot == nil { try supplySnapshot(snapshots) }
@@ -59,7 +60,7 @@ package struct Recovery: Sendable {
         let logs = try layout.logs()
         let snapshots = try layout.snapshots()
         guard snapshots.contains(where: { $0.zxid <= zxid }) else { return try recover() }
-        let remaining = try Replay.run(layout, limit: zxid, recent: window)
+        let remaining = try Replay.run(layout, limit: zxid, recent: window, isJudged: doubt.leader == nil)
         guard remaining.tree.lastProcessedZxid == zxid else { return try recover() }
         // Snapshots first: those that may hold effects behind `zxid`. Without the logs that complete them they are no
         // state at all, whereas an older one and the uncut logs are the state before. The order makes a crash safe.
@@ -118,9 +119,11 @@ package struct Recovery: Sendable {
         let tree = DataTree()
         try SnapshotFile.write(tree, in: layout.snapshotDirectory, files: files)
         try initialize.consume()
-        return try RecoveredState(
+        var state = try RecoveredState(
             tree: tree, recent: [], acceptedEpoch: epochs.accepted, currentEpoch: epochs.current,
             recovering: mark.isSet)
+        state.isExact = true
+        return state
     }
 
     /// Logs that were replayed on the empty tree get the snapshot of it, so that from now on they are what every reader
@@ -162,6 +165,8 @@ package struct Recovery: Sendable {
             tree: replay.tree, recent: replay.recent.all, acceptedEpoch: epochs.accepted, currentEpoch: epochs.current,
             recovering: mark.isSet, behindSnapshot: replay.behind)
         state.judgement = replay.digests
+        state.isExact = replay.isExact
+        state.doubted = try doubt.leader
         state.findings = replay.findings
         return state
     }

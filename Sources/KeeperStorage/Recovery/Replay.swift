@@ -44,9 +44,12 @@ struct Replay: Sendable {
     ///   - layout: the newest sound snapshot is taken; one that is damaged is passed over only if the logs reach as far
     ///     as it did.
     ///   - limit: entries and snapshots behind it are left alone.
-    /// - Throws: for damage, gaps, and a digest that isn't the leader's. Also if there is no sound snapshot, and the logs
+    ///   - isJudged: false: digests that are not the leader's are let pass.
+    /// - Throws: for damage, gaps, and digests that aren't the leader's. Also if there is no sound snapshot, and the logs
     ///   are not provably whole.
-    static func run(_ layout: DataLayout, limit: Zxid?, recent: RecentEntries) throws(StorageError) -> Replay {
+    static func run(
+        _ layout: DataLayout, limit: Zxid?, recent: RecentEntries, isJudged: Bool = true
+    ) throws(StorageError) -> Replay {
         let logs = try layout.logs()
         var failures: [(snapshot: NumberedFile, error: StorageError)] = []
         for snapshot in try layout.snapshots() where limit.map({ snapshot.zxid <= $0 }) ?? true {
@@ -55,7 +58,7 @@ struct Replay: Sendable {
                 failures.append((snapshot, error))
                 continue
             }
-            var replay = Replay(loaded.tree, loaded.digest, from: snapshot, recent: recent)
+            var replay = Replay(loaded.tree, loaded.digest, from: snapshot, recent: recent, isJudged: isJudged)
             try replay.readLogs(logs, in: layout.files, limit: limit)
             if let refusal = replay.refusal {
                 failures.append((snapshot, refusal))
@@ -64,7 +67,8 @@ struct Replay: Sendable {
             try replay.passOver(failures)
             return replay
         }
-        var replay = Replay(DataTree(), SnapshotDigest(zxid: .zero, digest: nil), from: nil, recent: recent)
+        var replay = Replay(
+            DataTree(), SnapshotDigest(zxid: .zero, digest: nil), from: nil, recent: recent, isJudged: isJudged)
         do throws(StorageError) {
             try replay.requireBeginning(of: logs, in: layout)
             try replay.readLogs(logs, in: layout.files, limit: limit)
@@ -76,8 +80,10 @@ struct Replay: Sendable {
         return replay
     }
 
-    private init(_ tree: DataTree, _ digest: SnapshotDigest?, from snapshot: NumberedFile?, recent: RecentEntries) {
-        replayed = ReplayedTree(tree, snapshotZxid: snapshot?.zxid ?? .zero, digest: digest)
+    private init(
+        _ tree: DataTree, _ digest: SnapshotDigest?, from snapshot: NumberedFile?, recent: RecentEntries, isJudged: Bool
+    ) {
+        replayed = ReplayedTree(tree, snapshotZxid: snapshot?.zxid ?? .zero, digest: digest, isJudged: isJudged)
         self.snapshot = snapshot
         self.recent = recent
     }
@@ -149,6 +155,9 @@ struct Replay: Sendable {
         }
         recent.end(at: tree.lastProcessedZxid)
         do throws(ReplayProblem) { try replayed.checkComplete() } catch { try note(error, in: snapshot) }
+        do throws(ReplayProblem) { try replayed.checkAgreement() } catch {
+            try note(error, in: logs.last { !$0.isEmpty }?.file ?? snapshot)
+        }
     }
 
     private mutating func add(_ entry: LogEntry, from file: NumberedFile) throws(StorageError) {
@@ -182,6 +191,7 @@ struct Replay: Sendable {
     }
 
     var digests: DigestJudgement { replayed.digests }
+    var isExact: Bool { replayed.isExact }
 
     /// What is wrong with the snapshot refuses it, and an older one may do.
     private mutating func note(_ problem: ReplayProblem, in file: NumberedFile?) throws(StorageError) {

@@ -13,6 +13,7 @@ package struct ReplayedTree: Sendable {
     package private(set) var wrongAnnouncements: [Zxid] = []
     /// From which transaction on the tree's digest is exact; nil: the snapshot doesn't say.
     private var exactFrom: Zxid?
+    private let isJudged: Bool
     /// The snapshot's trailer contradicts the tree, and no entry behind it has explained that yet.
     private var trailerMismatch: String?
     private var applied = AppliedEntries()
@@ -23,16 +24,18 @@ package struct ReplayedTree: Sendable {
     /// - Parameters:
     ///   - zxid: the snapshot's, from its name.
     ///   - digest: the snapshot's trailer; nil where its writer had none.
-    package init(_ tree: DataTree, snapshotZxid zxid: Zxid, digest: SnapshotDigest?) {
+    ///   - isJudged: false: what digests say of the tree is known, and let pass.
+    package init(_ tree: DataTree, snapshotZxid zxid: Zxid, digest: SnapshotDigest?, isJudged: Bool = true) {
         self.tree = tree
         snapshotZxid = zxid
         self.digest = digest
+        self.isJudged = isJudged
         exactFrom = digest.map { max($0.zxid, zxid) }
         compareSnapshotDigest(at: zxid)
     }
 
     /// - Returns: false if the tree has the entry already; then nothing was done.
-    /// - Throws: if entries are missing before it, or the tree is proved not to be what the ensemble had (`DigestJudgement`).
+    /// - Throws: if entries are missing before it, or the snapshot is not what its writer had.
     package mutating func apply(_ entry: LogEntry) throws(ReplayProblem) -> Bool {
         if entry.zxid <= snapshotZxid { return false }
         if try isRepetition(entry) { return false }
@@ -43,7 +46,7 @@ package struct ReplayedTree: Sendable {
         if !entry.zxid.isNext(after: last), last > .zero { unprovedBeginning = entry.zxid }
         var changes: [TreeChange] = []
         _ = tree.apply(entry, changes: &changes)
-        applied.append(entry)
+        applied.append(entry.zxid, entry.payload[...])
         compareSnapshotDigest(at: entry.zxid)
         try compareDigest(of: entry)
         return true
@@ -54,7 +57,7 @@ package struct ReplayedTree: Sendable {
     package func isRepetition(_ entry: LogEntry) throws(ReplayProblem) -> Bool {
         let last = tree.lastProcessedZxid
         guard entry.zxid > snapshotZxid, entry.zxid <= last else { return false }
-        switch applied.compare(entry) {
+        switch applied.compare(entry.zxid, entry.payload[...]) {
         case .same: return true
         case .another: throw .entry("entry \(entry.zxid) comes again behind \(last), and is not the same: two histories are mixed")
         case .unknown: throw .entry("entry \(entry.zxid) comes again behind \(last), too late to tell whether it is the same")
@@ -70,13 +73,24 @@ package struct ReplayedTree: Sendable {
         if let trailerMismatch { throw .snapshot(trailerMismatch) }
     }
 
+    /// Whether the tree is what every member had behind the last entry.
+    package var isExact: Bool { exactFrom.map { $0 <= tree.lastProcessedZxid } ?? false }
+
+    /// The leaders' digests prove that the tree is not what the ensemble had, and nothing that came behind says otherwise
+    /// (a leader may have been the one whose tree was wrong: then the next one's agree again).
+    package func checkAgreement() throws(ReplayProblem) {
+        guard let divergence = digests.divergence, isJudged else { return }
+        throw .entry(
+            "the tree's digest after \(divergence.zxid) is \(hex(divergence.actual)), the leader's was \(hex(divergence.announced)), and an entry before differed, too")
+    }
+
     /// The snapshot was fuzzy up to its digest's zxid; there the tree should be what the writer had. But Apache's server
     /// changes nodes before it notes digest and zxid, so that a snapshot which it took while it served may hold effects of
     /// the one transaction behind its trailer's: then that one's digest, the first behind the trailer's, agrees.
     private mutating func compareSnapshotDigest(at zxid: Zxid) {
         // Apache's server writes (0, 0) until it has applied a transaction.
         guard let digest, digest.zxid == zxid, zxid > .zero, digest.version == 2, let stated = digest.digest,
-            stated != tree.digest
+            stated != tree.digest, isJudged
         else { return }
         trailerMismatch = """
             the tree's digest at \(zxid) is \(hex(tree.digest)), the snapshot's trailer has \(hex(stated)), and no transaction behind \
@@ -90,7 +104,8 @@ package struct ReplayedTree: Sendable {
     private mutating func compareDigest(of entry: LogEntry) throws(ReplayProblem) {
         guard let exactFrom, entry.zxid >= exactFrom else { return }
         switch digests.judge(entry, in: tree) {
-        case .undecided: return
+        // What has diverged may agree again (`checkAgreement`).
+        case .undecided, .diverged: return
         case .agrees:
             trailerMismatch = nil
             unprovedBeginning = nil
@@ -100,9 +115,6 @@ package struct ReplayedTree: Sendable {
             // The tree is right.
             trailerMismatch = nil
             if wrongAnnouncements.count < 100 { wrongAnnouncements.append(mismatch.zxid) }
-        case .diverged(let mismatch):
-            throw .entry(
-                "the tree's digest after \(mismatch.zxid) is \(hex(mismatch.actual)), the leader's was \(hex(mismatch.announced)), and the entry before differed, too")
         }
     }
 

@@ -39,6 +39,44 @@ package struct RecoveringMark: Sendable {
     }
 }
 
+/// The `doubted` mark of the snapshot `version-2`: this member's tree differed from its leader's, and which of the two is
+/// wrong is for the others to say (`KeeperCore.Doubt`). While the mark stands nothing that digests say of the tree keeps
+/// the member from starting: it is known.
+package struct DoubtMark: Sendable {
+    private let directory: String
+    private let files: any FileSystem
+
+    /// - Parameter directory: the snapshot `version-2`.
+    package init(directory: String, files: any FileSystem = SystemFiles.shared) {
+        self.directory = directory
+        self.files = files
+    }
+
+    package var path: String { directory + "/doubted" }
+
+    /// The leader of that time; −1 if the file does not say. nil if there is no mark: its mere presence counts.
+    package var leader: ServerID? {
+        get throws(StorageError) {
+            guard try files.exists(path) else { return nil }
+            guard let bytes = try? files.content(of: path) else { return -1 }
+            return String(decoding: bytes.prefix(20), as: UTF8.self).split(separator: " ").first.flatMap { ServerID($0) } ?? -1
+        }
+    }
+
+    /// Durable on return.
+    package func set(leader: ServerID) throws(StorageError) {
+        let text = "\(leader) was the leader from whose tree this member's differed, twice in a row.\n"
+        try files.replace(path, with: Array(text.utf8))
+    }
+
+    /// Durable on return.
+    package func clear() throws(StorageError) {
+        guard try files.exists(path) else { return }
+        try files.remove(path)
+        try files.syncDirectory(directory)
+    }
+}
+
 /// The `initialize` file of `dataLogDir` (reference/zookeeper.md, 2.1): permits a member without any data to vote as one
 /// whose history is empty, because the ensemble is new.
 package struct InitializeFile: Sendable {

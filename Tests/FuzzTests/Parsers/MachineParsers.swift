@@ -268,6 +268,7 @@ private struct Conversation {
             answersOfDisk.append(.snapshotInstalled(accepted: accepted, current: current))
         case .takeSnapshot(let start): answersOfDisk.append(.snapshotSaved(start))
         case .clearRecoveringMark: answersOfDisk.append(.recoveringMarkCleared)
+        case .markDoubt: answersOfDisk.append(.doubtMarked)
         case .connectToLeader(let server): try step(.leaderConnected(server))
         case .closeClient(let connection): for index in connections.indices where connections[index] == connection { connections[index] = nil }
         case .connectReply(_, let response):
@@ -275,12 +276,14 @@ private struct Conversation {
         case .halt: hasHalted = true
         case .note(.digestMismatch(let zxid, let expected, let actual)):
             // A leader's foresight is exact. (A hostile leader may announce any digest to a follower.)
-            try require(machine.status.role == .following, "digest \(expected) was foreseen for \(zxid), it is \(actual)")
+            try require(machine.status.role != .leading, "digest \(expected) was foreseen for \(zxid), it is \(actual)")
         case .reply(_, let reply): _ = reply.encoded()
         case .watchEvent(_, let event): _ = event.encoded()
         case .sendToLearner(_, let packet), .sendToLeader(let packet): _ = packet.encoded()
         case .sendNotification(_, let notification): _ = notification.encoded()
-        case .openLearnerPort, .closeLearnerPort, .sendSnapshot, .commit, .closeLearner, .disconnectFromLeader, .note: break
+        case .openLearnerPort, .closeLearnerPort, .sendSnapshot, .commit, .closeLearner, .pauseLeader, .resumeLeader,
+            .disconnectFromLeader, .note:
+            break
         }
     }
 }

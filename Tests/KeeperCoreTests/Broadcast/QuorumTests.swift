@@ -101,6 +101,8 @@ import Testing
         _ = leader.step(.learnerConnected(LearnerID(rawValue: 1)), at: now)
         _ = leader.step(.learnerPacketReceived(LearnerID(rawValue: 1), info(1, accepted: 1)), at: now)
         #expect(leader.machine.status.serving)
+        // Its own vote: it has nothing that this leader lacks.
+        _ = leader.step(.notificationReceived(from: 1, looking(1)), at: now)
         _ = leader.step(.learnerConnected(LearnerID(rawValue: 3)), at: now)
         _ = leader.step(.learnerPacketReceived(LearnerID(rawValue: 3), info(1, accepted: 2)), at: now)
         #expect(leader.machine.status.role == .looking)

@@ -18,7 +18,10 @@ struct TestMember {
     }
 
     static func empty(epoch: Int64 = 0) -> RecoveredState {
-        RecoveredState(tree: DataTree(), recent: [], acceptedEpoch: epoch, currentEpoch: epoch, recovering: false)
+        var state = RecoveredState(
+            tree: DataTree(), recent: [], acceptedEpoch: epoch, currentEpoch: epoch, recovering: false)
+        state.isExact = true
+        return state
     }
 
     static func alone(
@@ -27,8 +30,8 @@ struct TestMember {
     ) -> TestMember { TestMember(configuration, state) }
 
     /// Has just begun to look for a leader.
-    static func looking(_ id: ServerID) -> TestMember {
-        TestMember(KeeperConfiguration(serverID: id, voters: [1, 2, 3]), empty())
+    static func looking(_ id: ServerID, _ state: RecoveredState = TestMember.empty()) -> TestMember {
+        TestMember(KeeperConfiguration(serverID: id, voters: [1, 2, 3]), state)
     }
 
     /// Member 3, leading epoch 1 with learner 2 as its quorum.
