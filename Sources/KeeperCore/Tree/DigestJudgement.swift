@@ -52,11 +52,27 @@ package struct DigestJudgement: Hashable, Sendable {
     package private(set) var divergence: DigestMismatch?
     package private(set) var wrongAnnouncements = 0
     private var debt: Debt?
+    /// By how much each of the last creates that the tree began with may have been announced wrongly, all of one epoch.
+    private var coveredErrors: [UInt64] = []
+    private var coveredEpoch: Int64 = 0
 
     /// What an Apache leader has in flight at most (`globalOutstandingLimit`).
     static let inFlightLimit = 1000
 
     package init() {}
+
+    /// An entry whose effects are in the tree already (a snapshot covers it): its digest can't be judged, but what was
+    /// reckoned from a wrong one may come behind the snapshot.
+    package mutating func covers(_ entry: LogEntry) {
+        if entry.zxid.epoch != coveredEpoch {
+            coveredErrors = []
+            coveredEpoch = entry.zxid.epoch
+        }
+        coveredErrors += DigestJudgement.containerErrors(of: entry)
+        if coveredErrors.count > 2 * DigestJudgement.inFlightLimit {
+            coveredErrors.removeFirst(coveredErrors.count - DigestJudgement.inFlightLimit)
+        }
+    }
 
     /// - Parameter tree: behind the entry, and exact: while a fuzzy snapshot is being completed there is nothing to judge.
     package mutating func judge(_ entry: LogEntry, in tree: DataTree) -> Verdict {
@@ -78,6 +94,10 @@ package struct DigestJudgement: Hashable, Sendable {
             debt = owed
             return .undecided
         }
+        if suspicion == nil, isOwedByCovered(difference, entry.zxid.epoch) {
+            debt = Debt(difference: difference, epoch: entry.zxid.epoch, entriesLeft: DigestJudgement.inFlightLimit)
+            return .undecided
+        }
         if suspicion != nil {
             divergence = mismatch
             return .diverged(mismatch)
@@ -88,11 +108,33 @@ package struct DigestJudgement: Hashable, Sendable {
 
     private mutating func agreed() -> Verdict {
         debt = nil
+        coveredErrors = []
         divergence = nil
         guard let refuted = suspicion else { return .agrees }
         suspicion = nil
         wrongAnnouncements += 1
         return .wronglyAnnounced(refuted)
+    }
+
+    /// Whether one of the covered creates, or two together, explain the first difference behind them. Asked once: a chain of
+    /// wrong announcements goes on from here or has come to its end.
+    private mutating func isOwedByCovered(_ difference: UInt64, _ epoch: Int64) -> Bool {
+        defer { coveredErrors = [] }
+        guard epoch == coveredEpoch else { return false }
+        let errors = Set(coveredErrors)
+        return errors.contains(difference) || coveredErrors.contains { errors.contains(difference &- $0) }
+    }
+
+    /// The same of an entry of which there is no tree, by what a create makes.
+    private static func containerErrors(of entry: LogEntry) -> [UInt64] {
+        let parts: [Transaction] = if case .multi(let parts) = entry.transaction { parts } else { [entry.transaction] }
+        return parts.compactMap { part in
+            guard case .create(let op, let path, let data, _, false, _, _) = part, op == .create || op == .create2 else { return nil }
+            var stat = StoredStat(created: entry.zxid, time: entry.time, owner: .persistent)
+            let plain = NodeDigest(path: path, data: data?[...], stat: stat).value
+            stat.ephemeralOwner = StoredStat.containerMarker
+            return NodeDigest(path: path, data: data?[...], stat: stat).value &- plain
+        }
     }
 
     /// By how much the announcement is wrong if one of the entry's creates, or all, had container flags.

@@ -37,7 +37,10 @@ package struct ReplayedTree: Sendable {
     /// - Returns: false if the tree has the entry already; then nothing was done.
     /// - Throws: if entries are missing before it, or the snapshot is not what its writer had.
     package mutating func apply(_ entry: LogEntry) throws(ReplayProblem) -> Bool {
-        if entry.zxid <= snapshotZxid { return false }
+        if entry.zxid <= snapshotZxid {
+            digests.covers(entry)
+            return false
+        }
         if try isRepetition(entry) { return false }
         let last = tree.lastProcessedZxid
         guard entry.zxid.follows(last) else {
