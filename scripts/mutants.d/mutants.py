@@ -190,6 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/mutants")
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--check", action="store_true")
     parser.add_argument("--seconds", type=int, default=90)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
@@ -197,6 +198,11 @@ def main() -> None:
     if options.list:
         for mutant in mutants:
             print(f"{mutant.name}: {mutant.why}" + (f" (harmless: {mutant.harmless})" if mutant.harmless else ""))
+        return
+    if options.check:
+        copy_sources(WORK / "planted")
+        plant(mutants, WORK / "planted")
+        print(f"{len(mutants)} mutants stand where their lines are")
         return
     unknown = set(options.names) - {mutant.name for mutant in mutants}
     if unknown:
