@@ -53,8 +53,8 @@ extension DeliberateBug {
             [.amnesia]
         case .installEpochFirst, .newLeaderAckedEarly, .currentEpochNotWritten, .commitWithoutQuorum, .failedSyncIgnored: [.quorum]
         case .epochsNotWritten: [.leadership]
-        // The member that is cut back so can't recover what it was left with, and says so.
-        case .truncateAcrossEpochs: [.soundness]
+        // Since a log that can't be cut is replaced, its member tells before it comes to harm.
+        case .truncateAcrossEpochs: [.protocolOrder]
         case .streamReordered, .proposalsNotResent, .ackReplayed: [.protocolOrder]
         case .truncateInMemoryOnly: [.digest]
         case .noFastForward: [.agreement]
