@@ -26,7 +26,8 @@ class SilentFollowers(TrioCase):
         time.sleep(6)
         # Each byte is held as the client sent it, as the log has it, and as two followers will get it.
         self.assertLess(self.memory(leader) - before, 4 * 16 + 32, self.said())
-        self.assertLess(int(self.monitor(leader, "ensembled_memory_held")), 18 << 20)
+        # One frame may come in alone while less than all is held, and a turn may have read another by then.
+        self.assertLess(int(self.monitor(leader, "ensembled_memory_held")), 20 << 20)
         self.signal(signal.SIGCONT, *followers)
         for client in clients:
             for xid in range(100, 125):
