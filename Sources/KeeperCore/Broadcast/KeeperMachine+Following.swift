@@ -64,7 +64,7 @@ extension KeeperMachine {
                     at: now, into: &actions)
             }
             // S2: the mark goes only from a tree that nothing speaks against.
-            if let mismatch = judgement.divergence ?? (recovering ? judgement.suspicion : nil) {
+            if let mismatch = recovering ? judgement.objection : judgement.divergence {
                 return leaveDiffering(at: mismatch.zxid, at: now, into: &actions)
             }
             follower!.enter(.establishing(.syncingLog))
@@ -191,7 +191,7 @@ extension KeeperMachine {
         history = installed.history
         history.synced(history.lastAppended)
         needsTree = false
-        judgement = installed.judgement ?? DigestJudgement()
+        judgement = installed.judgement ?? DigestJudgement(isBehindSnapshot: true)
         treeIsExactAfter = installed.judgement == nil ? Zxid(rawValue: .max) : .zero
         snapshots.found(LogExtent(history.appendedAndNotCommitted))
         acceptedEpoch = accepted

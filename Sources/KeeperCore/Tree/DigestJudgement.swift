@@ -23,7 +23,9 @@ package struct DigestMismatch: Hashable, Sendable {
 /// One wrong announcement is known by its form: for a create (op 1 or 15) with container flags Apache's server announces
 /// the digest of a container and makes a plain node (its request processor, 3.6 to 3.9). It reckons the digests of what
 /// follows from its *announcements* as long as any are in flight, so all of those are wrong as well, in a row, and prove
-/// nothing; the first that finds nothing in flight is reckoned from the tree.
+/// nothing; the first that finds nothing in flight is reckoned from the tree. Such a row may have begun before the snapshot
+/// that a tree was read from, in entries that nobody has any more. So the first difference behind a snapshot is a row's,
+/// as long as it stays the same but for what containers add, and no longer than a row can be.
 package struct DigestJudgement: Hashable, Sendable {
     package enum Verdict: Hashable, Sendable {
         /// The tree is what the leader says.
@@ -43,6 +45,8 @@ package struct DigestJudgement: Hashable, Sendable {
         var difference: UInt64
         var epoch: Int64
         var entriesLeft: Int
+        /// Where it was met, if the announcement that it comes from would stand before the snapshot, and was not seen.
+        var unexplained: DigestMismatch?
     }
 
     /// Not yet decided.
@@ -52,27 +56,19 @@ package struct DigestJudgement: Hashable, Sendable {
     package private(set) var divergence: DigestMismatch?
     package private(set) var wrongAnnouncements = 0
     private var debt: Debt?
-    /// By how much each of the last creates that the tree began with may have been announced wrongly, all of one epoch.
-    private var coveredErrors: [UInt64] = []
-    private var coveredEpoch: Int64 = 0
+    /// The tree is a snapshot's, and nothing behind it was judged yet.
+    private var isBehindSnapshot: Bool
 
     /// What an Apache leader has in flight at most (`globalOutstandingLimit`).
     static let inFlightLimit = 1000
 
-    package init() {}
-
-    /// An entry whose effects are in the tree already (a snapshot covers it): its digest can't be judged, but what was
-    /// reckoned from a wrong one may come behind the snapshot.
-    package mutating func covers(_ entry: LogEntry) {
-        if entry.zxid.epoch != coveredEpoch {
-            coveredErrors = []
-            coveredEpoch = entry.zxid.epoch
-        }
-        coveredErrors += DigestJudgement.containerErrors(of: entry)
-        if coveredErrors.count > 2 * DigestJudgement.inFlightLimit {
-            coveredErrors.removeFirst(coveredErrors.count - DigestJudgement.inFlightLimit)
-        }
+    /// - Parameter isBehindSnapshot: the tree was read or received as a whole, and its last entries were not judged.
+    package init(isBehindSnapshot: Bool = false) {
+        self.isBehindSnapshot = isBehindSnapshot
     }
+
+    /// What speaks against the tree, though it may be refuted yet.
+    package var objection: DigestMismatch? { divergence ?? suspicion ?? debt?.unexplained }
 
     /// - Parameter tree: behind the entry, and exact: while a fuzzy snapshot is being completed there is nothing to judge.
     package mutating func judge(_ entry: LogEntry, in tree: DataTree) -> Verdict {
@@ -80,22 +76,27 @@ package struct DigestJudgement: Hashable, Sendable {
         let mismatch = DigestMismatch(zxid: entry.zxid, announced: digest.treeDigest, actual: tree.digest)
         let difference = mismatch.announced &- mismatch.actual
         if difference == 0 { return agreed() }
-        let owed = debt?.epoch == entry.zxid.epoch ? debt : nil
+        var owed = debt?.epoch == entry.zxid.epoch ? debt : nil
         debt = nil
+        // An epoch's first entry is reckoned from the new leader's tree.
+        if isBehindSnapshot, entry.zxid.counter > 1 {
+            owed = Debt(
+                difference: difference, epoch: entry.zxid.epoch, entriesLeft: DigestJudgement.inFlightLimit, unexplained: mismatch)
+        }
+        isBehindSnapshot = false
         let errors = DigestJudgement.containerErrors(of: entry, in: tree)
-        if errors.contains(difference) || owed.map({ errors.contains(difference &- $0.difference) }) ?? false {
+        let isReckonedFromTree = errors.contains(difference)
+        if isReckonedFromTree || owed.map({ errors.contains(difference &- $0.difference) }) ?? false {
             debt = Debt(
-                difference: difference, epoch: entry.zxid.epoch, entriesLeft: DigestJudgement.inFlightLimit)
+                difference: difference, epoch: entry.zxid.epoch, entriesLeft: DigestJudgement.inFlightLimit,
+                unexplained: isReckonedFromTree ? nil : owed?.unexplained)
             wrongAnnouncements += 1
             return .wronglyAnnounced(mismatch)
         }
-        if var owed, owed.entriesLeft > 0 {
+        if var owed, owed.entriesLeft > 0, owed.unexplained == nil || owed.difference == difference || errors.count > 2 {
             owed.entriesLeft -= 1
+            owed.difference = difference
             debt = owed
-            return .undecided
-        }
-        if suspicion == nil, isOwedByCovered(difference, entry.zxid.epoch) {
-            debt = Debt(difference: difference, epoch: entry.zxid.epoch, entriesLeft: DigestJudgement.inFlightLimit)
             return .undecided
         }
         if suspicion != nil {
@@ -108,33 +109,12 @@ package struct DigestJudgement: Hashable, Sendable {
 
     private mutating func agreed() -> Verdict {
         debt = nil
-        coveredErrors = []
+        isBehindSnapshot = false
         divergence = nil
         guard let refuted = suspicion else { return .agrees }
         suspicion = nil
         wrongAnnouncements += 1
         return .wronglyAnnounced(refuted)
-    }
-
-    /// Whether one of the covered creates, or two together, explain the first difference behind them. Asked once: a chain of
-    /// wrong announcements goes on from here or has come to its end.
-    private mutating func isOwedByCovered(_ difference: UInt64, _ epoch: Int64) -> Bool {
-        defer { coveredErrors = [] }
-        guard epoch == coveredEpoch else { return false }
-        let errors = Set(coveredErrors)
-        return errors.contains(difference) || coveredErrors.contains { errors.contains(difference &- $0) }
-    }
-
-    /// The same of an entry of which there is no tree, by what a create makes.
-    private static func containerErrors(of entry: LogEntry) -> [UInt64] {
-        let parts: [Transaction] = if case .multi(let parts) = entry.transaction { parts } else { [entry.transaction] }
-        return parts.compactMap { part in
-            guard case .create(let op, let path, let data, _, false, _, _) = part, op == .create || op == .create2 else { return nil }
-            var stat = StoredStat(created: entry.zxid, time: entry.time, owner: .persistent)
-            let plain = NodeDigest(path: path, data: data?[...], stat: stat).value
-            stat.ephemeralOwner = StoredStat.containerMarker
-            return NodeDigest(path: path, data: data?[...], stat: stat).value &- plain
-        }
     }
 
     /// By how much the announcement is wrong if one of the entry's creates, or all, had container flags.

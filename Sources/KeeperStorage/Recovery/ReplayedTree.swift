@@ -8,7 +8,7 @@ package struct ReplayedTree: Sendable {
     package let snapshotZxid: Zxid
     private let digest: SnapshotDigest?
     /// What the entries' digests have said so far.
-    package private(set) var digests = DigestJudgement()
+    package private(set) var digests: DigestJudgement
     /// Digests that were announced wrongly: the tree is right, and the log need not agree with it there.
     package private(set) var wrongAnnouncements: [Zxid] = []
     /// From which transaction on the tree's digest is exact; nil: the snapshot doesn't say.
@@ -28,6 +28,7 @@ package struct ReplayedTree: Sendable {
     package init(_ tree: DataTree, snapshotZxid zxid: Zxid, digest: SnapshotDigest?, isJudged: Bool = true) {
         self.tree = tree
         snapshotZxid = zxid
+        digests = DigestJudgement(isBehindSnapshot: zxid > .zero)
         self.digest = digest
         self.isJudged = isJudged
         exactFrom = digest.map { max($0.zxid, zxid) }
@@ -37,10 +38,7 @@ package struct ReplayedTree: Sendable {
     /// - Returns: false if the tree has the entry already; then nothing was done.
     /// - Throws: if entries are missing before it, or the snapshot is not what its writer had.
     package mutating func apply(_ entry: LogEntry) throws(ReplayProblem) -> Bool {
-        if entry.zxid <= snapshotZxid {
-            digests.covers(entry)
-            return false
-        }
+        if entry.zxid <= snapshotZxid { return false }
         if try isRepetition(entry) { return false }
         let last = tree.lastProcessedZxid
         guard entry.zxid.follows(last) else {
@@ -107,16 +105,14 @@ package struct ReplayedTree: Sendable {
     private mutating func compareDigest(of entry: LogEntry) throws(ReplayProblem) {
         guard let exactFrom, entry.zxid >= exactFrom else { return }
         switch digests.judge(entry, in: tree) {
-        // What has diverged may agree again (`checkAgreement`).
-        case .undecided, .diverged: return
         case .agrees:
             trailerMismatch = nil
             unprovedBeginning = nil
-        case .suspected:
-            if let trailerMismatch { throw .snapshot(trailerMismatch) }
+        // What has diverged may agree again (`checkAgreement`).
+        case .undecided, .suspected, .diverged:
+            if digests.objection != nil, let trailerMismatch { throw .snapshot(trailerMismatch) }
         case .wronglyAnnounced(let mismatch):
-            // The tree is right.
-            trailerMismatch = nil
+            if digests.objection == nil { trailerMismatch = nil }
             if wrongAnnouncements.count < 100 { wrongAnnouncements.append(mismatch.zxid) }
         }
     }
