@@ -109,7 +109,7 @@ def copy_sources(tree: pathlib.Path) -> None:
             shutil.copyfile(source, target)
 
 
-def build(mutants: list[Mutant]) -> pathlib.Path:
+def lay_out(mutants: list[Mutant]) -> pathlib.Path:
     """In two trees, so that a file that is planted to the same bytes as before keeps its time."""
     planted, tree = WORK / "planted", WORK / "tree"
     shutil.rmtree(planted, ignore_errors=True)
@@ -126,6 +126,11 @@ def build(mutants: list[Mutant]) -> pathlib.Path:
             shutil.copyfile(planted / name, tree / name)
     if (ROOT / "Package.resolved").exists():
         shutil.copyfile(ROOT / "Package.resolved", tree / "Package.resolved")
+    return tree
+
+
+def build(mutants: list[Mutant]) -> pathlib.Path:
+    tree = lay_out(mutants)
     print("building the simulator with the planted bugs", flush=True)
     start = time.monotonic()
     result = subprocess.run(
@@ -169,21 +174,33 @@ def search(simulator: pathlib.Path, mutant: Mutant, seconds: int) -> Finding:
     return Finding(mutant, "", "", time.monotonic() - start)
 
 
-def search_in(simulator: pathlib.Path, mutant: Mutant, kind: list[str], seconds: int, start: float) -> Finding:
-    """A violation, or a process that dies of it."""
-    environment = dict(os.environ, **{SWITCH: str(mutant.number), "SWIFT_BACKTRACE": "enable=no"})
-    run = subprocess.run(
-        [simulator, "swarm", "--seeds", "1-1000000", "--jobs", "1", *kind],
+def swarm(simulator: pathlib.Path, number: int, seeds: str, kind: list[str], seconds: int) -> subprocess.CompletedProcess:
+    """- Parameter number: the mutant's; 0 for none."""
+    environment = dict(os.environ, **{SWITCH: str(number), "SWIFT_BACKTRACE": "enable=no"})
+    return subprocess.run(
+        [simulator, "swarm", "--seeds", seeds, "--jobs", "1", *kind],
         env=environment, capture_output=True, text=True, preexec_fn=limited(seconds))
-    elapsed = time.monotonic() - start
-    # The processor's time was used up.
-    if run.returncode in (-24, -9):
-        return Finding(mutant, "", "", elapsed)
-    violation = re.search(r"violation of (\w+)(.*)", run.stdout)
-    if violation:
-        return Finding(mutant, violation[1], violation[0], elapsed)
-    last = (run.stderr.strip().splitlines() or ["no word"])[-1]
-    return Finding(mutant, "crash", f"exit {run.returncode}: {last}"[:160], elapsed)
+
+
+def search_in(simulator: pathlib.Path, mutant: Mutant, kind: list[str], seconds: int, start: float) -> Finding:
+    """A violation, or a process that dies of it. What a seed shows without the mutant, too, is not the mutant's."""
+    first = 1
+    while True:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        run = swarm(simulator, mutant.number, f"{first}-1000000", kind, max(seconds, 1))
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds -= int(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        elapsed = time.monotonic() - start
+        # The processor's time was used up.
+        if run.returncode in (-24, -9):
+            return Finding(mutant, "", "", elapsed)
+        violation = re.search(r"seed (\d+): violation of (\w+)(.*)", run.stdout)
+        if not violation:
+            last = (run.stderr.strip().splitlines() or ["no word"])[-1]
+            return Finding(mutant, "crash", f"exit {run.returncode}: {last}"[:160], elapsed)
+        if swarm(simulator, 0, f"{violation[1]}-{violation[1]}", kind, 60).returncode == 0:
+            return Finding(mutant, violation[2], violation[0], elapsed)
+        first = int(violation[1]) + 1
 
 
 def main() -> None:
@@ -238,4 +255,5 @@ def main() -> None:
     sys.exit(1 if found < 0.9 * real else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
