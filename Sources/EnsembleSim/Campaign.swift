@@ -126,6 +126,10 @@ extension World {
         checkEqualTrees()
         for server in servers {
             guard let tree = server.machine?.tree else { continue }
+            // S2: it would abstain for as long as it runs.
+            if server.machine?.status.recovering == true {
+                return checkers.fail(.convergence, "\(server.id) serves and still takes itself for one that has lost its history")
+            }
             checkers.clients.checkDurability(of: tree, at: server.id, &checkers.verdict)
             checkers.sessions.checkAllEnded(tree, at: server.id, &checkers.verdict)
             if let kept = server.machine?.keptForClients, kept != KeptForClients() {

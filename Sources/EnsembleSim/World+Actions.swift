@@ -10,12 +10,14 @@ extension World {
         case .sendNotification(let receiver, let message):
             checkers.quorum.sends(message, id, &checkers.verdict)
             send(message, from: id, to: receiver)
-        case .openLearnerPort: servers[index(id)].acceptsLearners = true
+        case .openLearnerPort:
+            checkers.leads(action, id, disk: servers[index(id)].disk)
+            servers[index(id)].acceptsLearners = true
         case .closeLearnerPort:
             servers[index(id)].acceptsLearners = false
             for link in links.indices where links[link].leader == id { breakLink(link) }
         case .sendToLearner(let learner, let packet):
-            if case .newLeader(let epoch, _) = packet { checkers.quorum.offers(epoch, history: servers[index(id)].disk.end) }
+            checkers.leads(action, id, disk: servers[index(id)].disk)
             sendToLearner(learner, .packet(packet))
         case .sendSnapshot(let learner, let zxid):
             guard let tree = servers[index(id)].machine?.tree else { return }
@@ -164,6 +166,7 @@ extension World {
     mutating func noteTouches(_ event: KeeperEvent, at id: ServerID) {
         let now = clock(of: id)
         switch event {
+        case .learnerPacketReceived(_, .learnerInfo): checkers.promises.hears(event, id)
         case .requested(let connection, _, _), .authenticated(let connection, _, _):
             guard let client = servers[index(id)].connections[connection.rawValue] else { return }
             checkers.sessions.touched(clients[client].session, at: id, now)

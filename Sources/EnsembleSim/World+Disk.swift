@@ -147,6 +147,7 @@ extension World {
             if servers.count == 1 { checkers.proposals.cut(behind: state.tree.lastProcessedZxid) }
             record("\(id) starts at \(state.tree.lastProcessedZxid)\(state.recovering ? ", recovering" : "")")
             judgeReturn(of: id)
+            judgeReading(of: id)
             if !state.recovering, servers[i].disk.exactFrom <= state.tree.lastProcessedZxid {
                 checkers.agreement.recovered(id, state.tree, checkers.history, &checkers.verdict)
             }
@@ -155,6 +156,12 @@ extension World {
         servers[i].logged = state.recent
         servers[i].lastLogged = state.tree.lastProcessedZxid
         return state
+    }
+
+    /// A6: a log is read in pieces (256 KiB, and an entry that may be as long as the world's values are), whatever its size.
+    private mutating func judgeReading(of id: ServerID) {
+        let (most, bound) = (servers[index(id)].disk.drive.faults.mostReadOfLog, 400 << 10)
+        if most > bound { checkers.fail(.memory, "\(id) reads \(most) bytes of a log at once, and pieces have at most \(bound)") }
     }
 
     private mutating func judgeReturn(of id: ServerID) {

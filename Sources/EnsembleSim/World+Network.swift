@@ -71,6 +71,7 @@ extension World {
             SimLink(number: number, learner: learner, leader: leader, learnerIncarnation: servers[index(learner)].incarnation))
         servers[index(learner)].leaderLink = number
         servers[index(learner)].isPaused = false
+        checkers.quorum.connects(learner)
         // A learner tries a few times before it gives up (reference/zookeeper.md, 3.3).
         schedule(.linkOpened(link: number), in: .milliseconds(Int64.random(in: 1...100, using: &random)))
     }
@@ -136,6 +137,7 @@ extension World {
         case .ackEpoch, .ack: break
         default: return
         }
+        checkers.promises(packet, learner, to: leader, disk: servers[index(learner)].disk)
         let servers = servers
         checkers.quorum.sends(
             packet, learner, to: leader, disk: servers[index(learner)].disk, at: now,

@@ -89,6 +89,7 @@ package struct World {
         faultRandom = SeededRandom(seed: plan.seed ^ 0xfa17)
         lullRandom = SeededRandom(seed: plan.seed ^ 0x1011)
         checkers = Checkers(members: plan.servers, outsideOnly: plan.outsideOnly, only: plan.only)
+        checkers.proposals.epochLength = plan.epochLength ?? .max
         let ids = (1...Int64(plan.servers)).map { ServerID($0) }
         for id in ids {
             var configuration = KeeperConfiguration(

@@ -8,6 +8,7 @@ package struct Checkers: Sendable {
     var agreement: AgreementChecker
     var proposals = ProposalChecker()
     var quorum: QuorumChecker
+    var promises: PromiseChecker
     var clients = ClientChecker()
     var sessions: SessionChecker
     var oversight: OperatorChecker
@@ -16,11 +17,31 @@ package struct Checkers: Sendable {
         verdict = Verdict(outsideOnly: outsideOnly, only: only)
         agreement = AgreementChecker(count: members)
         quorum = QuorumChecker(count: members)
+        promises = PromiseChecker(count: members)
         sessions = SessionChecker(count: members)
         oversight = OperatorChecker(count: members)
     }
 
     mutating func fail(_ rule: Rule, _ text: @autoclosure () -> String) { verdict.fail(rule, text()) }
+
+    /// What a candidate says to its learners, and that it is one.
+    mutating func leads(_ action: KeeperAction, _ id: ServerID, disk: SimDisk) {
+        switch action {
+        case .openLearnerPort: promises.begins(id)
+        case .sendToLearner(_, .leaderInfo(let epoch, _)):
+            promises.asks(epoch, id, promised: quorum.promise(of: id), disk: disk, &verdict)
+        case .sendToLearner(_, .newLeader(let epoch, _)):
+            promises.offers(epoch, id, &verdict)
+            quorum.offers(epoch, history: disk.end)
+        default: break
+        }
+    }
+
+    /// A learner promises an epoch; one that has lost its history, or has promised before, says so and does not count.
+    mutating func promises(_ packet: QuorumPacket, _ id: ServerID, to leader: ServerID, disk: SimDisk) {
+        guard case .ackEpoch(let last, let current) = packet, current != -1 else { return }
+        promises.promises(disk.acceptedEpoch, id, to: leader, PromiseChecker.Reach(epoch: Int64(current), last: last))
+    }
 
     /// `protocolOrder`: with correct peers, nothing of this is ever said.
     mutating func noted(_ note: KeeperNote, by id: ServerID) {

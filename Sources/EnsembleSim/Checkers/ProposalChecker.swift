@@ -9,6 +9,8 @@ struct ProposalChecker: Sendable {
         var entries: [LogEntry] = []
     }
 
+    /// No zxid of an epoch goes beyond (ZOOKEEPER-1277).
+    var epochLength = UInt32.max
     private var epochs: [Int64: Epoch] = [:]
     /// Sessions whose end a leader has proposed.
     private(set) var closedSessions: Set<SessionID> = []
@@ -22,6 +24,9 @@ struct ProposalChecker: Sendable {
         }
         guard Int(zxid.counter) == epoch.entries.count + 1 else {
             return verdict.fail(.integrity, "\(leader) proposes \(zxid) behind \(epoch.entries.count) others of its epoch")
+        }
+        guard zxid.counter <= epochLength else {
+            return verdict.fail(.integrity, "\(leader) proposes \(zxid), and an epoch has \(epochLength) zxids")
         }
         epochs[zxid.epoch] = nil  // So that its entries are not copied.
         epoch.entries.append(entry)

@@ -19,6 +19,8 @@ struct QuorumChecker: Sendable {
         var durable = Zxid.zero
         /// What its disk said last.
         var epochOnDisk: Int64 = 0
+        /// It has acknowledged NEWLEADER on the connection to its leader.
+        var hasJoined = false
     }
 
     private var members: [Member]
@@ -46,6 +48,11 @@ struct QuorumChecker: Sendable {
     /// It holds a leader's history and epoch durably, and says so by removing the mark. Whether it lives to acknowledge
     /// NEWLEADER makes no difference to what its disk is worth.
     mutating func clearsMark(_ id: ServerID) { members[Int(id) - 1].hasForgotten = false }
+
+    func promise(of id: ServerID) -> Int64 { members[Int(id) - 1].promised }
+
+    /// It begins anew with a leader.
+    mutating func connects(_ id: ServerID) { members[Int(id) - 1].hasJoined = false }
 
     mutating func isDurable(_ zxid: Zxid, at id: ServerID) {
         members[Int(id) - 1].durable = max(members[Int(id) - 1].durable, zxid)
@@ -115,6 +122,10 @@ struct QuorumChecker: Sendable {
         case .ack(let zxid):
             // S1: an acknowledgement says that it is on the disk.
             if disk.end < zxid { verdict.fail(.quorum, "S1: \(id) acknowledges \(zxid), and its disk ends at \(disk.end)") }
+            // ZOOKEEPER-4685: Apache's leader takes the first acknowledgement of a connection for that of NEWLEADER.
+            if !members[i].hasJoined {
+                verdict.fail(.protocolOrder, "\(id) acknowledges \(zxid) before NEWLEADER")
+            }
             members[i].acknowledged = max(members[i].acknowledged, zxid)
         default: break
         }
@@ -137,6 +148,7 @@ struct QuorumChecker: Sendable {
                 .amnesia, "S2: \(id) follows epoch \(zxid.epoch), and a candidate counts on its promise of \(members[i].promised)")
         }
         members[i].hasForgotten = false
+        members[i].hasJoined = true
         members[i].acknowledged = max(members[i].acknowledged, zxid)
     }
 

@@ -8,7 +8,8 @@ package enum Rule: String, CaseIterable, Sendable {
     /// What is logged at a zxid was proposed at it, once, by the leader of its epoch, in order and without gaps
     /// [Integrity, PrimaryIntegrity, LocalPrimaryOrder, GlobalPrimaryOrder].
     case integrity
-    /// One established leader per epoch, epochs established in ascending order [Leadership1, Leadership2].
+    /// One established leader per epoch, epochs established in ascending order [Leadership1, Leadership2]; before that, a
+    /// candidate has a quorum's promises, and a history that none of these is ahead of.
     case leadership
     /// S1 from inside: acknowledgements follow the disk, commits follow a quorum's acknowledgements, and a leader that
     /// establishes itself has everything committed.
@@ -47,6 +48,8 @@ package enum Rule: String, CaseIterable, Sendable {
     case sessions
     /// Nothing is kept for clients that have gone: connections, watches, owners, answers that are due.
     case leftovers
+    /// Recovery reads logs in pieces, so that what a restart takes does not grow with them.
+    case memory
     /// S3: no two servers of one directory, and none of what lies in it is touched while its server may live.
     case fence
     /// S4, S5: one voluntary step at a time, under the lock, and none that takes away the last quorum.
@@ -69,7 +72,7 @@ package enum Rule: String, CaseIterable, Sendable {
     package var looksInside: Bool {
         switch self {
         case .agreement, .integrity, .leadership, .quorum, .amnesia, .protocolOrder, .digest, .ephemerals, .expiry,
-            .requestOrder, .outcomes, .leftovers:
+            .requestOrder, .outcomes, .leftovers, .memory:
             true
         case .fence, .disruption, .quarantine, .verifiedBackups, .epochs, .doubt: true
         case .durability, .sessionOrder, .answers, .linearizableWrites, .reads, .syncFreshness, .watches, .sessions, .convergence,

@@ -217,6 +217,8 @@ package struct DiskFaults: Sendable {
     package var lies: DiskLies = []
     /// So far.
     package private(set) var operations = 0
+    /// The most of a log that was handed out at once since the process began.
+    package private(set) var mostReadOfLog = 0
     /// Something has failed since the process began.
     package private(set) var hasFailed = false
 
@@ -226,6 +228,10 @@ package struct DiskFaults: Sendable {
         guard let left = operationsLeft else { return }
         if left <= 0 { throw .disk(operation, path, EIO) }
         operationsLeft = left - 1
+    }
+
+    mutating func read(_ count: Int, of path: String) {
+        if DiskNames.name(of: path).hasPrefix("log.") { mostReadOfLog = max(mostReadOfLog, count) }
     }
 
     mutating func beginSync(_ operation: String, _ path: String) throws(StorageError) {
@@ -250,6 +256,7 @@ package struct DiskFaults: Sendable {
         failsNextSync = false
         failsNextWrite = false
         hasFailed = false
+        mostReadOfLog = 0
     }
 }
 
@@ -268,6 +275,8 @@ package struct DiskLies: OptionSet, Sendable {
     /// A file never gets this name.
     package static let acceptedEpochNames = DiskLies(rawValue: 32)
     package static let currentEpochNames = DiskLies(rawValue: 64)
+    /// Whoever reads a piece of a file reads all of it.
+    package static let wholeReads = DiskLies(rawValue: 128)
 
     /// Which of them is about the syncs of this file.
     static func sync(of path: String) -> DiskLies {

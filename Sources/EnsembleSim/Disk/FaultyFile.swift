@@ -23,6 +23,8 @@ package final class FaultyFile: OpenFile {
     package func read(count: Int, at offset: Int) throws(StorageError) -> [UInt8] {
         try run("read") { state throws(StorageError) in
             guard let bytes = state.files[number]!.read(count: count, at: offset) else { throw .disk("read", path, EIO) }
+            let isWhole = state.faults.lies.contains(.wholeReads)
+            state.faults.read(isWhole ? state.files[number]!.size : bytes.count, of: path)
             return bytes
         }
     }

@@ -60,6 +60,8 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     case snapshotSyncSkipped
     /// Directories are never synced, so that names may be lost.
     case directorySyncSkipped
+    /// Recovery reads whole logs into memory (issue 8, A6).
+    case wholeLogRead
     /// What the leader sends to its learners is not what it logs.
     case proposalAltered
     /// A learner's stream changes the order of a proposal and the packet behind it.

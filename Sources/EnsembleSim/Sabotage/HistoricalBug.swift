@@ -76,9 +76,7 @@ package struct HistoricalBug: Sendable {
             .notPlanted("no world has a peer that announces wrongly; the takeovers from Apache's server have")),
         HistoricalBug("Issue 8, A4", "a reply brings what became of another request", .planted(.answerOfAnother)),
         HistoricalBug("Issue 8, A5", "damage amid durable writes passes for a torn tail", .planted(.damageTakenForTail)),
-        HistoricalBug(
-            "Issue 8, A6", "recovery reads a whole log into memory",
-            .notPlanted("no rule weighs memory: a world of a few megabytes would not show it")),
+        HistoricalBug("Issue 8, A6", "recovery reads a whole log into memory", .planted(.wholeLogRead)),
         HistoricalBug(
             "Issue 8, A7", "restarts postpone snapshots for ever",
             .notPlanted("no rule counts what a restart would replay; SnapshotScheduleTests do")),

@@ -84,6 +84,7 @@ extension DeliberateBug {
         case .checkProposed: [.outcomes]
         case .treeLosesRights: [.reads]
         case .truncatedEffectsStay: [.digest]
+        case .wholeLogRead: [.memory]
         case .sessionsJudgedBeforeReading: [.sessions]
         case .cutFrameForgotten: [.convergence]
         case .partialWriteRepeated: [.soundness]
@@ -150,6 +151,11 @@ extension DeliberateBug {
             plan.turnsPerMove = 20
             plan.atlas = [.isolatedLeaders, .resets, .slowLinks, .slowProcesses]
         case .sessionForgotten: plan.turnsPerMove = 60
+        case .wholeLogRead:
+            plan.asksMore = true
+            plan.payload = 50_000
+            plan.snapCount = 20_000
+            plan.atlas = [.crashes]
         case .checkIgnored, .rightsIgnored, .multiCutShort, .watchNotRemoved: plan.asksMore = true
         case .endedSessionResumed, .departuresUnnoticed:
             plan.clientsMisbehave = true

@@ -27,6 +27,7 @@ extension World {
         case .epochSyncSkipped: .epochSyncs
         case .snapshotSyncSkipped: .snapshotSyncs
         case .directorySyncSkipped: .directorySyncs
+        case .wholeLogRead: .wholeReads
         default: []
         }
     }

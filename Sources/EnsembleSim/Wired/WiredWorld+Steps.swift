@@ -49,6 +49,7 @@ extension WiredWorld {
             server.heard[session] = now
         }
         switch event {
+        case .learnerPacketReceived(_, .learnerInfo): checkers.promises.hears(event, server.id)
         case .requested(let connection, _, _), .clientTookReplies(let connection):
             if let session = server.process?.shell.clients[connection]?.record.session { touched(session) }
         case .learnerPacketReceived(_, .ping(_, let sessions)):
@@ -66,6 +67,10 @@ extension WiredWorld {
     private func judge(_ action: KeeperAction, of server: WiredServer, _ machine: KeeperMachine) {
         switch action {
         case .sendNotification(_, let message): judge { $0.quorum.sends(message, server.id, &$0.verdict) }
+        case .openLearnerPort, .sendToLearner(_, .leaderInfo), .sendToLearner(_, .newLeader):
+            let disk = server.disk
+            judge { $0.leads(action, server.id, disk: disk) }
+        case .connectToLeader: judge { $0.quorum.connects(server.id) }
         case .propose(let entry, _):
             let last = server.lastLogged
             judge { $0.proposals.proposed(entry, behind: last, by: server.id, &$0.verdict) }
@@ -103,6 +108,7 @@ extension WiredWorld {
         guard let leader = machine.status.leader else { return }
         let (disk, time) = (server.disk, now)
         judge {
+            $0.promises(packet, server.id, to: leader, disk: disk)
             $0.quorum.sends(
                 packet, server.id, to: leader, disk: disk, at: time,
                 isAwaited: { candidate, epoch in
