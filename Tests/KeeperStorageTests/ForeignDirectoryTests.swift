@@ -153,6 +153,41 @@ import Testing
         #expect(try scratch.recovery().recover().tree.digest == eight.tree.digest)
     }
 
+    // MARK: a snapshot whose writing was interrupted
+
+    /// Apache's server was killed while it wrote a snapshot that was ahead of its log (found by `scripts/takeover`).
+    @Test(arguments: [0, 40]) func aSnapshotThatIsCutShortIsPassedOverByWhoCanSynchronise(kept: Int) throws {
+        let (six, nine) = (SampleHistory(6), SampleHistory(9))
+        _ = try scratch.recovery().recover()
+        try SampleHistory.write(six.entries, in: layout.logDirectory)
+        let whole = try SnapshotFile.write(nine.tree, in: layout.snapshotDirectory)
+        let bytes = try SystemFiles.shared.open(whole.path, .reading).readAll()
+        try Directory.replace(file: whole.path, with: Array(bytes.prefix(kept)))
+        // Alone there is nobody to synchronise with.
+        #expect(try refusal()?.description.contains("in the middle of its content") == true)
+        #expect(try layout.recoveringMark.isSet == false)
+        #expect(throws: StorageError.self) { try Verification.verify(layout) }
+        #expect(try Verification.verify(layout, admitsCut: true).findings.contains { $0.contains("is cut short") })
+        // S2
+        let state = try scratch.recovery(isStandalone: false).recover()
+        #expect(state.recovering)
+        #expect(state.tree.digest == six.tree.digest)
+        #expect(state.findings.contains { $0.contains("must synchronise before it votes") })
+        #expect(Directory.exists(layout.snapshotDirectory + "/set-aside/" + whole.name), "S6")
+        #expect(try scratch.recovery(isStandalone: false).recover().recovering)
+    }
+
+    @Test func aNewestSnapshotThatHasRottedIsDamage() throws {
+        _ = try scratch.recovery().recover()
+        try SampleHistory.write(SampleHistory(6).entries, in: layout.logDirectory)
+        let whole = try SnapshotFile.write(SampleHistory(9).tree, in: layout.snapshotDirectory)
+        var bytes = try SystemFiles.shared.open(whole.path, .reading).readAll()
+        bytes[bytes.count / 2] ^= 1
+        try Directory.replace(file: whole.path, with: bytes)
+        #expect(throws: StorageError.self) { try scratch.recovery(isStandalone: false).recover() }
+        #expect(try layout.recoveringMark.isSet == false)
+    }
+
     // MARK: packed snapshots
 
     private func copyFixture(_ name: String) throws {

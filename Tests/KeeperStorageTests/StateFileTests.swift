@@ -51,6 +51,14 @@ import Testing
         #expect(try epochs.load(lastZxid: Zxid(epoch: 5, counter: 1)).current == 5)
     }
 
+    /// The log holds the history before epoch 5, or a part of it: as one of epoch 5 it would win over those who have all.
+    @Test func aPendingEpochIsNotClaimedForALogThatDoesNotReachIt() throws {
+        try put("3", "currentEpoch")
+        try put("5", "acceptedEpoch")
+        try put("5", "currentEpoch.tmp")
+        #expect(try epochs.load(lastZxid: Zxid(epoch: 4, counter: 9)) == .init(accepted: 5, current: 4))
+    }
+
     /// Between the sync of the log that a leader sent and the saving of its epoch a kill is no damage.
     @Test(arguments: [nil, "", "4"]) func aLearnerKilledWhileItSynchronisesStartsAgain(pending: String?) throws {
         try epochs.save(.init(accepted: 5, current: 3))

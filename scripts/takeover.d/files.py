@@ -56,6 +56,14 @@ def log_entries(folder):
     return [entry for name in named(folder, "log") for entry in entries_of(os.path.join(folder, name))]
 
 
+def was_synchronising(folder):
+    """Whether the log is of a later epoch than the one that its server took over last."""
+    with open(os.path.join(folder, "currentEpoch"), "rb") as file:
+        current = int(file.read())
+    entries = log_entries(folder)
+    return bool(entries) and entries[-1].zxid >> 32 > current
+
+
 def missing(folder):
     """(before, after) of the first place inside an epoch where the logs lack transactions that no snapshot makes up for, or
     None. 3.8.0 leaves such logs: a learner that is being brought up may apply what it never logs (class of ZOOKEEPER-4646)."""

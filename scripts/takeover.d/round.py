@@ -68,10 +68,10 @@ class Round:
         self.ensemble.start()
         for writer in self.writers:
             writer.start()
-        self.write(20)
-        for _ in range(self.random.randint(2, 5)):
-            self.move()
         try:
+            self.write(20)
+            for _ in range(self.random.randint(2, 5)):
+                self.move()
             self.check("Apache's, before")
         except Violation as violation:
             raise ApacheErred(str(violation)) from None
@@ -108,6 +108,8 @@ class Round:
                 self.away.remove(server)
             if kind == OURS:
                 self.look_at_apaches_log(server)
+            elif files.was_synchronising(os.path.join(server.data, "version-2")):
+                self.let_it_synchronise(server)
             self.say(f"{server.identity} becomes {kind}")
             server.kind = kind
             server.start()
@@ -121,6 +123,16 @@ class Round:
         hole = files.missing(os.path.join(server.data, "version-2"))
         if hole:
             raise ApacheErred(f"the log of {self.name(server)} lacks what was between {hole[0]:x} and {hole[1]:x}")
+
+    def let_it_synchronise(self, server):
+        """Apache's server refuses a directory whose server was killed between the log that its leader sent and the leader's
+        epoch ("the current epoch is older than the last zxid"), its own as well: who wrote it has to come to the end."""
+        if len(self.alive) < self.quorum:
+            raise ApacheErred(f"{self.name(server)} was killed while it synchronised, and there is no leader to end it with")
+        self.say(f"{self.name(server)} ends its synchronisation first")
+        server.start()
+        self.wait(server)
+        self.end(server, crash=False)
 
     # Moves
 

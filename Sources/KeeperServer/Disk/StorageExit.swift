@@ -12,7 +12,7 @@ extension ServerExitReport {
             self.init(exit: isSetting ? .configuration : .inputOutput, message: "\(error)", file: error.path)
         case .damaged(let offset, _):
             self.init(exit: .corruptData, message: "\(error)", file: error.path, offset: Int64(offset))
-        case .inconsistent:
+        case .inconsistent, .cutShort:
             self.init(exit: .corruptData, message: "\(error)", file: error.path)
         case .held:
             // Like a port in use: that server may be about to end.

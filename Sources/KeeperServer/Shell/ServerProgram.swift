@@ -75,7 +75,7 @@ package enum ServerProgram {
                 say("data directory \(layout.dataDir) is empty")
                 end(ServerExitReport(exit: .orderly, message: ""))
             }
-            let report = try Verification.verify(layout)
+            let report = try Verification.verify(layout, admitsCut: !configuration.standalone)
             say("data directory \(layout.dataDir) is sound")
             say("  transactions  \(report.startZxid) (snapshot) to \(report.endZxid), \(report.entryCount) replayed")
             say("  epochs        accepted \(report.acceptedEpoch), current \(report.currentEpoch)")

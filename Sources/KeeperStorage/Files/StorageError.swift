@@ -8,6 +8,8 @@ package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible 
         case system(operation: String, errno: Int32)
         /// The bytes at `offset` are not what was written there.
         case damaged(offset: Int, problem: String)
+        /// A snapshot ends before its content does: its writing was interrupted, or its end was never made durable.
+        case cutShort(String)
         /// Each file may be sound, but together they are no database.
         case inconsistent(String)
         /// Another process has the directory: which, if that can be told.
@@ -73,7 +75,7 @@ package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible 
         case .system(let operation, let code):
             "\(path): \(operation) failed: \(String(cString: strerror(code))) (errno \(code)); \(remedy)"
         case .damaged(let offset, let problem): "\(path): damaged at offset \(offset): \(problem); \(remedy)"
-        case .inconsistent(let problem): "\(path): \(problem); \(remedy)"
+        case .inconsistent(let problem), .cutShort(let problem): "\(path): \(problem); \(remedy)"
         }
     }
 }

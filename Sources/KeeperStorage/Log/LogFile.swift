@@ -19,10 +19,13 @@ struct LogFile: Sendable {
     ) throws(StorageError) -> LogFile {
         var log = LogFile(file: try files.open(directory + "/log." + first.hex, .creating))
         log.position = FileHeader.size
-        try log.extend(past: log.position + LogFormat.trailerSize, configuration)
         var bytes = FileHeader.markedLog(log.mark).encoded()
         LogFormat.appendTrailer(log.mark, to: &bytes)
+        // Before the zeros: Apache's server, which may be given the directory of one that was killed here, refuses a log
+        // that has only those.
         try log.file.write(bytes, at: 0)
+        log.zeroed = bytes.count
+        try log.extend(past: bytes.count, configuration)
         try log.file.sync()
         try files.syncDirectory(directory)
         return log

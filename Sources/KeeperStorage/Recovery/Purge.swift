@@ -55,8 +55,10 @@ package struct Purge: Sendable {
             try SnapshotFile.check(snapshot, in: files)
             return true
         } catch {
-            if case .damaged = error.cause { return false }
-            throw error
+            switch error.cause {
+            case .damaged, .cutShort: return false
+            case .system, .inconsistent, .held: throw error
+            }
         }
     }
 

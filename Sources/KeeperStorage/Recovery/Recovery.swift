@@ -44,9 +44,11 @@ package struct Recovery: Sendable {
             if let floor { throw shortfall(floor, found: "it is empty") }
             return try recoverEmpty(logs)
         }
-        let replay = try Replay.run(layout, limit: nil, recent: window, isJudged: doubt.leader == nil)
+        let replay = try Replay.run(
+            layout, limit: nil, recent: window, isJudged: doubt.leader == nil, admitsCut: !isStandalone)
         try checkFloor(replay.tree.lastProcessedZxid)
         try makeDurable(replay)
+        if !replay.cutSnapshots.isEmpty { try passOver(replay.cutSnapshots) }
         if replay.snapshot == nil { try supplySnapshot(snapshots) }
         return try state(replay)
     }
@@ -191,6 +193,14 @@ package struct Recovery: Sendable {
         for name in try files.names(directory) where name.hasPrefix("snapshot.") && name.hasSuffix(".writing") {
             try files.remove(directory + "/" + name)
         }
+    }
+
+    /// S2: what they held may have been acknowledged: first the mark, then they go out of the way.
+    private func passOver(_ cut: [NumberedFile]) throws(StorageError) {
+        if try !mark.isSet {
+            try mark.set(reason: "\(cut.map(\.name).joined(separator: ", ")) was cut short, and the log ended before it\n")
+        }
+        try SetAside.move(cut, of: layout.snapshotDirectory, in: files)
     }
 
     /// S1: a process that was killed leaves what it had written and not yet synced, and this one reads it: an entry, or

@@ -33,6 +33,8 @@ struct Replay: Sendable {
     var logs: [Log] = []
     /// Snapshots that could not be used, with the reason, and that the logs made up for.
     var unusableSnapshots: [StorageError] = []
+    /// Newer than everything else, and cut short.
+    private(set) var cutSnapshots: [NumberedFile] = []
 
     private var replayed: ReplayedTree
     /// The snapshot is no state that ever was.
@@ -45,10 +47,11 @@ struct Replay: Sendable {
     ///     as it did.
     ///   - limit: entries and snapshots behind it are left alone.
     ///   - isJudged: false: digests that are not the leader's are let pass.
+    ///   - admitsCut: a newest snapshot that is cut short is passed over although the logs end before it (`cutSnapshot`).
     /// - Throws: for damage, gaps, and digests that aren't the leader's. Also if there is no sound snapshot, and the logs
     ///   are not provably whole.
     static func run(
-        _ layout: DataLayout, limit: Zxid?, recent: RecentEntries, isJudged: Bool = true
+        _ layout: DataLayout, limit: Zxid?, recent: RecentEntries, isJudged: Bool = true, admitsCut: Bool = false
     ) throws(StorageError) -> Replay {
         let logs = try layout.logs()
         var failures: [(snapshot: NumberedFile, error: StorageError)] = []
@@ -64,7 +67,7 @@ struct Replay: Sendable {
                 failures.append((snapshot, refusal))
                 continue
             }
-            try replay.passOver(failures)
+            try replay.passOver(failures, admitsCut: admitsCut)
             return replay
         }
         var replay = Replay(
@@ -76,7 +79,7 @@ struct Replay: Sendable {
         } catch {
             throw failures.first?.error ?? error
         }
-        try replay.passOver(failures)
+        try replay.passOver(failures, admitsCut: admitsCut)
         return replay
     }
 
@@ -89,9 +92,20 @@ struct Replay: Sendable {
     }
 
     /// Without this, a damaged newest snapshot whose logs are gone would silently take its data along.
-    private mutating func passOver(_ failures: [(snapshot: NumberedFile, error: StorageError)]) throws(StorageError) {
-        if let lost = failures.first(where: { $0.snapshot.zxid > tree.lastProcessedZxid }) { throw lost.error }
-        unusableSnapshots = failures.map(\.error)
+    ///
+    /// Apache's server writes a snapshot under its final name, does not sync it, and may take one that is ahead of its own
+    /// log: killed in the middle, it leaves one that is cut short. What was acknowledged is in the log then; but the same is
+    /// left of a tree that came by SNAP and was acknowledged, when the power failed. Nothing tells the two apart, so who
+    /// passes it over must not vote (`Recovery`).
+    private mutating func passOver(
+        _ failures: [(snapshot: NumberedFile, error: StorageError)], admitsCut: Bool
+    ) throws(StorageError) {
+        let lost = failures.filter { $0.snapshot.zxid > tree.lastProcessedZxid }
+        for (snapshot, error) in lost {
+            guard admitsCut, case .cutShort = error.cause else { throw error }
+            cutSnapshots.append(snapshot)
+        }
+        unusableSnapshots = failures.filter { !cutSnapshots.contains($0.snapshot) }.map(\.error)
     }
 
     // MARK: without a snapshot
@@ -180,7 +194,9 @@ struct Replay: Sendable {
         (snapshot == nil ? ["there is no snapshot; the logs begin with the first transaction and lack none"] : [])
             + logs.compactMap(\.tornTail)
             + replayed.wrongAnnouncements.map { "entry \($0) announces a digest that its application does not have; what follows agrees with the tree" }
-            + unusableSnapshots.map { "snapshot passed over, the log makes up for it: \($0)" } + notObeyed
+            + unusableSnapshots.map { "snapshot passed over, the log makes up for it: \($0)" }
+            + cutSnapshots.map { "\($0.path) is cut short, and the log ends before it: the member must synchronise before it votes" }
+            + notObeyed
     }
 
     /// What an Apache server was told to do with nodes, and this one doesn't. It goes when that is built.

@@ -36,10 +36,15 @@ package enum Verification {
     /// Parses and replays the newest sound snapshot and the logs behind it, and compares every digest on the way.
     /// Changes nothing.
     ///
-    /// - Parameter limit: stop behind this zxid: entries later than it are left out.
+    /// - Parameters:
+    ///   - limit: stop behind this zxid: entries later than it are left out.
+    ///   - admitsCut: of a member of an ensemble: what `Recovery` makes it synchronise for is no fault.
     /// - Throws: for whatever `Recovery.recover` would refuse, and if `limit` is given and not reached.
-    package static func verify(_ layout: DataLayout, upTo limit: Zxid? = nil) throws(StorageError) -> VerificationReport {
-        let replay = try Replay.run(layout, limit: limit, recent: RecentEntries(countLimit: 0, sizeLimit: 0))
+    package static func verify(
+        _ layout: DataLayout, upTo limit: Zxid? = nil, admitsCut: Bool = false
+    ) throws(StorageError) -> VerificationReport {
+        let replay = try Replay.run(
+            layout, limit: limit, recent: RecentEntries(countLimit: 0, sizeLimit: 0), admitsCut: admitsCut)
         let end = replay.tree.lastProcessedZxid
         if let limit, end != limit {
             throw .inconsistent(

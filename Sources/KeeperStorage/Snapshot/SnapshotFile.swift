@@ -70,6 +70,11 @@ package enum SnapshotFile {
                 }
                 try unpacker.feed(bytes[...], read)
             } catch {
+                guard !bytes.isEmpty else {
+                    throw StorageError(
+                        path: snapshot.path, cause: .cutShort("the snapshot ends at \(position), in the middle of its content"),
+                        remedy: StorageError.keepAndReseed)
+                }
                 throw .damaged(snapshot.path, error)
             }
             position += bytes.count

@@ -43,8 +43,10 @@ package struct EpochFiles: Sendable {
             // (reference/zookeeper.md, 7.1: 4643, 4646). If it died in between, it had promised that epoch, and
             // nobody counts on what it logged: it goes on with the epoch that it acknowledged last, which makes its
             // vote weaker than that of any member which had the history before it.
+            // A pending file says that it was taken over; yet no more is claimed than the log shows: Apache's server writes it
+            // before the history behind it (4643).
             if let pending = pendingEpoch, pending >= ofState {
-                current = pending
+                current = ofState
             } else if promised ?? 0 < ofState {
                 throw .inconsistent(
                     currentPath, "the current epoch is \(current), but the data is of epoch \(ofState)")
