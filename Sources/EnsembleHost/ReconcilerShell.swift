@@ -41,9 +41,8 @@ package final class ReconcilerShell: Sendable {
         let (stream, input) = AsyncStream.makeStream(of: ReconcilerEvent.self)
         self.stream = stream
         self.input = input
-        let link = EnsembleLink(members: desired.manifest.members, label: "ensembled \(getpid()) of \(desired.manifest.cluster)")
         runner = EffectRunner(
-            state: state, desired: desired, files: files, bulk: bulk, link: link, clock: clock, emit: { input.yield($0) })
+            state: state, desired: desired, files: files, bulk: bulk, clock: clock, emit: { input.yield($0) })
         events = EventLog(file: state.path + "/events.jsonl")
         journal = Journal(cluster: desired.manifest.cluster)
         notifier = Notifier()
@@ -203,22 +202,21 @@ package final class ReconcilerShell: Sendable {
         while !Task.isCancelled {
             guard let member = runner.cluster.member(id) else { return }
             if let status = runner.status(of: id), status.isAlive {
+                send(.processSeen(id, ProcessTable.sight(of: status)))
                 let clock = clock
+                let address = runner.clientAddress(of: id) ?? member.clientAddress
                 let outcome = status.isStopped
                     ? .silent
-                    : await MemberProbe.ask(
-                        host: member.declaration.host, port: member.declaration.clientPort, timeout: .seconds(2),
-                        now: { clock.now() })
+                    : await MemberProbe.ask(address, timeout: .seconds(2), now: { clock.now() })
                 switch outcome {
                 case .answered(let answer):
                     send(.answered(id, answer))
                     looks += 1
                     if looks.isMultiple(of: 4) { await lookAtFiles(of: member, serves: answer.role.serves) }
-                case .turnedAway:
-                    send(.turnedAway(id))
-                case .silent:
-                    guard let status = runner.status(of: id), status.isAlive else { break }
-                    send(.unanswered(id, stopped: status.isStopped))
+                case .turnedAway: send(.turnedAway(id))
+                case .notAsked(let why): send(.notAsked(id, why))
+                // What ended meanwhile was not silent.
+                case .silent: if runner.status(of: id)?.isAlive == true { send(.unanswered(id)) }
                 }
             }
             try? await Task.sleep(for: .milliseconds(300))
@@ -326,7 +324,7 @@ extension HoldReason {
             false
         case .noLeader, .majorityLost, .turnedAway, .noQuorum, .quorumWouldBreak, .leaderCountsFewer, .memberNotParticipating,
             .lockNotHeld, .reseedRunning, .noVerifiedBackup, .archiveUnknown, .budgetSpent, .effectFailed,
-            .noSource, .dataUnknown, .needsPerson:
+            .noSource, .dataUnknown, .needsPerson, .verdictOpen, .anotherEndedFirst:
             true
         }
     }

@@ -1,12 +1,13 @@
 import EnsembleBase
+import Glibc
 import NIOCore
 import NIOPosix
 
 extension KeeperClient {
     /// Sends a four-letter word such as `srvr` or `mntr` to a server's client port and returns its answer.
     ///
-    /// Throws `invalidArgument` unless the word has four letters, `unreachable` if the server could not be reached or
-    /// did not answer in full in time, `connectionLost` if it took the connection and closed it without an answer (it
+    /// Throws `invalidArgument` unless the word has four letters, `notTried` if no attempt could be made, `unreachable` if
+    /// the server could not be reached or did not answer in full in time, `connectionLost` if it took the connection and closed it without an answer (it
     /// does that to an address that has too many), `malformedReply` beyond 16 MiB. A word that the server does not allow is
     /// answered with a sentence that says so.
     public static func fourLetterWord(
@@ -33,12 +34,29 @@ extension KeeperClient {
             .whenComplete { result in
                 switch result {
                 case .success(let channel): answer.futureResult.whenComplete { _ in channel.close(promise: nil) }
-                case .failure(let error): answer.fail(KeeperClientError.unreachable("\(server): \(error)"))
+                case .failure(let error): answer.fail(failure(of: server, error))
                 }
             }
         answer.futureResult.whenComplete { _ in expiry.cancel() }
         return try await answer.futureResult.get()
     }
+}
+
+/// Whether the server, or its host, has been heard of at all decides: only a refusal, a reset and the time that has run
+/// out are its doing (connect(2)).
+private func failure(of server: ConnectString.Server, _ error: any Error) -> KeeperClientError {
+    func isOurs(_ error: any Error) -> Bool {
+        guard let error = error as? IOError else { return false }
+        return ![ECONNREFUSED, ECONNRESET, ETIMEDOUT, EPIPE].contains(error.errnoCode)
+    }
+    guard let error = error as? NIOConnectionError else {
+        return isOurs(error) ? .notTried("\(server): \(error)") : .unreachable("\(server): \(error)")
+    }
+    guard let first = error.connectionErrors.first else {
+        return .notTried("\(server): its name can't be resolved: \(error.dnsAError ?? error.dnsAAAAError ?? error)")
+    }
+    let isNotTried = error.connectionErrors.allSatisfy { isOurs($0.error) }
+    return isNotTried ? .notTried("\(server): \(first.error)") : .unreachable("\(server): \(first.error)")
 }
 
 /// Sends the word, collects everything up to the end of the stream.

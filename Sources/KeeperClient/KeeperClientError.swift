@@ -36,6 +36,9 @@ public enum KeeperClientError: Error, Hashable, Sendable {
     case lockLost(path: String)
     /// No connection to any server of the connect string could be used within the time given.
     case unreachable(String)
+    /// Nothing was tried, for a reason on this side: the name could not be resolved, no descriptor or port was free, no
+    /// right or no route was there. It says nothing about the server.
+    case notTried(String)
 }
 
 extension KeeperClientError: CustomStringConvertible {
@@ -56,7 +59,7 @@ extension KeeperClientError: CustomStringConvertible {
         case .overloaded(let limit): "more than \(limit) requests are waiting for answers"
         case .multiRefused(let code, let index): "operation \(index) of the multi was refused: \(code)"
         case .lockLost(let path): "\(path): the lock is not held by this session"
-        case .unreachable(let text): text
+        case .unreachable(let text), .notTried(let text): text
         }
     }
 }

@@ -33,9 +33,8 @@ import Testing
         defer { try? FileManager.default.removeItem(atPath: directory) }
         let server = try await Server(directory)
         func link(_ label: String) -> EnsembleLink {
-            let member = MemberDeclaration(
-                id: 1, host: "127.0.0.1", clientPort: server.port, quorumPort: 2881, electionPort: 3881)
-            return EnsembleLink(members: [member], label: label)
+            let address = ClientAddress(host: "127.0.0.1", port: server.port)
+            return EnsembleLink(label: label) { [address] }
         }
         let outcome: Result<Void, any Error>
         do { outcome = .success(try await body(server, link("one"), link("another"))) } catch { outcome = .failure(error) }

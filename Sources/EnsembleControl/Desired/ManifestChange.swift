@@ -31,6 +31,7 @@ package struct ManifestChange: Hashable, Sendable {
         if old.restart != new.restart { live.append("restart") }
         if old.reseed != new.reseed { live.append("reseed") }
         if old.limits.stopTimeout != new.limits.stopTimeout { live.append("limits.stopTimeout") }
+        if old.limits.frozenTimeout != new.limits.frozenTimeout { live.append("limits.frozenTimeout") }
         if old.operatorAccess != new.operatorAccess { live.append("operator") }
         self.live = live
     }

@@ -66,6 +66,25 @@ package struct RenderedMember: Hashable, Sendable {
     }
 }
 
+/// Where a server listens for clients.
+package struct ClientAddress: Hashable, Sendable, Codable, CustomStringConvertible {
+    package var host: String
+    package var port: Int
+
+    package init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+
+    /// As in a connect string: `zk1:2181`, `[::1]:2181`.
+    package var description: String { (host.contains(":") ? "[\(host)]" : host) + ":\(port)" }
+}
+
+extension RenderedMember {
+    /// Where a server that is started now will listen; one that runs may listen where an earlier manifest said.
+    package var clientAddress: ClientAddress { ClientAddress(host: declaration.host, port: declaration.clientPort) }
+}
+
 package struct LaunchCommand: Hashable, Sendable {
     /// Absolute path.
     package var executable: String

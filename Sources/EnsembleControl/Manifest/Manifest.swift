@@ -206,6 +206,8 @@ package struct Limits: Hashable, Sendable {
     package var memory: Int?
     /// How long a server may take to stop before it is killed.
     package var stopTimeout: Duration = .seconds(30)
+    /// How long a server may stand still by a signal, with nobody tracing it, before it is ended: 1 s to 1 h.
+    package var frozenTimeout: Duration = .seconds(5)
 
     package init() {}
 }

@@ -102,12 +102,17 @@ enum LimitsSection {
         "stopTimeout", .duration(.seconds(1) ... .seconds(3600)), standard: "30s",
         about: "How long a server may take to stop before it is killed.")
 
-    static let fields = [openFiles.erased, memory.erased, stopTimeout.erased]
+    static let frozenTimeout = Field<Duration>(
+        "frozenTimeout", .duration(.seconds(1) ... .seconds(3600)), standard: "5s",
+        about: "How long a server may be stopped by a signal, with nobody tracing it, before it is ended.")
+
+    static let fields = [openFiles.erased, memory.erased, stopTimeout.erased, frozenTimeout.erased]
     static let section = Section<Limits>(fields: fields) { reader in
         var limits = Limits()
         reader.set(&limits.openFiles, openFiles)
         reader.set(&limits.memory, memory)
         reader.set(&limits.stopTimeout, stopTimeout)
+        reader.set(&limits.frozenTimeout, frozenTimeout)
         return limits
     }
 }

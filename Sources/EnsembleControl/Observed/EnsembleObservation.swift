@@ -26,14 +26,17 @@ package struct EnsembleObservation: Sendable, Hashable {
     package var quorum: Int { voters.count / 2 + 1 }
 
     /// Nobody listened up to now: whoever was silent before is silent since now.
-    mutating func restartSilences(at now: Instant) {
-        for index in members.indices where members[index].silentSince != nil { members[index].silentSince = now }
+    mutating func listenAnew(at now: Instant) {
+        for index in members.indices {
+            if case .silent = members[index].hearing { members[index].hearing = .silent(since: now) }
+            if members[index].stoppedSince != nil { members[index].stoppedSince = now }
+        }
     }
 
     /// The answer of a member, if it is fresh enough to act on.
     package func freshAnswer(of id: MemberID, at now: Instant) -> MemberAnswer? {
         guard let member = self[id], let answer = member.answer, now - answer.at <= freshness else { return nil }
-        if case .alive(_, stopped: true) = member.process { return nil }
+        if case .alive(_, let sight) = member.process, sight.state == .stopped || sight.state == .traced { return nil }
         return answer
     }
 

@@ -10,20 +10,57 @@ package struct MemberObservation: Sendable, Hashable {
     package var process: ProcessObservation
     /// What it last said, and when. A silent member keeps its last answer; freshness is judged by `at`.
     package var answer: MemberAnswer?
-    /// When the present run of unanswered probes began; nil while it answers.
-    package var silentSince: Instant?
+    /// What came of asking it.
+    package var hearing = Hearing.nothing
+    /// Its present process has answered, at any time.
+    package var hasAnswered = false
+    /// Since when the kernel says that its process is stopped; nil while it runs.
+    package var stoppedSince: Instant?
+    package var labour = Labour()
     /// When its data directory was last looked at, and what was there. Only for members of this host.
     package var disk: DataDirectoryCondition?
 
     package init(
-        id: MemberID, process: ProcessObservation = .unknown, answer: MemberAnswer? = nil, silentSince: Instant? = nil,
-        disk: DataDirectoryCondition? = nil
+        id: MemberID, process: ProcessObservation = .unknown, answer: MemberAnswer? = nil, disk: DataDirectoryCondition? = nil
     ) {
         self.id = id
         self.process = process
         self.answer = answer
-        self.silentSince = silentSince
         self.disk = disk
+    }
+
+    /// It says something, whatever: this side can hear.
+    package var isHeard: Bool { hearing == .answers || hearing == .turnedAway }
+
+    /// Another process than before: nothing that was heard is true of it.
+    mutating func began(pid: Int32, hasAnswered: Bool = false) {
+        process = .alive(pid: pid, ProcessSight())
+        answer = nil
+        hearing = .nothing
+        self.hasAnswered = hasAnswered
+        stoppedSince = nil
+        labour = Labour()
+    }
+
+    mutating func ended(_ cause: ExitCause) {
+        began(pid: 0)
+        process = .exited(cause)
+    }
+
+    mutating func saw(_ sight: ProcessSight, at now: Instant) {
+        guard case .alive(let pid, _) = process else { return }
+        process = .alive(pid: pid, sight)
+        stoppedSince = sight.state == .stopped ? stoppedSince ?? now : nil
+        labour.saw(sight, at: now)
+    }
+
+    mutating func heard(_ hearing: Hearing) {
+        switch (self.hearing, hearing) {
+        // Since when, the first one of a row has said.
+        case (.silent, .silent), (.notAsked, .notAsked): return
+        case (_, _): self.hearing = hearing
+        }
+        if isHeard { hasAnswered = true }
     }
 }
 
@@ -31,8 +68,7 @@ package struct MemberObservation: Sendable, Hashable {
 package enum ProcessObservation: Sendable, Hashable {
     case unknown
     case absent
-    /// Alive. `stopped` is the kernel's state T (SIGSTOP, a debugger).
-    case alive(pid: Int32, stopped: Bool)
+    case alive(pid: Int32, ProcessSight)
     case exited(ExitCause)
 }
 

@@ -10,6 +10,9 @@ package enum HoldReason: Sendable, Hashable, Codable {
     case leaderCountsFewer(counted: Int, seen: Int)
     case memberNotParticipating(MemberID)
     case turnedAway(MemberID)
+    /// The evidence on a member says too little to act on.
+    case verdictOpen(MemberID, Verdict.Reason)
+    case anotherEndedFirst(MemberID)
     case memberLags(MemberID, by: Int64)
     case waitingForBarrier(MemberID)
     case soaking(MemberID)
@@ -42,6 +45,8 @@ package enum HoldReason: Sendable, Hashable, Codable {
         case .memberNotParticipating(let id): "member \(id) does not participate"
         case .turnedAway(let id):
             "member \(id) closes the daemon's connections unanswered: this host has as many to it as maxClientCnxns allows"
+        case .verdictOpen(let id, let reason): "member \(id): \(reason.description)"
+        case .anotherEndedFirst(let id): "member \(id) was ended for its silence and is not back yet: one at a time"
         case .memberLags(let id, let by):
             by == .max ? "member \(id) lags an epoch behind the leader" : "member \(id) lags \(by) transactions behind"
         case .waitingForBarrier(let id): "member \(id) has not reached the barrier yet"

@@ -74,9 +74,9 @@ extension MemberSupervisor {
         case .fenced:
             state = .killing
             actions.append(.kill)
-        case .frozen:
+        case .frozen(let why):
             state = .killing
-            actions.append(.note(Note(.warning, .memberSilent, member: id, "it is alive and does not answer: killed")))
+            actions.append(.note(Note(.warning, .memberSilent, member: id, "killed: \(why.description)")))
             actions.append(.kill)
         case .proved:
             backoff.reset()

@@ -45,8 +45,8 @@ package struct MemberSupervisor: Sendable {
         case launched
         case launchFailed(LaunchFailure)
         case exited(ExitCause)
-        /// Alive, and silent beyond the bound.
-        case frozen
+        /// Its process is there and does nothing (S11: `Verdict`).
+        case frozen(Verdict.Reason)
         /// It has participated for the soak time.
         case proved
         /// A person or a new manifest asks to try again.

@@ -12,11 +12,8 @@ package struct ReconcilePolicy: Sendable, Hashable {
     package var stopTimeout: Duration
     /// How long lost epoch promises may matter (S2).
     package var promiseLifetime: Duration
-    /// A process that is alive and silent for longer is killed: the leader drops a silent follower after `syncLimit`
-    /// ticks, so by then it takes part in nothing.
-    package var answerTimeout: Duration
-    /// The same for a server that has not answered once yet: it may be reading a large snapshot.
-    package var startTimeout: Duration
+    /// How long what must last before it means something. The leader drops a silent follower after `syncLimit` ticks.
+    package var verdictBounds: VerdictBounds
     /// How old an answer may be and still count as "now".
     package var freshness: Duration
     /// A proof that the lock is held is good for this long; less than any session timeout.
@@ -30,6 +27,8 @@ package struct ReconcilePolicy: Sendable, Hashable {
     /// Whether each backup is verified as soon as it is complete.
     package var verifiesBackups: Bool
 
+    package var answerTimeout: Duration { verdictBounds.silence }
+
     package init(_ manifest: Manifest) {
         cluster = manifest.cluster
         engine = manifest.engine
@@ -39,8 +38,10 @@ package struct ReconcilePolicy: Sendable, Hashable {
         reseed = manifest.reseed
         stopTimeout = manifest.limits.stopTimeout
         promiseLifetime = manifest.settings.promiseLifetime
-        answerTimeout = max(.seconds(4), manifest.settings.tickTime * manifest.settings.syncLimit)
-        startTimeout = max(.seconds(60), manifest.settings.tickTime * manifest.settings.initLimit * 2)
+        verdictBounds = VerdictBounds(
+            stopped: manifest.limits.frozenTimeout,
+            silence: max(.seconds(4), manifest.settings.tickTime * manifest.settings.syncLimit),
+            start: max(.seconds(60), manifest.settings.tickTime * manifest.settings.initLimit * 2))
         freshness = .seconds(3)
         backupMode = manifest.backups?.mode ?? .live
         backupSource = manifest.backups?.source ?? .follower

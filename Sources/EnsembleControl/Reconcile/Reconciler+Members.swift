@@ -5,7 +5,7 @@ extension ReconcilerStateMachine {
     mutating func driveMembers(at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
         for id in policy.members {
             if termination == nil { wantOrNot(id, at: now, into: &actions) }
-            judgeSilence(of: id, at: now, into: &actions)
+            judgeHealth(of: id, at: now, into: &actions)
             judgeParticipation(of: id, at: now, into: &actions)
             nameHold(of: id)
         }
@@ -37,20 +37,58 @@ extension ReconcilerStateMachine {
         if wanted != supervisor.isWanted { signal(id, wanted ? .wanted : .unwanted, at: now, into: &actions) }
     }
 
-    /// The second question of health: a process that is alive and silent beyond its bound is killed. It takes part in
-    /// nothing (the leader has dropped it), so S4 has no say; but several members that fall silent together are a
-    /// sign that the fault is here, and one kill at a time keeps that mistake small (S10).
-    private mutating func judgeSilence(
+    /// The second question of health: what the evidence amounts to (`Verdict`), and what follows.
+    ///
+    /// S11: the kernel's word suffices to end a process. For silence one is ended at a time: the next when the last has
+    /// come back, or is given up by name.
+    private mutating func judgeHealth(
         of id: MemberID, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
-        guard
-            let supervisor = supervisor(id), supervisor.state == .running,
-            let since = observed[id]?.silentSince, let run = running.first(where: { $0.id == id })
-        else { return }
-        let bound = run.hasAnswered ? policy.answerTimeout : policy.startTimeout
-        guard now - since >= bound else { return }
-        guard !supervisors.contains(where: { $0.id != id && $0.state == .killing }) else { return }
-        signal(id, .frozen, at: now, into: &actions)
+        guard supervisor(id)?.state == .running else { return }
+        let verdict = observed.verdict(on: id, within: policy.verdictBounds, at: now)
+        switch (verdict.kind, verdict.reason) {
+        case (.frozen, .stoppedBySignal):
+            signal(id, .frozen(verdict.reason), at: now, into: &actions)
+        case (.frozen, _):
+            if let other = memberStillMissed(besides: id, at: now) {
+                return hold("restart of member \(id)", member: id, .anotherEndedFirst(other))
+            }
+            endedForSilence = (id, now)
+            signal(id, .frozen(verdict.reason), at: now, into: &actions)
+        case (.cutOff, let reason): restartCutOff(id, reason, at: now, into: &actions)
+        case (.unknown, .perhapsCounted), (.unknown, .allSilent), (.unknown, .couldNotAsk), (.unknown, .traced):
+            hold("judgement of member \(id)", member: id, .verdictOpen(id, verdict.reason))
+        case (.alive, .turnsAway): hold("probe of member \(id)", member: id, .turnedAway(id))
+        case (.alive, _), (.dead, _), (.unknown, _): break
+        }
+    }
+
+    /// The member that was ended last for its silence, while it is neither back nor given up.
+    private func memberStillMissed(besides id: MemberID, at now: Instant) -> MemberID? {
+        guard let ended = endedForSilence, ended.member != id, policy.members.contains(ended.member) else { return nil }
+        if now - ended.at < policy.answerTimeout { return ended.member }
+        switch supervisor(ended.member)?.state {
+        case .gaveUp, .untrusted, .stopped, nil: return nil
+        case .inspecting, .launching, .running, .stopping, .killing, .backingOff, .doubtful:
+            return observed.participates(ended.member, at: now) ? nil : ended.member
+        }
+    }
+
+    /// It takes part, and clients can't reach it: it is restarted as one that a person wants restarted (S4, S5). Once: a
+    /// server that has never answered since its start isn't helped by another.
+    private mutating func restartCutOff(
+        _ id: MemberID, _ reason: Verdict.Reason, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        guard observed[id]?.hasAnswered == true else {
+            return hold(
+                "judgement of member \(id)", member: id,
+                .needsPerson("\(reason.description): look for what keeps connections from its client port, a firewall perhaps"))
+        }
+        guard intents.operation == nil, !isKeptDown(id) else {
+            return hold("judgement of member \(id)", member: id, .verdictOpen(id, reason))
+        }
+        let name = "restart-" + String(newIdentity().prefix(12))
+        roll([id], reason.description, acceptOutage: false, id: name, at: now, into: &actions)
     }
 
     /// The third question: since when the member participates, and what follows from that for the ledger and the
@@ -79,8 +117,6 @@ extension ReconcilerStateMachine {
         switch supervisor(id)?.state {
         case .doubtful(let why, _): hold("start of member \(id)", member: id, .dataUnknown(id, why))
         case .gaveUp(let why): hold("restart of member \(id)", member: id, .needsPerson(why))
-        case .running where running.contains { $0.id == id && $0.isTurningAway }:
-            hold("probe of member \(id)", member: id, .turnedAway(id))
         case .stopped, .inspecting, .launching, .running, .stopping, .killing, .backingOff, .untrusted, nil: break
         }
     }

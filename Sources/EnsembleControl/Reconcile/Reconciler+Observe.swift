@@ -26,10 +26,14 @@ extension ReconcilerStateMachine {
             exited(id, cause, at: now, into: &actions)
         case .answered(let id, let answer):
             answered(id, answer, at: now, into: &actions)
-        case .unanswered(let id, let stopped):
-            unanswered(id, stopped: stopped, at: now)
+        case .processSeen(let id, let sight):
+            observed[id]?.saw(sight, at: now)
+        case .unanswered(let id):
+            heard(.silent(since: now), of: id)
         case .turnedAway(let id):
-            turnedAway(id)
+            heard(.turnedAway, of: id)
+        case .notAsked(let id, let why):
+            heard(.notAsked(why, since: now), of: id)
         case .backupsListed(let backups):
             observed.backups = backups
         case .backupDue:
@@ -55,12 +59,11 @@ extension ReconcilerStateMachine {
     ) {
         guard let index = supervisors.firstIndex(where: { $0.id == id }) else { return }
         supervisors[index].adopt()
-        observed[id]?.process = .alive(pid: pid, stopped: false)
+        // It may have answered the former daemon: silence is judged by the shorter bound.
+        observed[id]?.began(pid: pid, hasAnswered: true)
         updateRun(id) {
             $0.launchedAt = now
             $0.fingerprint = fingerprint
-            // It may have answered the former daemon: silence is judged by the shorter bound.
-            $0.hasAnswered = true
         }
         if ledger[id] == nil {
             // The state directory was lost while the servers lived: they are at their word.
@@ -116,9 +119,7 @@ extension ReconcilerStateMachine {
     private mutating func launched(
         _ id: MemberID, pid: Int32, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
-        observed[id]?.process = .alive(pid: pid, stopped: false)
-        observed[id]?.silentSince = nil
-        observed[id]?.answer = nil
+        observed[id]?.began(pid: pid)
         updateRun(id) {
             $0 = MemberRun(id: id)
             $0.launchedAt = now
@@ -135,9 +136,7 @@ extension ReconcilerStateMachine {
     ) {
         // Before `launched` there was no process, so it has not voted yet.
         if running.contains(where: { $0.id == id && $0.isFirst }) { setStanding(of: id, .bootstrapping, into: &actions) }
-        observed[id]?.process = .exited(cause)
-        observed[id]?.answer = nil
-        observed[id]?.silentSince = nil
+        observed[id]?.ended(cause)
         // S10: also of a directory that vanished under it: what is found now that it is dead counts, and that may be nothing.
         updateRun(id) { $0 = MemberRun(id: id) }
         signal(id, .exited(cause), at: now, into: &actions)
@@ -150,12 +149,7 @@ extension ReconcilerStateMachine {
         guard supervisor(id)?.state.mayHaveProcess == true else { return }
         let before = observed[id]?.answer
         observed[id]?.answer = answer
-        observed[id]?.silentSince = nil
-        if case .alive(let pid, _) = observed[id]?.process { observed[id]?.process = .alive(pid: pid, stopped: false) }
-        updateRun(id) {
-            $0.hasAnswered = true
-            $0.isTurningAway = false
-        }
+        observed[id]?.heard(.answers)
         guard answer.role.serves else { return }
         if intents.reseed?.member == id { clock.joinerServed = true }
         ledger.highestEpoch = max(ledger.highestEpoch, answer.zxid >> 32)
@@ -173,20 +167,10 @@ extension ReconcilerStateMachine {
         }
     }
 
-    private mutating func unanswered(_ id: MemberID, stopped: Bool, at now: Instant) {
-        guard case .alive(let pid, _) = observed[id]?.process else { return }
-        observed[id]?.process = .alive(pid: pid, stopped: stopped)
-        if observed[id]?.silentSince == nil { observed[id]?.silentSince = now }
-    }
-
-    /// Not silence: killing a member because a client on this host has taken all its connections would turn a leak into
-    /// an outage. Nothing is known of its role either, so the last answer goes stale, and S4 counts it as doubtful.
-    private mutating func turnedAway(_ id: MemberID) {
-        observed[id]?.silentSince = nil
-        updateRun(id) {
-            $0.hasAnswered = true
-            $0.isTurningAway = true
-        }
+    /// What is heard of a process that has ended says nothing about the next one.
+    private mutating func heard(_ hearing: Hearing, of id: MemberID) {
+        guard case .alive = observed[id]?.process else { return }
+        observed[id]?.heard(hearing)
     }
 
     /// S2: before every launch, what is on disk is judged against the ledger.

@@ -14,10 +14,14 @@ package enum ReconcilerEvent: Sendable {
     case launchFailed(MemberID, LaunchFailure)
     case exited(MemberID, ExitCause)
     case answered(MemberID, MemberAnswer)
-    /// A probe got no answer in time. `stopped` is the kernel's state T.
-    case unanswered(MemberID, stopped: Bool)
+    /// The kernel's word on a member's living process.
+    case processSeen(MemberID, ProcessSight)
+    /// The member refused the connection, or took it and gave no answer in time.
+    case unanswered(MemberID)
     /// A probe's connection was closed without an answer. Only a process that lives and works does that.
     case turnedAway(MemberID)
+    /// It could not be asked, for a reason on this side.
+    case notAsked(MemberID, String)
     case backupsListed(BackupObservation)
     case backupDue
     case effectFinished(EffectToken, EffectOutcome)

@@ -32,6 +32,8 @@ package struct ReconcilerStateMachine: Sendable {
     var archiveWork: ArchiveWork?
     var clock = OperationClock()
     var startsAskedFor: [AskedStart] = []
+    /// The member whose process was ended last for its silence.
+    var endedForSilence: (member: MemberID, at: Instant)?
     /// The wall clock at the origin of `Instant`: what the ledger dates by outlives the monotonic clock.
     let origin: WallTime
     var tokens: EffectToken = 0
@@ -61,9 +63,6 @@ package struct ReconcilerStateMachine: Sendable {
     struct MemberRun: Sendable {
         var id: MemberID
         var launchedAt: Instant?
-        var hasAnswered = false
-        /// Its last sign of life was to close a probe's connection.
-        var isTurningAway = false
         var fingerprint: Fingerprint?
         var participatesSince: Instant?
         var isProved = false
@@ -123,7 +122,7 @@ package struct ReconcilerStateMachine: Sendable {
         guard !isFinished else { return }
         if case .timePassed = event { isAwake = true }
         // A daemon that stood still has seen nobody be silent meanwhile: it listens anew before it judges (S10).
-        if let steppedAt, now - steppedAt >= .seconds(2) { observed.restartSilences(at: now) }
+        if let steppedAt, now - steppedAt >= .seconds(2) { observed.listenAnew(at: now) }
         steppedAt = now
         absorb(event, at: now, into: &actions)
         // S3, S10: a member that was not adopted yet looks as if it had no process.

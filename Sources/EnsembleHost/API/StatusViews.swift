@@ -116,7 +116,7 @@ struct StatusViews {
         status.memory = process.flatMap { ProcessTable.memory(of: $0.identity.pid) }
         status.uptimeMilliseconds = machine.launchedAt(id).map { (now - $0).inMilliseconds }
         if machine.intents.reseed?.member == id { status.reseed = machine.intents.reseed?.phase.description }
-        if case .alive(_, stopped: true) = observation?.process { status.detail = "stopped by a signal" }
+        if observation?.stoppedSince != nil { status.detail = "stopped by a signal" }
         return status
     }
 
@@ -141,8 +141,11 @@ struct StatusViews {
         case .running:
             if participates { return (.participating, "") }
             if answers { return (.waiting, "it answers, and no quorum takes it in yet") }
-            let silent = machine.observed[id]?.silentSince != nil
-            return silent ? (.unresponsive, "alive, no answer") : (.starting, "")
+            switch machine.observed[id]?.hearing {
+            case .silent: return (.unresponsive, "alive, no answer")
+            case .notAsked(let why, _): return (.unresponsive, "alive, and could not be asked: \(why)")
+            case .nothing, .answers, .turnedAway, nil: return (.starting, "")
+            }
         case .inspecting: return (.starting, "its data is being checked")
         case .launching: return (.starting, "")
         case .stopping, .killing: return (.stopping, "")

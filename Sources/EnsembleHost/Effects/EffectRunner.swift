@@ -27,25 +27,28 @@ package final class EffectRunner: Sendable {
     let bulk: NIOThreadPool
     let emit: @Sendable (ReconcilerEvent) -> Void
     let clock: HostClock
-    let link: EnsembleLink
+    package let link: EnsembleLink
     let desired: NIOLockedValueBox<DesiredCluster>
-    let servers = NIOLockedValueBox(Servers())
+    let servers: NIOLockedValueBox<Servers>
     package let progress = EffectProgress()
     private let listing = NIOLockedValueBox<[ArchivedBackup]?>(nil)
     private let isEnding = NIOLockedValueBox(false)
 
     package init(
-        state: StateDirectory, desired: DesiredCluster, files: NIOThreadPool, bulk: NIOThreadPool, link: EnsembleLink,
-        clock: HostClock,
+        state: StateDirectory, desired: DesiredCluster, files: NIOThreadPool, bulk: NIOThreadPool, clock: HostClock,
         emit: @escaping @Sendable (ReconcilerEvent) -> Void
     ) {
         self.state = state
         self.files = files
         self.bulk = bulk
-        self.link = link
         self.clock = clock
         self.emit = emit
-        self.desired = NIOLockedValueBox(desired)
+        let (cluster, servers) = (NIOLockedValueBox(desired), NIOLockedValueBox(Servers()))
+        (self.desired, self.servers) = (cluster, servers)
+        link = EnsembleLink(label: "ensembled \(getpid()) of \(desired.manifest.cluster)") {
+            let records = servers.withLockedValue { $0.records }
+            return cluster.withLockedValue { $0.members }.map { records[$0.id]?.client ?? $0.clientAddress }
+        }
     }
 
     package var cluster: DesiredCluster { desired.withLockedValue { $0 } }

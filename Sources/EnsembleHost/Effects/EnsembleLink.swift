@@ -6,7 +6,8 @@ import KeeperClient
 /// given up when it fails; every call is bounded.
 package actor EnsembleLink {
     private static let root = "/ensembled"
-    private let servers: String
+    /// Where the servers that run listen now: an opened session keeps the addresses of its opening.
+    private let servers: @Sendable () -> [ClientAddress]
     private let label: String
     /// The session, or its opening. Calls that meet share it: a second one would hold the lock and be closed by nobody.
     private var session: Task<KeeperClient, any Error>?
@@ -16,9 +17,8 @@ package actor EnsembleLink {
     private var calls = 0
     private static let timeout: Duration = .seconds(5)
 
-    package init(members: [MemberDeclaration], label: String) {
-        servers = members.map { ($0.host.contains(":") ? "[\($0.host)]" : $0.host) + ":\($0.clientPort)" }
-            .joined(separator: ",")
+    package init(label: String, servers: @escaping @Sendable () -> [ClientAddress]) {
+        self.servers = servers
         self.label = label
     }
 
@@ -65,7 +65,7 @@ package actor EnsembleLink {
     ) async throws -> Result {
         calls += 1
         defer { calls -= 1 }
-        let own = session ?? Task { [servers] in try await Self.open(servers) }
+        let own = session ?? Task { [servers] in try await Self.open(servers().map(\.description).joined(separator: ",")) }
         session = own
         do {
             return try await body(self, own.value)

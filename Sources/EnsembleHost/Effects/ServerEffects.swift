@@ -69,7 +69,7 @@ extension EffectRunner {
         let process = try ServerProcess.spawn(launch, directory: member.home, outputFile: member.outputFile)
         let record = ServerRecord(
             process: process, fingerprint: member.fingerprint.description, executable: member.launch.executable,
-            outputOffset: Int64(offset))
+            client: member.clientAddress, outputOffset: Int64(offset))
         do {
             try state.save(record, ServerRecord.file(member))
         } catch {
@@ -86,10 +86,11 @@ extension EffectRunner {
     package func findRunningServers() -> [(id: Int, record: ServerRecord, isCurrent: Bool)] {
         cluster.members.compactMap { member in
             let saved = (try? state.load(ServerRecord.self, ServerRecord.file(member))) ?? nil
-            if let saved, let status = ProcessTable.status(of: saved.process.pid), status.isAlive,
+            if var saved, let status = ProcessTable.status(of: saved.process.pid), status.isAlive,
                 status.identity == saved.process,
                 ProcessTable.arguments(of: saved.process.pid).contains(member.configurationFile)
             {
+                saved.client = saved.client ?? configuredAddress(of: member)
                 return (member.id, saved, saved.fingerprint == member.fingerprint.description)
             }
             guard
@@ -98,11 +99,20 @@ extension EffectRunner {
                 ).first
             else { return nil }
             let record = ServerRecord(
-                process: found, fingerprint: "", executable: member.launch.executable,
+                process: found, fingerprint: "", executable: member.launch.executable, client: configuredAddress(of: member),
                 outputOffset: Int64(OutputFile(path: member.outputFile).size))
             try? state.save(record, ServerRecord.file(member))
             return (member.id, record, false)
         }
+    }
+
+    /// The file is written at a server's start only: it says what the running one was started with. Blocks.
+    private func configuredAddress(of member: RenderedMember) -> ClientAddress? {
+        guard let bytes = (try? Directory.content(of: member.configurationFile)) ?? nil else { return nil }
+        let key = "clientPort="
+        let port = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+            .first { $0.hasPrefix(key) }.flatMap { Int($0.dropFirst(key.count)) }
+        return port.map { ClientAddress(host: member.declaration.host, port: $0) }
     }
 
     package func adopt(_ id: Int, _ record: ServerRecord, _ background: Background) {
@@ -117,6 +127,9 @@ extension EffectRunner {
         // A stopped process takes SIGTERM only when it goes on.
         if number == SIGTERM { ServerProcess.signal(record.process, SIGCONT) }
     }
+
+    /// Where the member's present server listens; nil: not known.
+    func clientAddress(of id: Int) -> ClientAddress? { servers.withLockedValue { $0.records[id]?.client } }
 
     /// The process's status for probes; nil when there is none.
     package func status(of id: Int) -> ProcessTable.Status? {

@@ -32,7 +32,7 @@ package enum DataProbe {
         } catch {
             switch error.cause {
             case .system, .held: return .unreadable(error.description)
-            case .damaged, .inconsistent: return .damaged(error.description)
+            case .damaged, .inconsistent, .cutShort: return .damaged(error.description)
             }
         }
     }

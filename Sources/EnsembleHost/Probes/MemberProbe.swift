@@ -10,9 +10,12 @@ package enum MemberProbe {
         case turnedAway
         /// No connection, or no answer in time.
         case silent
+        /// It could not be asked, for a reason on this side.
+        case notAsked(String)
     }
 
-    package static func ask(host: String, port: Int, timeout: Duration, now: @Sendable () -> Instant) async -> Outcome {
+    package static func ask(_ address: ClientAddress, timeout: Duration, now: @Sendable () -> Instant) async -> Outcome {
+        let (host, port) = (address.host, address.port)
         // What it says was true at some moment since then, however late this daemon gets to read it (S10).
         let askedAt = now()
         let text: String
@@ -20,6 +23,8 @@ package enum MemberProbe {
             text = try await KeeperClient.fourLetterWord("srvr", host: host, port: port, timeout: timeout)
         } catch KeeperClientError.connectionLost {
             return .turnedAway
+        } catch KeeperClientError.notTried(let why) {
+            return .notAsked(why)
         } catch {
             return .silent
         }

@@ -1,4 +1,5 @@
 import CLinux
+import EnsembleControl
 import Glibc
 import KeeperStorage
 
@@ -22,6 +23,8 @@ package enum ProcessTable {
         package var state: UInt8
         package var isAlive: Bool { state != UInt8(ascii: "Z") && state != UInt8(ascii: "X") }
         package var isStopped: Bool { state == UInt8(ascii: "T") || state == UInt8(ascii: "t") }
+        /// Clock ticks on processors, fields 14 and 15.
+        var ticks: Int64
     }
 
     /// Nil when there is no such process.
@@ -31,9 +34,36 @@ package enum ProcessTable {
         guard let end = bytes.lastIndex(of: UInt8(ascii: ")")) else { return nil }
         let fields = bytes[bytes.index(after: end)...].split(separator: UInt8(ascii: " "))
         guard fields.count > 19, let state = fields[0].first,
-            let start = UInt64(String(decoding: fields[19], as: UTF8.self))
+            let start = UInt64(String(decoding: fields[19], as: UTF8.self)),
+            let inUser = Int64(String(decoding: fields[11], as: UTF8.self)),
+            let inSystem = Int64(String(decoding: fields[12], as: UTF8.self))
         else { return nil }
-        return Status(identity: ProcessIdentity(pid: pid, startTime: start), state: state)
+        return Status(identity: ProcessIdentity(pid: pid, startTime: start), state: state, ticks: inUser + inSystem)
+    }
+
+    /// The evidence on a living process (S11). Who traces it and what it has read costs two more files, which a right may
+    /// be missing for: then a stopped process counts as traced, and nothing as read.
+    package static func sight(of status: Status) -> ProcessSight {
+        let pid = status.identity.pid
+        let state: ProcessSight.State =
+            switch status.state {
+            case UInt8(ascii: "T"): value(of: "TracerPid", in: small("/proc/\(pid)/status")) == 0 ? .stopped : .traced
+            case UInt8(ascii: "t"): .traced
+            case UInt8(ascii: "D"): .waitsForDevice
+            default: .runs
+            }
+        return ProcessSight(
+            state, processorTime: .milliseconds(status.ticks * 1000 / Int64(sysconf(Int32(_SC_CLK_TCK)))),
+            bytesRead: value(of: "rchar", in: small("/proc/\(pid)/io")) ?? 0)
+    }
+
+    private static func value(of key: String, in bytes: [UInt8]?) -> Int64? {
+        for line in (bytes ?? []).split(separator: UInt8(ascii: "\n")) {
+            let text = String(decoding: line, as: UTF8.self)
+            guard text.hasPrefix(key + ":") else { continue }
+            return Int64(text.dropFirst(key.utf8.count + 1).drop { $0 == " " || $0 == "\t" })
+        }
+        return nil
     }
 
     package enum Search: Sendable {

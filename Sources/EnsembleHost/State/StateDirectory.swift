@@ -103,6 +103,8 @@ package struct ServerRecord: Hashable, Sendable, Codable {
     /// Of the settings that it was started with.
     package var fingerprint: String
     package var executable: String
+    /// Where it listens for clients, as its configuration says; nil in the records of earlier versions.
+    package var client: ClientAddress?
     /// Size of its output file at its start: its last words are behind it.
     package var outputOffset: Int64
 

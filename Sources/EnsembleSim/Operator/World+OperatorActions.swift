@@ -136,7 +136,8 @@ extension World {
         let server = servers[index(id)]
         guard !daemon.isFrozen, server.machine != nil else { return }
         // The kernel says of a stopped process that it is.
-        if server.isFrozen { return hear(.unanswered(Int(id), stopped: true)) }
+        hear(.processSeen(Int(id), ProcessSight(server.isFrozen ? .stopped : .runs)))
+        if server.isFrozen { return hear(.unanswered(Int(id))) }
         let slow = Int.random(in: 0..<30, using: &self.daemon!.random) == 0
         schedule(
             .probeAnswers(life: life, id, incarnation: server.incarnation, askedAt: now),
@@ -148,7 +149,7 @@ extension World {
         guard let daemon, life == daemon.life else { return }
         let server = servers[index(id)]
         guard server.incarnation == incarnation, let status = server.machine?.status else { return }
-        guard !server.isFrozen else { return tell(.unanswered(Int(id), stopped: false), in: .seconds(2)) }
+        guard !server.isFrozen else { return tell(.unanswered(Int(id)), in: .seconds(2)) }
         guard status.serving else {
             return hear(.answered(Int(id), MemberAnswer(at: askedAt, role: .looking, zxid: 0)))
         }

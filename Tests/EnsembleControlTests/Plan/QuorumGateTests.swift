@@ -10,7 +10,7 @@ import Testing
         let ids = Array(1...roles.count)
         var observed = EnsembleObservation(members: ids, voters: ids, freshness: .seconds(3))
         for (id, role) in zip(ids, roles) where role != "-" {
-            observed[id]?.process = .alive(pid: Int32(id), stopped: false)
+            observed[id]?.process = .alive(pid: Int32(id), ProcessSight())
             observed[id]?.answer = MemberAnswer(
                 at: now - age, role: role == "L" ? .leading : .following, zxid: 1 << 32,
                 syncedFollowers: role == "L" ? synced : nil)

@@ -230,8 +230,9 @@ struct ReconcilerWorld {
             if looksAtDirectories {
                 step(server.hasData ? .dataSeen(server.id, at: now) : .dataVanished(server.id, .missing))
             }
+            step(.processSeen(server.id, ProcessSight(server.isFrozen ? .stopped : .runs)))
             if server.isFrozen {
-                step(.unanswered(server.id, stopped: true))
+                step(.unanswered(server.id))
             } else if server.isFull {
                 step(.turnedAway(server.id))
             } else if participants.contains(server.id) {

@@ -66,7 +66,7 @@ import Testing
     /// S10: silent before the daemon stood still, well since: the silence that nobody heard is no reason.
     @Test func aDaemonThatStoodStillListensAnewBeforeItKills() {
         var world = ReconcilerWorld.started(5)
-        world.step(.unanswered(2, stopped: false))
+        world.step(.unanswered(2))
         world.now = world.now + .seconds(20)
         world.step(.timePassed)
         #expect(world.machine.supervisors.allSatisfy { $0.state == .running })
