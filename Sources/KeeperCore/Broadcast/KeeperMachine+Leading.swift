@@ -350,7 +350,9 @@ extension KeeperMachine {
             actions.append(.sendToLearner(learner.id, .ping(zxid: leader!.lastProposed, sessions: [])))
         }
         guard leader!.isServing else { return }
+        // Ends the role, where the epoch's zxids are used up by it.
         expireSessions(at: now, into: &actions)
+        guard role == .leading else { return }
         if now >= leader!.nextContainerSweep {
             leader!.nextContainerSweep = now + configuration.containerSweepInterval
             for path in tree.emptyContainers(limit: 1000) {
