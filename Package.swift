@@ -60,7 +60,7 @@ let package = Package(
             ], swiftSettings: settings),
         .target(
             name: "KeeperClient",
-            dependencies: ["KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioPosix], swiftSettings: settings),
+            dependencies: ["KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioLocks, nioPosix], swiftSettings: settings),
 
         // The operator: judgement, backups, hands.
         .target(name: "EnsembleControl", dependencies: ["EnsembleBase", "CYAML"], swiftSettings: settings),

@@ -50,8 +50,8 @@ package struct Daemon: Sendable {
         let path = configuration.stateDirectory ?? Self.environment("STATE_DIRECTORY") ?? "/var/lib/ensembled/\(manifest.cluster)"
         state = try StateDirectory(path)
         let layout = HostLayout(stateDirectory: path, bundledServer: configuration.serverBinary)
-        if let error = manifest.foreignMembersError(ownNames: Self.ownNames(among: manifest.members.map(\.host))) { throw error }
         var ledger = try state.loadLedger(cluster: manifest.cluster) ?? Ledger(cluster: manifest.cluster)
+        try Self.checkHosts(of: manifest, isKnownHere: ledger.isBootstrapped)
         if ledger.clusterIdentity.isEmpty {
             let archive = manifest.archiveDirectory(on: layout)
             ledger.clusterIdentity = try BackupEffects.identity(ofCluster: manifest.cluster, inArchive: archive) ?? Self.newIdentity()
@@ -166,9 +166,28 @@ package struct Daemon: Sendable {
         getenv(name).map { String(cString: $0) }?.split(separator: ":").first.map(String.init)
     }
 
+    /// S10: a name that can't be resolved at this moment says nothing of whose it is. Members that were started here are
+    /// here; for others the daemon waits to be started again, and is.
+    private static func checkHosts(of manifest: Manifest, isKnownHere: Bool) throws {
+        let own = ownNames(among: manifest.members.map(\.host))
+        if let error = manifest.foreignMembersError(ownNames: own.names + own.unresolved.map(\.host)) { throw error }
+        guard !isKnownHere, let first = own.unresolved.first else { return }
+        throw HostError(
+            "host \(first.host)", "can't be resolved, so it can't be told whether its members are on this host: \(first.reason)",
+            remedy: "look at the resolver; systemd starts the daemon again", exitStatus: 71)
+    }
+
+    /// What this host is called, and what can't be told.
+    package struct OwnNames {
+        package var names: [String] = []
+        /// They lead nowhere at this moment.
+        package var unresolved: [(host: String, reason: String)] = []
+    }
+
     /// The host's name, the addresses of its interfaces, and those of `hosts` that lead to these addresses only: a full
-    /// name, or another that the host has in /etc/hosts or in DNS.
-    package static func ownNames(among hosts: [String]) -> [String] {
+    /// name, or another that the host has in /etc/hosts or in DNS. Blocks for as long as the resolver takes.
+    package static func ownNames(among hosts: [String]) -> OwnNames {
+        var own = OwnNames()
         var names: [String] = []
         var buffer = [CChar](repeating: 0, count: 256)
         if gethostname(&buffer, buffer.count - 1) == 0 {
@@ -178,16 +197,25 @@ package struct Daemon: Sendable {
             if let address = device.address?.ipAddress, !names.contains(address) { names.append(address) }
         }
         for host in hosts where !HostName.isLocal(host, ownNames: names) {
-            let found = addresses(of: host)
-            if !found.isEmpty, found.allSatisfy({ HostName.isLocal($0, ownNames: names) }) { names.append(host) }
+            switch addresses(of: host) {
+            case .success(let found):
+                if found.allSatisfy({ HostName.isLocal($0, ownNames: names) }) { names.append(host) }
+            case .failure(let failure):
+                if !own.unresolved.contains(where: { $0.host == host }) { own.unresolved.append((host, failure.reason)) }
+            }
         }
-        return names
+        own.names = names
+        return own
     }
 
-    /// Blocks for as long as the resolver takes.
-    private static func addresses(of host: String) -> [String] {
+    private struct Unresolved: Error {
+        var reason: String
+    }
+
+    private static func addresses(of host: String) -> Result<[String], Unresolved> {
         var list: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(host, nil, nil, &list) == 0 else { return [] }
+        let code = getaddrinfo(host, nil, nil, &list)
+        guard code == 0 else { return .failure(Unresolved(reason: String(cString: gai_strerror(code)))) }
         defer { freeaddrinfo(list) }
         var found: [String] = []
         var next = list
@@ -198,7 +226,7 @@ package struct Daemon: Sendable {
             }
             next = entry.pointee.ai_next
         }
-        return found
+        return found.isEmpty ? .failure(Unresolved(reason: "it has no address")) : .success(found)
     }
 
     private static func newIdentity() -> String {

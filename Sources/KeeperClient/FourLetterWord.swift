@@ -1,5 +1,6 @@
 import EnsembleBase
 import Glibc
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 
@@ -20,13 +21,19 @@ extension KeeperClient {
         let loop = MultiThreadedEventLoopGroup.singleton.any()
         let answer = loop.makePromise(of: String.self)
         let limit = TimeAmount.nanoseconds(timeout.inNanoseconds)
+        // A channel is there once the name has led to an address.
+        let isResolved = NIOLockedValueBox(false)
         let expiry = loop.scheduleTask(in: limit) {
-            answer.fail(KeeperClientError.unreachable("\(server): no answer to '\(word)' within \(timeout)"))
+            answer.fail(
+                isResolved.withLockedValue { $0 }
+                    ? KeeperClientError.unreachable("\(server): no answer to '\(word)' within \(timeout)")
+                    : KeeperClientError.notTried("\(server): its name could not be resolved within \(timeout)"))
         }
         ClientBootstrap(group: loop)
             .connectTimeout(limit)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    isResolved.withLockedValue { $0 = true }
                     try channel.pipeline.syncOperations.addHandler(WordChannelHandler(word, server, answer))
                 }
             }

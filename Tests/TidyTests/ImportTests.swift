@@ -17,7 +17,7 @@ import Testing
             "EnsembleBase", "KeeperCore", "KeeperCodec", "KeeperStorage", "CLinux", "Glibc", "NIOCore", "NIOPosix",
             "NIOConcurrencyHelpers", "Logging", "Crypto",
         ],
-        "KeeperClient": ["EnsembleBase", "KeeperCore", "KeeperCodec", "Glibc", "NIOCore", "NIOPosix", "Synchronization"],
+        "KeeperClient": ["EnsembleBase", "KeeperCore", "KeeperCodec", "Glibc", "NIOCore", "NIOConcurrencyHelpers", "NIOPosix", "Synchronization"],
         "EnsembleBackup": [
             "EnsembleBase", "KeeperCore", "KeeperCodec", "KeeperStorage", "CZstd", "CLinux", "Glibc", "NIOCore", "Crypto",
             "FoundationEssentials", "Foundation",

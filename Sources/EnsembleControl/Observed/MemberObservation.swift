@@ -48,7 +48,9 @@ package struct MemberObservation: Sendable, Hashable {
     }
 
     mutating func saw(_ sight: ProcessSight, at now: Instant) {
-        guard case .alive(let pid, _) = process else { return }
+        guard case .alive(let pid, let before) = process else { return }
+        // Who goes on has not been silent of itself, and needs a moment to be heard.
+        if sight.state == .runs, before.state != .runs, case .silent = hearing { hearing = .silent(since: now) }
         process = .alive(pid: pid, sight)
         stoppedSince = sight.state == .stopped ? stoppedSince ?? now : nil
         labour.saw(sight, at: now)

@@ -72,6 +72,14 @@ import Testing
         #expect(kind(1, (observed, now)) == .unknown)
     }
 
+    /// Seen with a debugger that was ended: the server was killed before it could answer.
+    @Test func whoGoesOnIsListenedToAnew() {
+        var (observed, now) = silent([1], for: .seconds(600), counts: 1)
+        observed[1]?.saw(ProcessSight(.traced), at: start)
+        observed[1]?.saw(ProcessSight(.runs), at: now)
+        #expect(kind(1, (observed, now)) == .unknown)
+    }
+
     @Test func theDeadAreDead() {
         var observed = ensemble(at: start)
         observed[1]?.ended(.signalled(9))
