@@ -120,7 +120,10 @@ package struct Plan: Hashable, Sendable {
         plan.restartsXids = oneIn(2)
         plan.payload = oneIn(6) ? 50_000 : 0
         plan.clocksDrift = oneIn(3)
-        plan.epochLength = oneIn(8) ? UInt32.random(in: 20...2_000, using: &random) : nil
+        let epochLength = oneIn(8) ? UInt32.random(in: 20...2_000, using: &random) : nil
+        // An operator needs an ensemble that serves for longer than it takes to bring a member back (seed 537: an election
+        // each half second).
+        plan.epochLength = epochLength.map { plan.isOperated ? $0 + 3_000 : $0 }
         plan.treeTime = [0, 0, 100, 600][Int.random(in: 0..<4, using: &random)]
         plan.atlas.formUnion(FaultAtlas(rawValue: UInt32(truncatingIfNeeded: random.next())).intersection(.wider))
         if oneIn(3), !isOperated { plan.servers = [1, 2, 4, 6, 7][Int.random(in: 0..<5, using: &random)] }
