@@ -46,11 +46,16 @@ package struct Daemon: Sendable {
     /// - Throws: `ManifestError`, `ControlError` or `HostError`; nothing was started.
     package init(_ configuration: Configuration) async throws {
         self.configuration = configuration
-        let (manifest, text) = try Self.readManifest(configuration.manifestFile)
-        let path = configuration.stateDirectory ?? Self.environment("STATE_DIRECTORY") ?? "/var/lib/ensembled/\(manifest.cluster)"
+        let wished = Result { try Self.readManifest(configuration.manifestFile) }
+        let path =
+            try configuration.stateDirectory ?? Self.environment("STATE_DIRECTORY") ?? "/var/lib/ensembled/\(wished.get().manifest.cluster)"
         state = try StateDirectory(path)
         let layout = HostLayout(stateDirectory: path, bundledServer: configuration.serverBinary)
-        var ledger = try state.loadLedger(cluster: manifest.cluster) ?? Ledger(cluster: manifest.cluster)
+        let saved = try state.loadLedger(cluster: (try? wished.get())?.manifest.cluster)
+        let start = try ManifestAtStart(
+            file: configuration.manifestFile, wished, hasRun: saved?.isBootstrapped ?? false, stateDirectory: path, on: layout)
+        let (manifest, text) = (start.manifest, start.text)
+        var ledger = saved ?? Ledger(cluster: manifest.cluster)
         try Self.checkHosts(of: manifest, isKnownHere: ledger.isBootstrapped)
         if ledger.clusterIdentity.isEmpty {
             let archive = manifest.archiveDirectory(on: layout)
@@ -65,6 +70,7 @@ package struct Daemon: Sendable {
             manifest: manifest, layout: layout, clusterIdentity: ledger.clusterIdentity, version: configuration.version)
         shell = ReconcilerShell(
             state: state, desired: desired, ledger: ledger, intents: try state.loadIntents(), files: files, bulk: bulk)
+        start.say(to: shell)
         socketPath = configuration.socket ?? Self.environment("RUNTIME_DIRECTORY").map { $0 + "/control.sock" } ?? path + "/control.sock"
     }
 
@@ -146,8 +152,7 @@ package struct Daemon: Sendable {
     /// What keeps a manifest from being applied to the cluster that lives; `ensembled check` says it before the daemon is
     /// asked to. Empty where no daemon has run.
     package static func refusals(of manifest: Manifest, stateDirectory: String) throws -> [String] {
-        guard let bytes = try Directory.content(of: stateDirectory + StateDirectory.manifestName) else { return [] }
-        let inForce = try Manifest.decode(bytes, file: stateDirectory + StateDirectory.manifestName).manifest
+        guard let inForce = try ManifestAtStart.inForce(stateDirectory)?.manifest else { return [] }
         let layout = HostLayout(stateDirectory: stateDirectory, bundledServer: "")
         return ManifestChange(from: inForce, to: manifest, on: layout).refusals.map(\.description)
     }

@@ -49,9 +49,10 @@ package final class StateDirectory: Sendable {
         try Directory.create(path)
     }
 
-    package func loadLedger(cluster: String) throws(HostError) -> Ledger? {
+    /// - Parameter cluster: that it must be of; nil: not known.
+    package func loadLedger(cluster: String?) throws(HostError) -> Ledger? {
         let ledger = try load(Ledger.self, path + "/ledger.json")
-        if let ledger, ledger.cluster != cluster {
+        if let ledger, let cluster, ledger.cluster != cluster {
             throw HostError(
                 path + "/ledger.json", "belongs to cluster \(ledger.cluster), the manifest declares \(cluster)",
                 remedy: "give each cluster a state directory of its own")
