@@ -3,7 +3,7 @@ import KeeperCore
 
 /// The file that is being written.
 struct LogFile: Sendable {
-    private let file: any OpenFile
+    private var file: any OpenFile
     /// Where the next record goes.
     private var position = 0
     /// Zeros are written up to here.
@@ -13,21 +13,28 @@ struct LogFile: Sendable {
 
     var size: Int { position }
 
-    /// Makes the file durably: header, first zeros, directory entry.
+    static let unfinishedSuffix = ".writing"
+
+    /// Makes the file durably: header, first zeros, directory entry. It has its name when it has all of that: Apache's server,
+    /// which may be given the directory of one that was killed here, refuses a log without a header.
     static func create(
         in directory: String, first: Zxid, _ configuration: LogWriter.Configuration, _ files: any FileSystem
     ) throws(StorageError) -> LogFile {
-        var log = LogFile(file: try files.open(directory + "/log." + first.hex, .creating))
+        let path = directory + "/log." + first.hex
+        // S1: another log is never replaced.
+        guard try !files.exists(path) else { throw .inconsistent(path, "a log of this name is there already") }
+        var log = LogFile(file: try files.open(path + unfinishedSuffix, .replacing))
         log.position = FileHeader.size
         var bytes = FileHeader.markedLog(log.mark).encoded()
         LogFormat.appendTrailer(log.mark, to: &bytes)
-        // Before the zeros: Apache's server, which may be given the directory of one that was killed here, refuses a log
-        // that has only those.
         try log.file.write(bytes, at: 0)
         log.zeroed = bytes.count
         try log.extend(past: bytes.count, configuration)
         try log.file.sync()
+        try files.move(path + unfinishedSuffix, to: path)
         try files.syncDirectory(directory)
+        // By the name that errors are to give.
+        log.file = try files.open(path, .writing)
         return log
     }
 

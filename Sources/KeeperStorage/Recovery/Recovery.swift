@@ -36,7 +36,7 @@ package struct Recovery: Sendable {
     package func recover() throws(StorageError) -> RecoveredState {
         try layout.create()
         try Installation(layout).complete()
-        try removeUnfinishedSnapshots()
+        try removeUnfinished()
         try checkPlaces()
         let snapshots = try layout.snapshots()
         let logs = try layout.logs()
@@ -187,11 +187,12 @@ package struct Recovery: Sendable {
         }
     }
 
-    /// What `SnapshotWriter` left when the server died: never had a final name.
-    private func removeUnfinishedSnapshots() throws(StorageError) {
-        let directory = layout.snapshotDirectory
-        for name in try files.names(directory) where name.hasPrefix("snapshot.") && name.hasSuffix(".writing") {
-            try files.remove(directory + "/" + name)
+    /// What `SnapshotWriter` and `LogFile` left when the server died: never had a final name.
+    private func removeUnfinished() throws(StorageError) {
+        for (directory, prefix) in [(layout.snapshotDirectory, "snapshot."), (layout.logDirectory, "log.")] {
+            for name in try files.names(directory) where name.hasPrefix(prefix) && name.hasSuffix(LogFile.unfinishedSuffix) {
+                try files.remove(directory + "/" + name)
+            }
         }
     }
 
