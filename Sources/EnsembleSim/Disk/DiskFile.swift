@@ -78,7 +78,9 @@ struct DiskFile: Sendable {
         undo.append(.write(offset: offset, count: new.count, old: old, oldSize: size))
         put(new, at: offset)
         size = max(size, end)
-        if !rotten.isEmpty { heal(offset / DiskFile.sector...(end - 1) / DiskFile.sector) }
+        // What is left of a sector that is written in part is as bad as before (seed 1105).
+        let (first, behind) = ((offset + DiskFile.sector - 1) / DiskFile.sector, end / DiskFile.sector)
+        if !rotten.isEmpty, first < behind { heal(first...behind - 1) }
     }
 
     private mutating func heal(_ sectors: ClosedRange<Int>) {

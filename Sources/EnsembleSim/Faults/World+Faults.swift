@@ -313,7 +313,7 @@ extension World {
             server.disk.drive.faults.failsNextWrite = false
             servers[index(server.id)].diskStalledUntil = now
             servers[index(server.id)].turnsAwayUntil = now
-            servers[index(server.id)].silentUntil = now
+            // What was sent while a server was silent is on its way yet (seed 543): `silentUntil` stays.
             if server.isFrozen { thaw(server.id) }
             // Those that wait for lost promises come back by themselves within this time.
             if !isOperated { schedule(.restart(server.id), in: .seconds(4)) }
