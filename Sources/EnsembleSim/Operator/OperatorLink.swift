@@ -3,7 +3,8 @@ import EnsembleControl
 import KeeperCore
 
 /// The daemon's session with the ensemble: the lock for disruptions (S5) and barriers, by a client like the others, of
-/// which it is the last. Opened when first needed; given up when something fails, so that the lock goes with its session.
+/// which it is the last. Opened when first needed, and resumed where a connection ends, as `KeeperClient` does; closed
+/// when something fails, so that the lock goes with its session.
 struct OperatorLink: Sendable {
     enum Kind: Sendable { case lock, barrier }
 
@@ -47,17 +48,31 @@ extension World {
         if let first = link.errands.first, now >= first.deadline { return failErrands("not answered in time") }
         switch clients[c].state {
         case .disconnected:
-            if link.isPrepared || link.holdsLock { return failErrands("the connection was lost") }
-            if !link.errands.isEmpty { connectClient(c) }
+            if link.isPrepared, clients[c].session == 0 { return failErrands("the session is over") }
+            // Only the lock's creation may be repeated (`tryLock`).
+            if clients[c].outstanding.first.map({ !canBeRepeated($0.request) }) ?? false {
+                return failErrands("the connection was lost")
+            }
+            if !link.errands.isEmpty || clients[c].session != 0 { connectClient(c) }
         case .connecting:
             if now - clients[c].lastHeard > .seconds(2) { abandonConnection(c, politely: true) }
         case .connected:
+            if now - clients[c].lastHeard > .seconds(3) { return abandonConnection(c, politely: true) }
             guard clients[c].outstanding.isEmpty else { return }
             if !link.isPrepared { return prepareLink(c) }
             if let first = link.errands.first { return sendErrand(first.kind, c) }
             guard now - link.lastPing > .milliseconds(500) else { return }
             self.daemon!.link.lastPing = now
             send(.ping, from: c)
+        }
+    }
+
+    /// Whether an answer that was lost with a connection may be asked for again, on the next one.
+    private func canBeRepeated(_ request: Request) -> Bool {
+        switch request {
+        case .create(let create): create.path == OperatorLink.lock
+        case .exists, .ping: true
+        default: false
         }
     }
 
@@ -87,14 +102,18 @@ extension World {
             daemon!.link.errands.removeFirst()
             tell(.effectFinished(errand.token, .barrier(zxid: stat.mzxid.rawValue)))
         case (.create(let create), .lock) where create.path == OperatorLink.lock:
-            guard reply.error == nil else {
-                daemon!.link.errands.removeFirst()
-                return tell(.effectFinished(errand.token, .failed("the lock is held by another")))
+            switch reply.error {
+            case nil: lockIsHeld(errand)
+            // Its own, if an earlier creation by this session did happen although its answer was lost.
+            case .nodeExists: send(.exists(path: OperatorLink.lock, watch: false), from: linkClient)
+            default: failErrands("the lock was refused")
             }
-            daemon!.link.holdsLock = true
-            daemon!.lockSession = clients[linkClient].session
+        case (.exists(path: OperatorLink.lock, _), .lock):
+            // Gone since: created with the next turn.
+            guard case .stat(let stat) = reply.body else { return }
+            if stat.ephemeralOwner == clients[linkClient].session { return lockIsHeld(errand) }
             daemon!.link.errands.removeFirst()
-            tell(.effectFinished(errand.token, .done))
+            tell(.effectFinished(errand.token, .failed("the lock is held by another")))
         case (.setData(path: OperatorLink.lock, _, _), .lock):
             guard reply.error == nil else { return failErrands("the lock was lost") }
             daemon!.link.errands.removeFirst()
@@ -103,8 +122,17 @@ extension World {
         }
     }
 
+    private mutating func lockIsHeld(_ errand: OperatorLink.Errand) {
+        daemon!.link.holdsLock = true
+        daemon!.lockSession = clients[linkClient].session
+        daemon!.link.errands.removeFirst()
+        tell(.effectFinished(errand.token, .done))
+    }
+
     private mutating func failErrands(_ why: String) {
         let errands = daemon!.link.errands
+        // Where the connection stands, the session ends with it and not when its time is over.
+        if clients[linkClient].state == .connected { send(.closeSession, from: linkClient) }
         dropLink()
         for errand in errands { tell(.effectFinished(errand.token, .failed(why))) }
     }
@@ -119,11 +147,12 @@ extension World {
         failErrands("the session was given up")
     }
 
-    /// The session is given up: the servers end it when its time is over.
+    /// The session is left: the servers end it when its time is over, if it was not closed before.
     mutating func dropLink() {
         let c = linkClient
         if clients[c].state != .disconnected { abandonConnection(c, politely: true) }
         clients[c].session = 0
+        clients[c].outstanding.removeAll()
         clients[c].watches = WatchChecker()
         daemon!.link = OperatorLink()
     }
