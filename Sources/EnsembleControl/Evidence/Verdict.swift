@@ -35,6 +35,7 @@ package struct Verdict: Sendable, Hashable {
         case silent(for: Duration)
         case starting(for: Duration)
         case allSilent
+        case othersNotHeardLately
         case counted
         case leadsOthers
         /// The leader counts so many that are silent here; which ones it doesn't say.
@@ -56,6 +57,7 @@ package struct Verdict: Sendable, Hashable {
             case .silent(let time): "no answer for \(seconds(time))"
             case .starting(let time): "it was started \(seconds(time)) ago and has not answered yet"
             case .allSilent: "no member answers: the fault may be on this side"
+            case .othersNotHeardLately: "it is silent, and what the others said of it is old"
             case .counted: "the leader counts it, and it does not answer on its client port"
             case .leadsOthers: "others follow a leader, which can be no other, and it does not answer on its client port"
             case .perhapsCounted(let count, let ids):
@@ -151,6 +153,9 @@ extension EnsembleObservation {
             // Those who follow have a leader, and it is none that is heard.
             counted = following.isEmpty ? 0 : 1
             if counted > 0, silent == [id] { return Verdict(.cutOff, .leadsOthers) }
+            // Nobody says now that there is no leader: one may count it.
+            let isToldOfNone = living.contains { freshAnswer(of: $0.id, at: now)?.role == .looking }
+            if counted == 0, living.count > 1, !isToldOfNone { return Verdict(.unknown, .othersNotHeardLately) }
         }
         guard counted <= 0 else { return Verdict(.unknown, .perhapsCounted(counted, of: silent)) }
         return Verdict(.frozen, .silentAndNotCounted(for: time))

@@ -127,6 +127,13 @@ import Testing
         for id in 3...4 { #expect(kind(id, two) == .unknown) }
     }
 
+    /// The daemon was slow to ask the others: that nobody counts it is then not known.
+    @Test func oldWordsOfOthersProveNothing() {
+        let (observed, now) = silent([1], counts: 1)
+        #expect(kind(1, (observed, now)) == .frozen)
+        #expect(kind(1, (observed, now + .seconds(4))) == .unknown)
+    }
+
     @Test func allAtOnceIsAFaultOfThisSide() {
         let world = silent([1, 2, 3], for: .seconds(3600), counts: 2)
         for id in 1...3 { #expect(world.0.verdict(on: id, within: bounds, at: world.1) == Verdict(.unknown, .allSilent)) }
