@@ -15,6 +15,11 @@ struct OperatorChecker: Sendable {
         var isDisrupted = false
         /// It was asked to stop.
         var isStopping = false
+        /// It was taken out of service, and no barrier has shown since that it is whole.
+        var owesBarrier = false
+        /// When it served again, and the first barrier asked for since then that was committed.
+        var returnedAt: Instant?
+        var barrier: Zxid?
     }
 
     private var members: [Member]
@@ -26,13 +31,17 @@ struct OperatorChecker: Sendable {
     mutating func observe(_ member: Int, isServing: Bool, at now: Instant) {
         guard isServing else { return }
         members[member].servedAt = now
-        if !members[member].isStopping { members[member].isDisrupted = false }
+        guard !members[member].isStopping else { return }
+        members[member].isDisrupted = false
+        if members[member].owesBarrier, members[member].returnedAt == nil { members[member].returnedAt = now }
     }
 
     mutating func stoodStill(_ member: Int, at now: Instant) { members[member].frozenAt = now }
 
     /// - Parameter couldVote: whether its directory was one that promises and votes count from.
     mutating func ended(_ member: Int, couldVote: Bool, at now: Instant) {
+        // A fault has taken it: what is owed for the step is no longer the step's.
+        if !members[member].isStopping { settlesBarrier(member) }
         members[member].isStopping = false
         if couldVote { members[member].couldVoteUntil = now }
     }
@@ -72,10 +81,45 @@ struct OperatorChecker: Sendable {
 
     // MARK: Disruptions
 
+    /// A write of the operator's own was committed, which it asked for at `askedAt`.
+    mutating func barrierCommitted(_ zxid: Zxid, askedAt: Instant) {
+        for member in members.indices where members[member].barrier == nil {
+            guard let returned = members[member].returnedAt, returned <= askedAt else { continue }
+            members[member].barrier = zxid
+        }
+    }
+
+    private mutating func settlesBarrier(_ member: Int) {
+        members[member].owesBarrier = false
+        members[member].returnedAt = nil
+        members[member].barrier = nil
+    }
+
+    /// S4: that a member serves again says nothing of what it lacks. The next one goes only when it has a write that was
+    /// asked for after its return, so that it follows a leader that a quorum accepts, and has what was committed before.
+    private func judgeReturn(of other: Int, before member: Int, has applied: Zxid, _ verdict: inout Verdict) {
+        guard members[other].owesBarrier, members[other].returnedAt != nil else { return }
+        guard let barrier = members[other].barrier else {
+            return verdict.fail(
+                .disruption, "S4: \(member + 1) is taken out of service, and no barrier was committed since \(other + 1) came back")
+        }
+        if applied < barrier {
+            verdict.fail(
+                .disruption, "S4: \(member + 1) is taken out of service, and \(other + 1) has not reached the barrier \(barrier)")
+        }
+    }
+
     /// S4, S5: a step that nobody needs.
     ///
-    /// - Parameter patience: how old the operator's knowledge may be by design.
-    mutating func disrupts(_ member: Int, holdsLock: Bool, patience: Duration, at now: Instant, _ verdict: inout Verdict) {
+    /// - Parameters:
+    ///   - patience: how old the operator's knowledge may be by design.
+    ///   - applied: what each member's tree shows.
+    mutating func disrupts(
+        _ member: Int, holdsLock: Bool, patience: Duration, applied: [Zxid], at now: Instant, _ verdict: inout Verdict
+    ) {
+        for other in members.indices where other != member {
+            judgeReturn(of: other, before: member, has: applied[other], &verdict)
+        }
         if !holdsLock { verdict.fail(.disruption, "S5: \(member + 1) is taken out of service without the ensemble's lock") }
         if let other = members.indices.first(where: { $0 != member && members[$0].isDisrupted }) {
             verdict.fail(.disruption, "S5: \(member + 1) is taken out of service while \(other + 1) is")
@@ -87,10 +131,15 @@ struct OperatorChecker: Sendable {
             verdict.fail(.disruption, "S4: \(member + 1) is taken out of service, and only \(staying) others have served of late")
         }
         members[member].isDisrupted = true
+        settlesBarrier(member)
+        members[member].owesBarrier = true
     }
 
     /// A fault, a person or the end of everything took its place.
-    mutating func isNoLongerDisrupted(_ member: Int) { members[member].isDisrupted = false }
+    mutating func isNoLongerDisrupted(_ member: Int) {
+        members[member].isDisrupted = false
+        settlesBarrier(member)
+    }
 
     // MARK: Directories
 

@@ -11,8 +11,8 @@ struct OperatorLink: Sendable {
     struct Errand: Sendable {
         var kind: Kind
         var token: EffectToken
+        var askedAt: Instant
         var deadline: Instant
-        var isSent = false
     }
 
     static let root: NodePath = "/ensembled"
@@ -31,7 +31,7 @@ struct OperatorLink: Sendable {
 
     mutating func ask(_ kind: Kind, _ token: EffectToken, at now: Instant) {
         isWanted = true
-        errands.append(Errand(kind: kind, token: token, deadline: now + OperatorLink.patience))
+        errands.append(Errand(kind: kind, token: token, askedAt: now, deadline: now + OperatorLink.patience))
     }
 }
 
@@ -100,6 +100,7 @@ extension World {
         case (.setData(path: OperatorLink.barrier, _, _), .barrier):
             guard case .stat(let stat) = reply.body else { return failErrands("the barrier was refused") }
             daemon!.link.errands.removeFirst()
+            checkers.oversight.barrierCommitted(stat.mzxid, askedAt: errand.askedAt)
             tell(.effectFinished(errand.token, .barrier(zxid: stat.mzxid.rawValue)))
         case (.create(let create), .lock) where create.path == OperatorLink.lock:
             switch reply.error {

@@ -60,8 +60,8 @@ extension World {
         let isStoppedByPerson = machine.ledger.stoppedByPerson.contains(Int(id))
         if case .restore(let restore) = machine.intents.operation?.kind, restore.hasBegun { return }
         checkers.oversight.disrupts(
-            index(id), holdsLock: daemonHoldsLock, patience: machine.policy.freshness + .milliseconds(600), at: now,
-            &checkers.verdict)
+            index(id), holdsLock: daemonHoldsLock, patience: machine.policy.freshness + .milliseconds(600),
+            applied: servers.map { $0.machine?.tree.lastProcessedZxid ?? .zero }, at: now, &checkers.verdict)
         // It stays away because a person wants that; the step is over.
         if isStoppedByPerson { checkers.oversight.isNoLongerDisrupted(index(id)) }
     }

@@ -159,6 +159,8 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     case lockNotTaken
     /// With one member another is stopped (rule S5).
     case twoDisruptions
+    /// Barriers are said to be reached, and nobody wrote one (rule S4).
+    case barrierNotWritten
     /// What a reseed or restore replaces is removed (rule S6).
     case quarantineDeletes
     /// Retention removes an object that a kept backup needs (rule S6).
@@ -192,7 +194,7 @@ extension DeliberateBug {
     package var isOperators: Bool {
         switch self {
         case .fenceSkipped, .adoptionMissed, .seedUnmarked, .promiseWaitSkipped, .probesFlatter, .lockNotTaken,
-            .twoDisruptions, .quarantineDeletes, .retentionDropsBase, .unverifiedBackupUsed, .restoreWithoutEpoch,
+            .twoDisruptions, .barrierNotWritten, .quarantineDeletes, .retentionDropsBase, .unverifiedBackupUsed, .restoreWithoutEpoch,
             .intentsNotSaved, .floorIgnored, .ledgerNotSaved, .doubtTakenForLoss:
             true
         default: false

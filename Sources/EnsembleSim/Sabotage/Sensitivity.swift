@@ -93,7 +93,7 @@ extension DeliberateBug {
         case .connectionOutlivesSession: [.sessions]
         case .adoptionMissed, .fenceSkipped: [.fence]
         case .seedUnmarked, .promiseWaitSkipped, .floorIgnored, .ledgerNotSaved: [.amnesia]
-        case .lockNotTaken, .twoDisruptions: [.disruption]
+        case .lockNotTaken, .twoDisruptions, .barrierNotWritten: [.disruption]
         case .quarantineDeletes, .retentionDropsBase: [.quarantine]
         case .unverifiedBackupUsed: [.verifiedBackups]
         case .doubtTakenForLoss: [.doubt]

@@ -12,6 +12,9 @@ extension World {
         case .lockNotTaken:
             for case .acquireLock(let token) in actions { tell(.effectFinished(token, .done)) }
             actions.removeAll { if case .acquireLock = $0 { true } else { false } }
+        case .barrierNotWritten:
+            for case .writeBarrier(let token) in actions { tell(.effectFinished(token, .barrier(zxid: 0))) }
+            actions.removeAll { if case .writeBarrier = $0 { true } else { false } }
         case .twoDisruptions:
             actions = actions.flatMap { action -> [ReconcilerAction] in
                 guard case .terminate(let id) = action else { return [action] }
