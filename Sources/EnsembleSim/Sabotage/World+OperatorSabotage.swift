@@ -13,7 +13,10 @@ extension World {
             for case .acquireLock(let token) in actions { tell(.effectFinished(token, .done)) }
             actions.removeAll { if case .acquireLock = $0 { true } else { false } }
         case .barrierNotWritten:
-            for case .writeBarrier(let token) in actions { tell(.effectFinished(token, .barrier(zxid: 0))) }
+            // What was committed long ago: of another epoch, a backup would begin anew at once, for ever.
+            for case .writeBarrier(let token) in actions {
+                tell(.effectFinished(token, .barrier(zxid: checkers.history.last.rawValue)), in: .milliseconds(5))
+            }
             actions.removeAll { if case .writeBarrier = $0 { true } else { false } }
         case .twoDisruptions:
             actions = actions.flatMap { action -> [ReconcilerAction] in
