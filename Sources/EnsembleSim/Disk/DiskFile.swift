@@ -79,7 +79,8 @@ struct DiskFile: Sendable {
         put(new, at: offset)
         size = max(size, end)
         // What is left of a sector that is written in part is as bad as before (seed 1105).
-        let (first, behind) = ((offset + DiskFile.sector - 1) / DiskFile.sector, end / DiskFile.sector)
+        let first = (offset + DiskFile.sector - 1) / DiskFile.sector
+        let behind = (end == size ? end + DiskFile.sector - 1 : end) / DiskFile.sector
         if !rotten.isEmpty, first < behind { heal(first...behind - 1) }
     }
 
