@@ -50,7 +50,8 @@ package struct MemberObservation: Sendable, Hashable {
     mutating func saw(_ sight: ProcessSight, at now: Instant) {
         guard case .alive(let pid, let before) = process else { return }
         // Who goes on has not been silent of itself, and needs a moment to be heard.
-        if sight.state == .runs, before.state != .runs, case .silent = hearing { hearing = .silent(since: now) }
+        let stoodStill = before.state == .stopped || before.state == .traced
+        if sight.state == .runs, stoodStill, case .silent = hearing { hearing = .silent(since: now) }
         process = .alive(pid: pid, sight)
         stoppedSince = sight.state == .stopped ? stoppedSince ?? now : nil
         labour.saw(sight, at: now)
