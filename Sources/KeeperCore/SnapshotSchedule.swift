@@ -38,8 +38,14 @@ struct SnapshotSchedule: Sendable {
 
     init(_ configuration: KeeperConfiguration, _ random: inout SeededRandom) { draw(configuration, &random) }
 
-    /// The directory was read, or rewritten.
-    mutating func found(_ extent: LogExtent) { behind = extent }
+    /// The directory was read, or rewritten. A snapshot that was under way is given up for that, which is no failure; and
+    /// what had failed before says nothing of a disk on which a whole directory was just written or read.
+    mutating func found(_ extent: LogExtent) {
+        behind = extent
+        underWay = nil
+        retryAt = .origin
+        backoff.reset()
+    }
 
     mutating func applied(_ entry: LogEntry) { behind.add(entry) }
 

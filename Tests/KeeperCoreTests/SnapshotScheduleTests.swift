@@ -72,6 +72,20 @@ import Testing
         #expect(write(10, &server) == 0)
     }
 
+    /// A snapshot that is given up for TRUNC or SNAP is reported as one that failed, and is none: what a restart would replay
+    /// then would wait for ten seconds and more.
+    @Test(arguments: [false, true]) func aRewrittenDirectoryIsJudgedAnew(isReported: Bool) {
+        var random = SeededRandom(seed: 1)
+        var schedule = SnapshotSchedule(configuration(), &random)
+        schedule.found(LogExtent(transactions: 1000))
+        #expect(schedule.isDue(at: .origin))
+        schedule.begun()
+        if isReported { schedule.failed(at: .origin, &random) }
+        #expect(!schedule.isDue(at: .origin))
+        schedule.found(LogExtent(transactions: 1000))
+        #expect(schedule.isDue(at: .origin))
+    }
+
     /// What is applied while no client is served is behind the snapshot, too.
     @Test func anElectionDoesNotPostponeIt() {
         var follower = TestMember.following()
