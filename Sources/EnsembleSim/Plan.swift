@@ -44,6 +44,8 @@ package struct Plan: Hashable, Sendable {
     package var epochLength: UInt32?
     /// Milliseconds that a tree takes from a leader to its learner.
     package var treeTime: Int64 = 0
+    /// Whether the members begin with what Apache's servers left (`ApacheDirectories`).
+    package var wasApaches = false
     /// Whether whole servers run, over cables and files (`WiredWorld`); else their machines alone.
     package var isWired = false
 
@@ -127,6 +129,8 @@ package struct Plan: Hashable, Sendable {
         plan.treeTime = [0, 0, 100, 600][Int.random(in: 0..<4, using: &random)]
         plan.atlas.formUnion(FaultAtlas(rawValue: UInt32(truncatingIfNeeded: random.next())).intersection(.wider))
         if oneIn(3), !isOperated { plan.servers = [1, 2, 4, 6, 7][Int.random(in: 0..<5, using: &random)] }
+        // Drawn last, each behind the one before, so that what a seed stood for before these were known stays as it was.
+        plan.wasApaches = oneIn(4) && !isOperated
         return plan
     }
 }
@@ -141,6 +145,7 @@ extension Plan {
         if clocksDrift { words.append("clocks that drift") }
         if let epochLength { words.append("epochs of \(epochLength)") }
         if treeTime > 0 { words.append("trees in \(treeTime) ms") }
+        if wasApaches { words.append("Apache's directories") }
         return words.isEmpty ? "" : ", " + words.joined(separator: ", ")
     }
 

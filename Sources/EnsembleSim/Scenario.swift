@@ -103,6 +103,7 @@ extension Plan {
         case "wide":
             guard value == "yes" else { return false }
             self = widened()
+        case "apaches": wasApaches = value == "yes"
         case "bytes": usesBytes = value == "yes"
         case "lulls": lulls = value == "yes"
         case "moment":

@@ -112,7 +112,7 @@ package struct World {
             schedule(SimOperator.Event.fault, in: .seconds(2))
             schedule(.personAsks, in: .seconds(4))
         } else {
-            for id in ids { setInitialize(of: id, true) }
+            if plan.wasApaches { takeOverFromApache() } else { for id in ids { setInitialize(of: id, true) } }
             for id in ids { schedule(.restart(id), in: .milliseconds(Int64.random(in: 0...50, using: &random))) }
         }
         for index in clients.indices { schedule(.clientTurn(index), in: .milliseconds(100 + Int64(index))) }

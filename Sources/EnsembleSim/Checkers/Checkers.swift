@@ -22,6 +22,14 @@ package struct Checkers: Sendable {
         oversight = OperatorChecker(count: members)
     }
 
+    /// The ensemble has had a life before the run, in which all that it committed was acknowledged to somebody.
+    mutating func begin(with past: ApachePast) {
+        history.begins(with: past.committed)
+        proposals.begins(with: past)
+        quorum.begins(with: past)
+        clients.begins(with: past.committed, tree: history.tree)
+    }
+
     mutating func fail(_ rule: Rule, _ text: @autoclosure () -> String) { verdict.fail(rule, text()) }
 
     /// What a candidate says to its learners, and that it is one.

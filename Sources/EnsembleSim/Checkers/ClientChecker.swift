@@ -31,6 +31,26 @@ struct ClientChecker: Sendable {
         sequential = []
     }
 
+    /// Everything that was committed before the run was acknowledged.
+    mutating func begins(with past: [LogEntry], tree: DataTree) {
+        acknowledged = past.last?.zxid ?? .zero
+        for entry in past {
+            let parts: [Transaction] = if case .multi(let parts) = entry.transaction { parts } else { [entry.transaction] }
+            for part in parts {
+                switch part {
+                // What its session or its emptiness may end is nobody's to rely on.
+                case .create(let op, let path, _, _, false, _, _) where op != .createContainer: begins(path, entry.zxid, tree)
+                case .setData(let path, _, _), .delete(let path, _): begins(path, entry.zxid, tree)
+                default: break
+                }
+            }
+        }
+    }
+
+    private mutating func begins(_ path: NodePath, _ zxid: Zxid, _ tree: DataTree) {
+        expectations[path] = Expectation(zxid: zxid, exists: tree.contains(path))
+    }
+
     /// Nobody may rely on a path any more.
     mutating func asks(_ request: Request) {
         switch request {

@@ -98,6 +98,11 @@ struct CommittedHistory: Sendable {
         }
     }
 
+    /// What was committed before the run. Whose requests these were nobody knows.
+    mutating func begins(with past: [LogEntry]) {
+        for entry in past { add(entry, number: 0) }
+    }
+
     private mutating func add(_ entry: LogEntry, number: Int) {
         if entry.zxid.epoch != last.epoch || entries.isEmpty { starts[entry.zxid.epoch] = entries.count }
         var changes: [TreeChange] = []

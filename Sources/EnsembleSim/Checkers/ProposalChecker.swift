@@ -15,6 +15,13 @@ struct ProposalChecker: Sendable {
     /// Sessions whose end a leader has proposed.
     private(set) var closedSessions: Set<SessionID> = []
 
+    /// Who led then makes a difference only where one server goes on in the same epoch.
+    mutating func begins(with past: ApachePast) {
+        for epoch in past.epochs {
+            epochs[epoch.number] = Epoch(leader: 1, predecessor: epoch.predecessor, entries: epoch.committed + epoch.abandoned)
+        }
+    }
+
     /// - Parameter predecessor: the entry before it in the leader's history.
     mutating func proposed(_ entry: LogEntry, behind predecessor: Zxid, by leader: ServerID, _ verdict: inout Verdict) {
         let zxid = entry.zxid

@@ -33,6 +33,19 @@ struct QuorumChecker: Sendable {
 
     init(count: Int) { members = Array(repeating: Member(), count: count) }
 
+    /// Epochs that were established before the run.
+    mutating func begins(with past: ApachePast) {
+        established = past.lastEpoch
+        for epoch in past.epochs { leaderOfEpoch[epoch.number] = 1 }
+    }
+
+    /// What it has promised before the run. Whoever asked for it is no candidate any more.
+    mutating func begins(_ id: ServerID, promised epoch: Int64) {
+        members[Int(id) - 1].promised = epoch
+        members[Int(id) - 1].promisedTo = id
+        members[Int(id) - 1].promisedAt = .origin - .seconds(3600)
+    }
+
     var highestEstablished: Int64 { established }
 
     /// A restore has given it the history that everyone has.

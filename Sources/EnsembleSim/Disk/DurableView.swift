@@ -61,7 +61,9 @@ struct DurableView: Sendable {
     private static func numbered(_ prefix: String, in directory: String, _ names: DiskNames) -> [(zxid: Zxid, number: Int)] {
         var found: [(zxid: Zxid, number: Int)] = []
         for name in names.names(in: directory, isDurable: true) where name.hasPrefix(prefix) {
-            guard let zxid = Int64(name.dropFirst(prefix.count), radix: 16),
+            // Apache's server may pack its snapshots.
+            let digits = name.dropFirst(prefix.count)
+            guard let zxid = Int64(digits.hasSuffix(".gz") ? digits.dropLast(3) : digits, radix: 16),
                 case .file(let number)? = names.durable[directory + "/" + name]
             else { continue }
             found.append((Zxid(rawValue: zxid), number))
