@@ -24,6 +24,7 @@ extension World {
             record("\(id) sends a tree at \(zxid)")
             sendToLearner(learner, .packet(.snap(at: zxid)))
             sendToLearner(learner, .tree(FuzzyCopy(of: tree, losesRights: bug == .treeLosesRights), at: zxid))
+        case .awaitLearner(let learner): sendToLearner(learner, .room)
         case .propose(let entry, let learners):
             checkers.proposals.proposed(entry, behind: servers[index(id)].lastLogged, by: id, &checkers.verdict)
             // As the shell does: serialised once.
@@ -53,7 +54,7 @@ extension World {
         case .append(let entry):
             checkers.proposals.logged(entry, by: id, &checkers.verdict)
             append(entry, on: id)
-        case .saveEpochs, .truncateLog, .installSnapshot, .takeSnapshot, .clearRecoveringMark, .markDoubt:
+        case .saveEpochs, .truncateLog, .installSnapshot, .takeSnapshot, .clearRecoveringMark, .markDoubt, .readLog:
             performOnDisk(action, of: id)
         case .note(let note): noted(note, by: id)
         case .halt(let reason): checkers.fail(.soundness, "\(id) halts: \(reason)")
@@ -90,14 +91,15 @@ extension World {
             servers[i].lastLogged = entries.last?.zxid ?? tree.lastProcessedZxid
             servers[i].disk.exactFrom = servers[i].receivedThrough
             hands.disk.install(tree, entries: entries, accepted: accepted, current: current)
-        case .takeSnapshot(let start):
+        case .takeSnapshot(let start, let needed):
             guard let tree = servers[i].machine?.tree else { return }
             if bug == .snapshotBeforeLog {
                 later(.snapshotSaved(start), to: id)
                 return schedule(
                     .earlySnapshot(id, incarnation: servers[i].incarnation, start: start, FuzzyCopy(of: tree)), in: .milliseconds(5))
             }
-            hands.with(tree) { hands.takeSnapshot() }
+            hands.with(tree) { hands.takeSnapshot(needed: needed) }
+        case .readLog(let learner, let zxid, let end): hands.disk.readLog(for: learner, behind: zxid, upTo: end)
         case .clearRecoveringMark: hands.disk.clearRecoveringMark()
         case .markDoubt(let leader): hands.disk.markDoubt(leader: leader)
         default: break

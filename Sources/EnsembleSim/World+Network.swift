@@ -7,6 +7,8 @@ struct SimLink: Sendable {
         case packet(QuorumPacket)
         /// The tree behind a SNAP packet: copied to its end when it is delivered.
         case tree(FuzzyCopy, at: Zxid)
+        /// Nothing on the wire: when it would arrive, what was sent before it is taken.
+        case room
     }
 
     /// Who is told that a connection has broken; the other end finds out by the silence.
@@ -185,6 +187,9 @@ extension World {
             guard let received else { return }
             servers[index(to)].receivedThrough = machine.tree.lastProcessedZxid
             deliver(.snapshotReceived(received), to: to)
+        case .room:
+            guard servers[index(from)].incarnation == links[number].leaderIncarnation else { return }
+            deliver(.learnerTook(id), to: from)
         }
     }
 }

@@ -19,6 +19,11 @@ package enum KeeperAction: Sendable {
     /// Send SNAP and the current tree to this learner. The tree may go on changing meanwhile (a fuzzy snapshot is
     /// repaired by the proposals that follow); packets to this learner wait behind the stream.
     case sendSnapshot(LearnerID, at: Zxid)
+    /// Answered by `learnerTook`, once this learner's connection has room for more than what it was sent so far.
+    case awaitLearner(LearnerID)
+    /// Read about `LearnerFeed.pieceSize` bytes of this member's log, of what is behind the one zxid and not behind the
+    /// other, which is durable; answered by `logRead` or `logUnreadable`.
+    case readLog(LearnerID, behind: Zxid, upTo: Zxid)
     /// Append to the local log and send PROPOSAL to these learners, serialised once.
     case propose(LogEntry, to: [LearnerID])
     case commit(Zxid, to: [LearnerID])
@@ -44,8 +49,9 @@ package enum KeeperAction: Sendable {
     case installSnapshot(DataTree, entries: [LogEntry], accepted: Int64, current: Int64)
     /// Write the tree in the background; answered by `snapshotSaved` or `snapshotFailed`. `start` names the file. The walk shows effects of
     /// transactions that are applied meanwhile, so the file gets its name only after the log is durable up to the
-    /// tree's last processed zxid at the walk's end: replay must be able to complete them.
-    case takeSnapshot(start: Zxid)
+    /// tree's last processed zxid at the walk's end: replay must be able to complete them. What is then superseded may be
+    /// purged, but for the log behind `needed`: learners are to be sent it.
+    case takeSnapshot(start: Zxid, needed: Zxid?)
     /// Remove the `recovering` mark and that of a doubt, synced; answered by `recoveringMarkCleared`.
     case clearRecoveringMark
     /// Write down, synced, that this member's tree differed from that server's (`RecoveredState.doubted`); answered by

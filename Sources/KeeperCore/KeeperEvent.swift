@@ -79,6 +79,11 @@ package enum KeeperEvent: Sendable {
     case learnerDisconnected(LearnerID)
     /// The learner's connection has taken some of the tree that is on its way; sent now and then.
     case learnerProgressed(LearnerID)
+    /// The answer to `awaitLearner`; none comes from a connection that ends.
+    case learnerTook(LearnerID)
+    /// At least one entry, in order, from the first one that was asked for on.
+    case logRead(LearnerID, [LogEntry])
+    case logUnreadable(LearnerID, reason: String)
 
     case leaderConnected(ServerID)
     case leaderPacketReceived(QuorumPacket)

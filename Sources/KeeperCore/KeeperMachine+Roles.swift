@@ -161,7 +161,9 @@ extension KeeperMachine {
         }
         history.synced(zxid)
         switch role {
-        case .leading: commitWhatAQuorumHas(at: now, into: &actions)
+        case .leading:
+            commitWhatAQuorumHas(at: now, into: &actions)
+            if role == .leading { goOnFeeding(into: &actions) }
         case .following:
             follower?.acknowledge(upTo: history.lastSynced, into: &actions)
             establish(at: now, into: &actions)

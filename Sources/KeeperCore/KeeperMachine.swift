@@ -143,6 +143,12 @@ package struct KeeperMachine: Sendable {
             learnerDisconnected(learner, at: now, into: &actions)
         case .learnerProgressed(let learner):
             learnerProgressed(learner, at: now)
+        case .learnerTook(let learner):
+            learnerTook(learner, at: now, into: &actions)
+        case .logRead(let learner, let entries):
+            logRead(for: learner, entries, at: now, into: &actions)
+        case .logUnreadable(let learner, let reason):
+            if role == .leading { drop(learner, "this member's log can't be read: \(reason)", at: now, into: &actions) }
         case .leaderConnected(let server):
             leaderConnected(server, at: now, into: &actions)
         case .snapshotReceived(let received):

@@ -56,9 +56,9 @@ final class SimHands {
         mailbox.tree = nil
     }
 
-    func takeSnapshot() {
+    func takeSnapshot(needed: Zxid?) {
         isSnapshotting = true
-        disk.takeSnapshot { [mailbox] in mailbox.tree ?? DataTree() }
+        disk.takeSnapshot(needed: needed) { [mailbox] in mailbox.tree ?? DataTree() }
     }
 
     /// Lanes that have got work and that nobody knows of yet.

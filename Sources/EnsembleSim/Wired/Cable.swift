@@ -47,6 +47,7 @@ final class Cable {
     let dialler: Place
     let acceptor: Place
     private let timeline: Timeline
+    let dialledAt: Instant
     /// Bytes that the sockets' buffers hold, in each direction.
     private let capacity: Int
     /// Nanoseconds for a byte.
@@ -60,6 +61,7 @@ final class Cable {
         self.dialler = dialler
         self.acceptor = acceptor
         self.timeline = timeline
+        dialledAt = timeline.now
         capacity = [4 << 10, 64 << 10, 400 << 10][Int(timeline.draw(0...2))]
         // 1 Gbit/s, now and then 20 Mbit/s.
         nanosecondsPerByte = timeline.oneIn(12) ? 400 : 8

@@ -52,11 +52,12 @@ final class WiredClient: CableEnd {
     }
 
     /// Since when something that it sent waits in a server's socket, if since before `end`: on its connection, or on one that it
-    /// has closed, of which a loop that runs reads everything, whoever wants it.
-    func unreadSince(at server: ServerID, before end: Instant) -> Instant? {
+    /// has closed, of which a loop that runs reads everything, whoever wants it. Connections of before `letGo` the server has
+    /// closed itself: what a slow reader has not taken of them leaves, and nothing more is read.
+    func unreadSince(at server: ServerID, before end: Instant, letGo: Instant) -> Instant? {
         for offset in 0..<cables.count {
             let cable = cables[offset]
-            guard cable.acceptor == .server(server), cable.isOpen(at: .acceptor),
+            guard cable.acceptor == .server(server), cable.dialledAt > letGo, cable.isOpen(at: .acceptor),
                 cable === self.cable || cable.hasEnded(at: .acceptor)
             else { continue }
             if let since = cable.unreadSince(at: .acceptor), since < end { return since }

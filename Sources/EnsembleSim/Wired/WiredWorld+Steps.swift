@@ -192,7 +192,7 @@ extension WiredWorld {
         guard let client = clients.first(where: { $0.session == session }) else { return }
         // A8: what has waited in its own sockets is read before anybody is called silent.
         if let timeout, let heard = server.heard[session],
-            let since = client.unreadSince(at: server.id, before: heard + .milliseconds(Int64(timeout)))
+            let since = client.unreadSince(at: server.id, before: heard + .milliseconds(Int64(timeout)), letGo: server.roleEndedAt)
         {
             checkers.fail(.expiry, "\(server.id) expires the session of client \(client.number), and has not read what it sent at \(since)")
         }

@@ -99,7 +99,7 @@ extension KeeperMachine {
     ) {
         guard role == .leading, let index = leader!.index(of: id) else { return }
         let learner = leader!.learners[index]
-        if learner.receivesProposals { showedLife(learnerAt: index, at: now) }
+        if learner.isInEpoch { showedLife(learnerAt: index, at: now) }
         switch packet {
         case .ack(let zxid): acknowledged(zxid, byLearnerAt: index, at: now, into: &actions)
         case .request(let forwarded) where learner.isEstablished:
@@ -225,58 +225,29 @@ extension KeeperMachine {
 
     // MARK: Synchronisation
 
-    /// ZOOKEEPER-4785, 3104: the committed range is read and the learner registered for new proposals in this one
-    /// step; NEWLEADER goes behind every sync packet.
-    private mutating func synchronize(learnerAt index: Int, into actions: inout ActionBuffer<KeeperAction>) {
-        let learner = leader!.learners[index]
-        let plan = SyncPlan(peer: learner.lastZxid, history: history)
-        switch plan {
-        case .diff(let from):
-            actions.append(.sendToLearner(learner.id, .diff(to: history.lastCommitted)))
-            sendWindow(from: from, to: learner.id, into: &actions)
-        case .trunc(let zxid):
-            actions.append(.sendToLearner(learner.id, .trunc(to: zxid)))
-        case .snap:
-            actions.append(.sendSnapshot(learner.id, at: history.lastCommitted))
-        }
-        for offset in 0..<history.outstanding.count {
-            actions.append(.sendToLearner(learner.id, .proposal(history.outstanding[offset])))
-        }
-        actions.append(
-            .sendToLearner(learner.id, .newLeader(epoch: leader!.epoch, config: configuration.configurationText)))
-        leader!.learners[index].phase = .synchronizing
-        leader!.learners[index].syncedThrough = history.lastCommitted
-        leader!.updateRecipients()
-        actions.append(.note(.learnerSynced(learner.server, how: plan.name)))
-    }
-
-    private func sendWindow(from: Int, to id: LearnerID, into actions: inout ActionBuffer<KeeperAction>) {
-        for position in from..<max(from, history.window.count) {
-            let entry = history.window[position]
-            actions.append(.sendToLearner(id, .proposal(entry)))
-            actions.append(.sendToLearner(id, .commit(entry.zxid)))
-        }
-    }
-
     private mutating func acknowledged(
         _ zxid: Zxid, byLearnerAt index: Int, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
     ) {
         let learner = leader!.learners[index]
-        guard learner.receivesProposals, zxid <= leader!.lastProposed else {
+        guard learner.isInEpoch, zxid <= leader!.lastProposed else {
             return drop(learner.id, "it acknowledged \(zxid), which was not proposed to it", at: now, into: &actions)
         }
         let isNewLeaderAck = zxid.counter == 0 && zxid.epoch == leader!.epoch
         if isNewLeaderAck {
             guard learner.phase == .synchronizing else { return }
+            guard learner.feed?.step == .sealed else {
+                return drop(learner.id, "it acknowledged NEWLEADER, which it was not sent", at: now, into: &actions)
+            }
             leader!.learners[index].phase = .established
+            leader!.learners[index].feed?.step = .ready
             // Its history is this one's from here on, whatever it was when it last looked.
             ownVotes[learner.server] = nil
-            // What was committed when the sync was planned is durable there before NEWLEADER is acknowledged, and is
-            // never acknowledged by itself: without this an idle leader would take the learner for a laggard.
+            // What was committed when NEWLEADER was sent is durable there before that is acknowledged, and is never
+            // acknowledged by itself: without this an idle leader would take the learner for a laggard.
             leader!.learners[index].acknowledged = max(learner.acknowledged, zxid, learner.syncedThrough)
             leader!.learners[index].deadline = now + configuration.syncTimeout
             establishIfAcknowledged(at: now, into: &actions)
-            if role == .leading, leader!.isServing { serve(learner.id, into: &actions) }
+            if role == .leading, leader!.isServing { goOn(feedingLearnerAt: index, into: &actions) }
         } else {
             leader!.learners[index].acknowledged = max(learner.acknowledged, zxid)
         }
@@ -291,14 +262,10 @@ extension KeeperMachine {
         leader!.phase = .broadcasting
         currentVote.peerEpoch = leader!.epoch
         startBroadcast(at: now, into: &actions)
-        for learner in leader!.learners where learner.phase == .established { serve(learner.id, into: &actions) }
+        for index in leader!.learners.indices where leader!.learners[index].phase == .established {
+            goOn(feedingLearnerAt: index, into: &actions)
+        }
         actions.append(.note(.leading(epoch: leader!.epoch)))
-    }
-
-    private mutating func serve(_ id: LearnerID, into actions: inout ActionBuffer<KeeperAction>) {
-        guard let index = leader!.index(of: id), leader!.learners[index].phase == .established else { return }
-        leader!.learners[index].phase = .serving
-        actions.append(.sendToLearner(id, .upToDate))
     }
 
     private mutating func startBroadcast(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
@@ -346,7 +313,7 @@ extension KeeperMachine {
         }
         dropLaggards(at: now, into: &actions)
         guard role == .leading else { return }
-        for learner in leader!.learners where learner.receivesProposals {
+        for learner in leader!.learners where learner.isInEpoch {
             actions.append(.sendToLearner(learner.id, .ping(zxid: leader!.lastProposed, sessions: [])))
         }
         guard leader!.isServing else { return }
@@ -364,7 +331,7 @@ extension KeeperMachine {
     /// A follower that leaves a proposal unacknowledged for syncLimit ticks is dropped (reference, 3.3).
     private mutating func dropLaggards(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
         var late: [LearnerID] = []
-        for index in leader!.learners.indices where leader!.learners[index].isEstablished {
+        for index in leader!.learners.indices where leader!.learners[index].phase == .serving {
             let learner = leader!.learners[index]
             guard learner.acknowledged < leader!.lastProposed else {
                 leader!.learners[index].lagging = nil
@@ -394,15 +361,5 @@ extension KeeperMachine {
     mutating func finishHandOff(at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
         guard role == .leading, let reason = leader!.handOff, history.outstanding.isEmpty else { return }
         endRole(reason, handedOff: true, at: now, into: &actions)
-    }
-}
-
-extension SyncPlan {
-    var name: String {
-        switch self {
-        case .diff: "DIFF"
-        case .trunc: "TRUNC"
-        case .snap: "SNAP"
-        }
     }
 }

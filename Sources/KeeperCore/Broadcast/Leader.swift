@@ -11,10 +11,11 @@ struct Learner: Sendable {
         case promising
         /// ACKEPOCH received; waits for a quorum of them. → synchronizing.
         case acknowledged
-        /// The sync packets and NEWLEADER are sent; proposals are forwarded from here on. → established on its ack.
+        /// Gets this leader's history, then NEWLEADER. → established on its ack.
         case synchronizing
-        /// NEWLEADER acknowledged; counts in quorums. → serving on UPTODATE.
+        /// NEWLEADER acknowledged; counts in quorums, and gets what was committed since. → serving on UPTODATE.
         case established
+        /// Gets each proposal and each commit.
         case serving
     }
 
@@ -26,8 +27,10 @@ struct Learner: Sendable {
     var lastZxid: Zxid = .zero
     /// The highest proposal it has acknowledged. Followers acknowledge in order, so all before it are, too.
     var acknowledged: Zxid = .zero
-    /// The last committed transaction when it was synchronised.
+    /// The last committed transaction when it was sent NEWLEADER.
     var syncedThrough: Zxid = .zero
+    /// nil before synchronizing, and once serving.
+    var feed: LearnerFeed?
     var deadline: Instant
     /// The oldest proposal it had not acknowledged at the last check, and since when.
     var lagging: (zxid: Zxid, since: Instant)?
@@ -37,7 +40,8 @@ struct Learner: Sendable {
         self.deadline = deadline
     }
 
-    var receivesProposals: Bool { phase == .synchronizing || isEstablished }
+    /// It has promised the epoch and is brought to its history, or has it.
+    var isInEpoch: Bool { phase == .synchronizing || isEstablished }
     var isEstablished: Bool { phase == .established || phase == .serving }
 }
 
@@ -105,7 +109,7 @@ struct Leader: Sendable {
 
     func index(of id: LearnerID) -> Int? { learners.firstIndex { $0.id == id } }
 
-    mutating func updateRecipients() { recipients = learners.filter(\.receivesProposals).map(\.id) }
+    mutating func updateRecipients() { recipients = learners.filter { $0.phase == .serving }.map(\.id) }
 
     mutating func promised(_ server: ServerID) {
         if !promises.contains(server) { promises.append(server) }

@@ -326,7 +326,7 @@ extension KeeperMachine {
         // A snapshot's digest says that the tree was exact there.
         guard entry.zxid >= treeIsExactAfter, snapshots.isDue(at: now) else { return }
         snapshots.begun()
-        actions.append(.takeSnapshot(start: tree.lastProcessedZxid))
+        actions.append(.takeSnapshot(start: tree.lastProcessedZxid, needed: neededLog))
     }
 
     // MARK: sync

@@ -36,6 +36,9 @@ package struct SnapshotWalk: Sendable {
         visited = Array(repeating: 0, count: tree.nodes.count / 64 + 1)
     }
 
+    /// Bytes of data that count as a further node: 64 nodes of a megabyte would hold up the loop, and fill its memory.
+    package static let sizeOfNode = 2048
+
     private static let closed = [
         AccessRight(permissions: [], identity: Identity(scheme: "world", id: "anyone"))
     ]
@@ -59,21 +62,23 @@ package struct SnapshotWalk: Sendable {
         guard isDue(slot, tree) else { return }
         // The parent of a node from before the walk is from before the walk, too.
         var parent = tree.nodes[slot].parent
-        guard parent >= 0, isDue(parent, tree) else { return report(slot, tree, visit) }
+        guard parent >= 0, isDue(parent, tree) else { return report(slot, tree, &budget, visit) }
         var path = [slot]
         while parent >= 0, isDue(parent, tree) {
             path.append(parent)
             parent = tree.nodes[parent].parent
         }
         budget -= path.count - 1
-        for slot in path.reversed() { report(slot, tree, visit) }
+        for slot in path.reversed() { report(slot, tree, &budget, visit) }
     }
 
     private mutating func report(
-        _ slot: NodeSlot, _ tree: borrowing DataTree, _ visit: (NodePath, [UInt8]?, Int64, StoredStat) -> Void
+        _ slot: NodeSlot, _ tree: borrowing DataTree, _ budget: inout Int,
+        _ visit: (NodePath, [UInt8]?, Int64, StoredStat) -> Void
     ) {
         visited[Int(slot) / 64] |= 1 << UInt64(slot % 64)
         let record = tree.nodes.record(slot)
+        budget -= (record.data?.count ?? 0) / SnapshotWalk.sizeOfNode
         visit(tree.path(of: slot), record.data.map(Array.init), min(record.aclKey, standIn), record.stat)
     }
 
@@ -87,7 +92,8 @@ extension DataTree {
     /// Starts a walk at the present state. Cost: one copy of the session and access tables and a bit per node.
     package func beginSnapshot() -> SnapshotWalk { SnapshotWalk(of: self) }
 
-    /// Visits about `limit` further nodes (empty slots count, a node's unvisited ancestors come with it): path ("/"
+    /// Visits about `limit` further nodes (empty slots count, large data counts as several, a node's unvisited ancestors
+    /// come with it): path ("/"
     /// for the root; the file has ""), data, access key, stat. Returns whether the walk is complete.
     package func snapshotNodes(
         _ walk: inout SnapshotWalk, limit: Int,

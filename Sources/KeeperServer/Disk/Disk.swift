@@ -19,6 +19,10 @@ package final class Disk {
     private var lane: (any Lane)?
     /// Another one, so that an epoch never waits for the reading of old snapshots.
     private var housekeeping: (any Lane)?
+    /// For learners that are behind the window: made for the first one.
+    private var reading: (any Lane)?
+    /// Where in the log each of them is: the latest few.
+    private var cursors: [(learner: LearnerID, cursor: LogCursor)] = []
     /// The directories are this server's.
     private var lock: (any DirectoryLock)?
 
@@ -146,6 +150,37 @@ package final class Disk {
         }
     }
 
+    /// Answered by `logRead` or `logUnreadable`; no failure ends the process, which asks its log for nothing that it has not
+    /// in its tree.
+    package func readLog(for learner: LearnerID, behind zxid: Zxid, upTo end: Zxid) {
+        let known = cursors.firstIndex { $0.learner == learner }.map { cursors.remove(at: $0).cursor }
+        let place = known.flatMap { $0.last == zxid ? $0 : nil } ?? LogCursor(layout, behind: zxid)
+        let completion = NIOLoopBound(self, eventLoop: turn.eventLoop)
+        let eventLoop = turn.eventLoop
+        do throws(StorageError) {
+            if reading == nil { reading = try host.lane("reading") }
+        } catch {
+            return turn.raise(.logUnreadable(learner, reason: "\(error)"))
+        }
+        reading?.run {
+            var cursor = place
+            do throws(StorageError) {
+                let entries = try cursor.next(upTo: end, limit: LearnerFeed.pieceSize)
+                eventLoop.execute { [cursor] in completion.value.read(entries, for: learner, cursor) }
+            } catch {
+                eventLoop.execute { completion.value.turn.raise(.logUnreadable(learner, reason: "\(error)")) }
+            }
+        }
+    }
+
+    private func read(_ entries: [LogEntry], for learner: LearnerID, _ cursor: LogCursor) {
+        cursors = cursors.suffix(Disk.cursorLimit - 1) + [(learner, cursor)]
+        turn.raise(.logRead(learner, entries))
+    }
+
+    /// A learner whose place is forgotten is looked for in the log anew.
+    private static let cursorLimit = 8
+
     // MARK: what the protocol orders
 
     package func saveEpochs(accepted: Int64, current: Int64) {
@@ -205,13 +240,15 @@ package final class Disk {
     // MARK: snapshots
 
     /// `tree` gives the tree as it is at that moment.
-    package func takeSnapshot(of tree: @escaping () -> DataTree) {
+    ///
+    /// - Parameter needed: what is behind it in the log is not purged.
+    package func takeSnapshot(needed: Zxid? = nil, of tree: @escaping () -> DataTree) {
         let began = turn.now
         do throws(StorageError) {
             snapshot = try BackgroundSnapshot(
                 turn: turn, layout: layout, lane: try host.lane("snapshot"), nodesPerSlice: host.nodesPerSlice, tree: tree,
                 isDurable: { [unowned self] zxid in zxid <= lastSynced },
-                ended: { [self] zxid, outcome in snapshotEnded(zxid, outcome, began) })
+                ended: { [self] zxid, outcome in snapshotEnded(zxid, outcome, began, needed: needed) })
             writer?.roll()
         } catch {
             log.error("snapshot not begun: \(error)")
@@ -219,14 +256,14 @@ package final class Disk {
         }
     }
 
-    private func snapshotEnded(_ zxid: Zxid, _ outcome: Result<NumberedFile, StorageError>, _ began: Instant) {
+    private func snapshotEnded(_ zxid: Zxid, _ outcome: Result<NumberedFile, StorageError>, _ began: Instant, needed: Zxid?) {
         guard snapshot?.start == zxid else { return }
         snapshot = nil
         switch outcome {
         case .success(let file):
             statistics.snapshot.add(turn.now - began)
             log.info("snapshot \(file.path) written")
-            purge()
+            purge(needed: needed)
             turn.raise(.snapshotSaved(zxid))
         case .failure(let error):
             // Not fatal: the file never got its name, and the log holds every transaction.
@@ -235,7 +272,7 @@ package final class Disk {
         }
     }
 
-    private func purge() {
+    private func purge(needed: Zxid?) {
         guard configuration.purgeInterval != nil else { return }
         let layout = layout
         let keep = configuration.snapRetainCount
@@ -250,7 +287,7 @@ package final class Disk {
                 // In turn with what rewrites the directories.
                 lane.run {
                     attempt { () throws(StorageError) in
-                        for path in try purge.remove() { log.info("purged \(path)") }
+                        for path in try purge.remove(needed: needed) { log.info("purged \(path)") }
                     }
                 }
             }

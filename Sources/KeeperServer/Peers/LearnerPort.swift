@@ -72,6 +72,7 @@ final class LearnerPort {
             turn: turn, dataLimit: dataLimit,
             received: { [turn] packet in turn.raise(.learnerPacketReceived(id, packet)) },
             treeTaken: { [turn] in turn.raise(.learnerProgressed(id)) },
+            hasRoom: { [turn] in turn.raise(.learnerTook(id)) },
             closed: { [weak self] in self?.ended(id) })
         streams[id] = stream
         turn.raise(.learnerConnected(id))

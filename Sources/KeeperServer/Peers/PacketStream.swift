@@ -8,8 +8,7 @@ package final class PacketStream: ChannelInboundHandler {
     package typealias InboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
-    /// Bytes that may wait for a peer that doesn't read, before it is dropped. It must hold what is proposed while a
-    /// snapshot is on its way.
+    /// Bytes that may wait for a peer that doesn't read, before it is dropped.
     static let unsentLimit = 256 << 20
 
     /// A slice of a snapshot stops growing here, in bytes.
@@ -31,12 +30,15 @@ package final class PacketStream: ChannelInboundHandler {
     private var treeEvents: ((TreeEvent) -> Void)?
     /// Set in a leader: the connection has taken some of the tree that is being sent.
     private var treeTaken: (() -> Void)?
+    /// Set in a leader: the connection has taken what `awaitRoom` waits for.
+    private var hasRoom: (() -> Void)?
     private var closed: (() -> Void)?
 
     private var context: ChannelHandlerContext?
     private var input = ByteBuffer()
     private var output = ByteBuffer()
     private var outputIsScheduled = false
+    private var isRoomAwaited = false
     private var reader: TreeStreamReader?
     private var snapshot: (encoder: TreeEncoder, tree: () -> DataTree)?
     /// Why the stream was closed from here; nil if the peer did it.
@@ -44,13 +46,15 @@ package final class PacketStream: ChannelInboundHandler {
 
     package init(
         turn: LoopTurn, dataLimit: Int = QuorumPacket.dataLimit, received: @escaping (QuorumPacket) -> Void,
-        treeEvents: ((TreeEvent) -> Void)? = nil, treeTaken: (() -> Void)? = nil, closed: @escaping () -> Void
+        treeEvents: ((TreeEvent) -> Void)? = nil, treeTaken: (() -> Void)? = nil,
+        hasRoom: (() -> Void)? = nil, closed: @escaping () -> Void
     ) {
         self.turn = turn
         self.dataLimit = dataLimit
         self.received = received
         self.treeEvents = treeEvents
         self.treeTaken = treeTaken
+        self.hasRoom = hasRoom
         self.closed = closed
     }
 
@@ -134,6 +138,19 @@ package final class PacketStream: ChannelInboundHandler {
         continueSnapshot()
     }
 
+    /// Has `hasRoom` called, once, when all that was sent so far is gone but for what the connection holds anyway.
+    package func awaitRoom() {
+        guard context != nil else { return }
+        isRoomAwaited = true
+        schedule()
+    }
+
+    private func tellOfRoom() {
+        guard isRoomAwaited, snapshot == nil, output.readableBytes == 0, let context, context.channel.isWritable else { return }
+        isRoomAwaited = false
+        hasRoom?()
+    }
+
     private func schedule() {
         guard !outputIsScheduled else { return }
         outputIsScheduled = true
@@ -142,11 +159,8 @@ package final class PacketStream: ChannelInboundHandler {
 
     package func flush() {
         outputIsScheduled = false
-        guard let context, output.readableBytes > 0 else { return }
-        guard output.readableBytes <= PacketStream.unsentLimit else {
-            return close(because: "\(output.readableBytes) bytes wait behind a snapshot, more than \(PacketStream.unsentLimit)")
-        }
-        guard snapshot == nil else { return }
+        guard let context, snapshot == nil else { return }
+        guard output.readableBytes > 0 else { return tellOfRoom() }
         // Out of the way first, as in `ClientConnection.flush`.
         var bytes = output
         output = ByteBuffer()
@@ -155,7 +169,8 @@ package final class PacketStream: ChannelInboundHandler {
             bytes.clear()
             output = bytes
         }
-        if !context.channel.isWritable { dropIfStuck(context) }
+        if !context.channel.isWritable { return dropIfStuck(context) }
+        tellOfRoom()
     }
 
     private func dropIfStuck(_ context: ChannelHandlerContext) {
@@ -166,7 +181,10 @@ package final class PacketStream: ChannelInboundHandler {
     }
 
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { continueSnapshot() }
+        if context.channel.isWritable {
+            continueSnapshot()
+            tellOfRoom()
+        }
         context.fireChannelWritabilityChanged()
     }
 
@@ -212,6 +230,7 @@ package final class PacketStream: ChannelInboundHandler {
         received = nil
         treeEvents = nil
         treeTaken = nil
+        hasRoom = nil
         snapshot = nil
         let closed = self.closed
         self.closed = nil

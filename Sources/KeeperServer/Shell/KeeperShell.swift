@@ -166,7 +166,8 @@ package final class KeeperShell {
         case .truncateLog(let zxid): disk.truncateLog(to: zxid)
         case .installSnapshot(let tree, let entries, let accepted, let current):
             disk.install(tree, entries: entries, accepted: accepted, current: current)
-        case .takeSnapshot: disk.takeSnapshot { [unowned self] in machine.tree }
+        case .takeSnapshot(_, let needed): disk.takeSnapshot(needed: needed) { [unowned self] in machine.tree }
+        case .readLog(let learner, let zxid, let end): disk.readLog(for: learner, behind: zxid, upTo: end)
         case .clearRecoveringMark: disk.clearRecoveringMark()
         case .markDoubt(let leader): disk.markDoubt(leader: leader)
 
@@ -185,8 +186,8 @@ package final class KeeperShell {
             statistics.commits += 1
             peers?.send(.commit(zxid), to: learners)
 
-        case .sendNotification, .openLearnerPort, .closeLearnerPort, .sendToLearner, .sendSnapshot, .closeLearner,
-            .connectToLeader, .sendToLeader, .pauseLeader, .resumeLeader, .disconnectFromLeader:
+        case .sendNotification, .openLearnerPort, .closeLearnerPort, .sendToLearner, .sendSnapshot, .awaitLearner,
+            .closeLearner, .connectToLeader, .sendToLeader, .pauseLeader, .resumeLeader, .disconnectFromLeader:
             performOnNetwork(action)
 
         case .note(let note): say(note)
@@ -204,6 +205,7 @@ package final class KeeperShell {
         case .sendToLearner(let id, let packet): peers.learners[id]?.send(packet)
         case .sendSnapshot(let id, let zxid):
             peers.learners[id]?.send(snapshotAt: zxid) { [unowned self] in machine.tree }
+        case .awaitLearner(let id): peers.learners[id]?.awaitRoom()
         case .closeLearner(let id): peers.learners[id]?.close()
         case .connectToLeader(let server):
             let limit = configuration.tickTime * configuration.initLimit

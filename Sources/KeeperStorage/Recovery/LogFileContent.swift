@@ -155,6 +155,13 @@ struct LogBytes: Sendable {
         dataEnd = end
     }
 
+    /// Of a file that is being written: its zeros belong to what is there.
+    init(growing file: any OpenFile) throws(StorageError) {
+        self.file = file
+        size = try file.size()
+        dataEnd = size
+    }
+
     func read(count: Int, at offset: Int) throws(StorageError) -> [UInt8] { try file.read(count: count, at: offset) }
 }
 

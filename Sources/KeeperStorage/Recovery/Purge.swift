@@ -25,16 +25,17 @@ package struct Purge: Sendable {
 
     /// Removes what is older, also from what was set aside. Not to be called while the directories are rewritten.
     ///
+    /// - Parameter needed: every log that may hold an entry behind it stays as well.
     /// - Returns: the paths that were removed.
     @discardableResult
-    package func remove() throws(StorageError) -> [String] {
+    package func remove(needed: Zxid? = nil) throws(StorageError) -> [String] {
         let snapshots = try layout.snapshots()
         // S6: if the data was cut back or replaced meanwhile, what was superseded then may be all there is now.
         guard let oldest = kept.last, kept.allSatisfy(snapshots.contains) else { return [] }
         let logs = try layout.logs()
-        let needed = logs.lastIndex { $0.zxid <= Zxid(rawValue: oldest.zxid.rawValue + 1) } ?? 0
+        let first = Zxid(rawValue: min(oldest.zxid, needed ?? oldest.zxid).rawValue + 1)
         var removed = snapshots.filter { $0.zxid < oldest.zxid }
-        removed += logs.prefix(needed)
+        removed += logs.prefix(logs.lastIndex { $0.zxid <= first } ?? 0)
         for directory in Set([layout.snapshotDirectory, layout.logDirectory]).sorted() {
             removed += try setAside(in: directory).filter { $0.zxid < oldest.zxid }
         }

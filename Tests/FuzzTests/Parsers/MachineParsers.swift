@@ -266,9 +266,11 @@ private struct Conversation {
                 .recovered(RecoveredState(tree: DataTree(), recent: [], acceptedEpoch: 0, currentEpoch: 0, recovering: false)))
         case .installSnapshot(_, _, let accepted, let current):
             answersOfDisk.append(.snapshotInstalled(accepted: accepted, current: current))
-        case .takeSnapshot(let start): answersOfDisk.append(.snapshotSaved(start))
+        case .takeSnapshot(let start, _): answersOfDisk.append(.snapshotSaved(start))
         case .clearRecoveringMark: answersOfDisk.append(.recoveringMarkCleared)
         case .markDoubt: answersOfDisk.append(.doubtMarked)
+        case .awaitLearner(let learner): answersOfDisk.append(.learnerTook(learner))
+        case .readLog(let learner, _, _): answersOfDisk.append(.logUnreadable(learner, reason: "there is none"))
         case .connectToLeader(let server): try step(.leaderConnected(server))
         case .closeClient(let connection): for index in connections.indices where connections[index] == connection { connections[index] = nil }
         case .connectReply(_, let response):

@@ -113,6 +113,8 @@ struct Trio {
             tree.lastProcessedZxid = zxid
             send(.snap(at: zxid), to: learner)
             events.append((links[Int(learner.rawValue)].learner, .snapshotReceived(tree)))
+        case .awaitLearner(let learner):
+            if links[Int(learner.rawValue)].isOpen { events.append((id, .learnerTook(learner))) }
         case .connectToLeader(let leader): connect(id, to: leader)
         case .sendToLeader(let packet):
             guard let index = links.lastIndex(where: { $0.learner == id && $0.isOpen }) else { return }
@@ -129,7 +131,7 @@ struct Trio {
         case .saveEpochs(let accepted, let current): events.append((id, .epochsSaved(accepted: accepted, current: current)))
         case .installSnapshot(_, _, let accepted, let current):
             events.append((id, .snapshotInstalled(accepted: accepted, current: current)))
-        case .takeSnapshot(let start): events.append((id, .snapshotSaved(start)))
+        case .takeSnapshot(let start, _): events.append((id, .snapshotSaved(start)))
         case .clearRecoveringMark:
             doubts[Int(id) - 1] = nil
             events.append((id, .recoveringMarkCleared))
@@ -137,7 +139,7 @@ struct Trio {
             doubts[Int(id) - 1] = leader
             events.append((id, .doubtMarked))
         case .note(let note): notes[Int(id) - 1].append(note)
-        case .truncateLog, .halt: Issue.record("\(id): \(action)")
+        case .truncateLog, .readLog, .halt: Issue.record("\(id): \(action)")
         default: break
         }
     }

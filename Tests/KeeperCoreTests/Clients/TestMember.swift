@@ -35,8 +35,8 @@ struct TestMember {
     }
 
     /// Member 3, leading epoch 1 with learner 2 as its quorum.
-    static func leading() -> TestMember {
-        var member = looking(3)
+    static func leading(windowCount: Int = 10_000) -> TestMember {
+        var member = TestMember(KeeperConfiguration(serverID: 3, voters: [1, 2, 3], windowCount: windowCount), empty())
         let vote = Notification(
             state: .looking, vote: Vote(leader: 3, zxid: .zero, peerEpoch: 0), electionEpoch: 1, config: [])
         member.step(.notificationReceived(from: 1, vote))

@@ -101,4 +101,19 @@ import Testing
         }
         #expect(visits == 104 && calls >= 11)
     }
+
+    /// A slice of 64 nodes of a megabyte took 64 MiB, and the loop for as long.
+    @Test func largeDataCountsAsSeveralNodes() {
+        var world = WriteWorld()
+        for i in 0..<20 { world.write(.create(CreateRequest(path: NodePath("/n\(i)"), data: [UInt8](repeating: 1, count: 10_000), acl: AccessRight.openToAll, flags: 0))) }
+        var walk = world.tree.beginSnapshot()
+        var most = 0
+        while true {
+            var size = 0
+            let done = world.tree.snapshotNodes(&walk, limit: 10, visit: { _, data, _, _ in size += data?.count ?? 0 })
+            most = max(most, size)
+            if done { break }
+        }
+        #expect(most <= 10 * SnapshotWalk.sizeOfNode + 10_000)
+    }
 }
