@@ -55,7 +55,21 @@ struct SnapshotSchedule: Sendable {
         return underWay == nil && now >= retryAt
     }
 
-    mutating func begun() { underWay = behind }
+    /// - Parameter start: the tree's last transaction.
+    mutating func begun(at start: Zxid) {
+        underWay = behind
+        starts.append(start)
+        if starts.count > SnapshotSchedule.patience { _ = starts.popFirst() }
+    }
+
+    /// How much log is kept for others at most: what a learner needs that stands still for so many snapshots would fill the
+    /// disk that everyone's writes need, and it is better served by another tree.
+    static let patience = 10
+    /// Of this process's latest snapshots, oldest first.
+    private var starts = FIFO<Zxid>()
+
+    /// No log behind an earlier transaction is kept for learners.
+    var patienceEnds: Zxid { starts.count < SnapshotSchedule.patience ? .zero : starts.first ?? .zero }
 
     mutating func saved(_ configuration: KeeperConfiguration, _ random: inout SeededRandom) {
         guard let covered = underWay.take() else { return }

@@ -79,7 +79,7 @@ import Testing
         var schedule = SnapshotSchedule(configuration(), &random)
         schedule.found(LogExtent(transactions: 1000))
         #expect(schedule.isDue(at: .origin))
-        schedule.begun()
+        schedule.begun(at: .zero)
         if isReported { schedule.failed(at: .origin, &random) }
         #expect(!schedule.isDue(at: .origin))
         schedule.found(LogExtent(transactions: 1000))

@@ -48,7 +48,8 @@ package enum Rule: String, CaseIterable, Sendable {
     case sessions
     /// Nothing is kept for clients that have gone: connections, watches, owners, answers that are due.
     case leftovers
-    /// Recovery reads logs in pieces, so that what a restart takes does not grow with them.
+    /// Recovery reads logs in pieces, so that what a restart takes does not grow with them; and what a server holds for
+    /// others has a bound.
     case memory
     /// S3: no two servers of one directory, and none of what lies in it is touched while its server may live.
     case fence

@@ -65,6 +65,8 @@ extension WiredWorld {
             }
             let left = process.shell.clients.count
             if left > 0 { checkers.fail(.sessions, "\(server.id) keeps \(left) connections of clients that have gone") }
+            let held = process.shell.turn.budget.held
+            if held > 0 { checkers.fail(.memory, "\(server.id) counts \(held) bytes that it holds for nobody") }
             let watches = process.shell.machine.watchTable.watchCount
             if watches > 0 { checkers.fail(.watches, "\(server.id) keeps \(watches) watches of clients that have gone") }
         }

@@ -11,7 +11,21 @@ extension WiredWorld {
         sabotage.step(&actions)
         for action in actions { judge(action, of: server, machine) }
         observe(server, machine)
+        judgeMemory(of: server)
     }
+
+    /// A9: what a server holds for others stays about its budget, whatever they do. A frame may come in alone while less
+    /// than all is held, and what is written by others is told of until a quarter more is held.
+    private func judgeMemory(of server: WiredServer) {
+        guard let budget = server.process?.shell.turn.budget else { return }
+        let bound = budget.limit + budget.limit / 4 + WiredWorld.largestFrames
+        if budget.held > bound {
+            checkers.fail(.memory, "\(server.id) holds \(budget.held) bytes for others, and its budget is \(budget.limit)")
+        }
+    }
+
+    /// Bytes: two frames of the limit, and what they become.
+    private static let largestFrames = 4 << 20
 
     // MARK: What a step is about
 

@@ -146,7 +146,10 @@ extension KeeperMachine {
     }
 
     /// Of what is behind this, some learner may still need the log.
-    var neededLog: Zxid? { leader?.learners.compactMap { $0.feed?.through }.min() }
+    var neededLog: Zxid? {
+        let least = leader?.learners.compactMap { $0.feed?.through }.min()
+        return least.map { max($0, snapshots.patienceEnds) }
+    }
 }
 
 extension SyncPlan {

@@ -325,7 +325,7 @@ extension KeeperMachine {
         snapshots.applied(entry)
         // A snapshot's digest says that the tree was exact there.
         guard entry.zxid >= treeIsExactAfter, snapshots.isDue(at: now) else { return }
-        snapshots.begun()
+        snapshots.begun(at: tree.lastProcessedZxid)
         actions.append(.takeSnapshot(start: tree.lastProcessedZxid, needed: neededLog))
     }
 

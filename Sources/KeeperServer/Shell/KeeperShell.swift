@@ -7,7 +7,7 @@ import NIOCore
 /// The machine's hands: one event loop that owns the machine, its timer, and everything that it acts upon. It decides
 /// nothing. Loop-bound.
 package final class KeeperShell {
-    let turn: LoopTurn
+    package let turn: LoopTurn
     package let clients: ClientTable
     let disk: Disk
     let network: any Network

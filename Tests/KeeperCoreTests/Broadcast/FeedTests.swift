@@ -14,8 +14,8 @@ import Testing
         var log: [LogEntry] = []
         var xid: Int32 = 0
 
-        init(windowCount: Int) {
-            member = TestMember.leading(windowCount: windowCount)
+        init(windowCount: Int, snapCount: Int = 100_000) {
+            member = TestMember.leading(windowCount: windowCount, snapCount: snapCount)
             _ = member.open(ConnectionID(rawValue: 7))
         }
 
@@ -198,5 +198,21 @@ import Testing
         _ = leader.took()
         _ = leader.acknowledge()
         #expect(leader.member.machine.neededLog == nil)
+    }
+
+    /// One that stands still would fill the disk.
+    @Test func theLogIsNotKeptForEver() {
+        var leader = Leading(windowCount: 2, snapCount: 2)
+        _ = leader.join()
+        var needed: [Zxid] = []
+        while needed.count < 30 {
+            for case .takeSnapshot(let start, let zxid?) in leader.commit(1) {
+                needed.append(zxid)
+                leader.member.step(.snapshotSaved(start))
+            }
+        }
+        let joined = Zxid(epoch: 1, counter: 1)
+        #expect(needed.prefix(9).allSatisfy { $0 == joined })
+        #expect(zip(needed.dropFirst(9), needed.dropFirst(10)).allSatisfy { joined < $0 && $0 < $1 })
     }
 }
