@@ -108,8 +108,11 @@ package struct ReplayedTree: Sendable {
         case .agrees:
             trailerMismatch = nil
             unprovedBeginning = nil
+        // A row of wrong announcements may stand before the first that proves something; the log's end decides
+        // (`checkComplete`).
+        case .undecided: break
         // What has diverged may agree again (`checkAgreement`).
-        case .undecided, .suspected, .diverged:
+        case .suspected, .diverged:
             if digests.objection != nil, let trailerMismatch { throw .snapshot(trailerMismatch) }
         case .wronglyAnnounced(let mismatch):
             if digests.objection == nil { trailerMismatch = nil }
