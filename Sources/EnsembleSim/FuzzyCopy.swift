@@ -5,6 +5,8 @@ import KeeperCore
 struct FuzzyCopy: Sendable {
     /// At its beginning: for whoever wants to take the same walk in another way.
     let walk: SnapshotWalk
+    /// On the wire, in bytes, about.
+    let size: Int
     private var rest: SnapshotWalk
     private var loader = DataTreeLoader()
     private var failure: TreeLoadingError?
@@ -13,6 +15,7 @@ struct FuzzyCopy: Sendable {
     init(of tree: DataTree, losesRights: Bool = false) {
         walk = tree.beginSnapshot()
         rest = walk
+        size = tree.approximateDataSize + 80 * tree.nodeCount
         do throws(TreeLoadingError) {
             for session in walk.sessions { try loader.addSession(session.session, timeout: session.timeout) }
             for (key, list) in walk.accessLists {

@@ -46,6 +46,8 @@ package struct Plan: Hashable, Sendable {
     package var treeTime: Int64 = 0
     /// Whether the members begin with what Apache's servers left (`ApacheDirectories`).
     package var wasApaches = false
+    /// Bytes that a link between two members carries in a second, each way; nil: any number.
+    package var bandwidth: Int?
     /// Whether whole servers run, over cables and files (`WiredWorld`); else their machines alone.
     package var isWired = false
 
@@ -131,6 +133,9 @@ package struct Plan: Hashable, Sendable {
         if oneIn(3), !isOperated { plan.servers = [1, 2, 4, 6, 7][Int.random(in: 0..<5, using: &random)] }
         // Drawn last, each behind the one before, so that what a seed stood for before these were known stays as it was.
         plan.wasApaches = oneIn(4) && !isOperated
+        let bandwidth = oneIn(4) && !isOperated ? [200_000, 1_000_000][Int.random(in: 0..<2, using: &random)] : nil
+        // A link that can't carry what clients ask for has no ensemble.
+        plan.bandwidth = bandwidth.map { plan.payload > 0 ? $0 * 20 : $0 }
         return plan
     }
 }
@@ -146,6 +151,7 @@ extension Plan {
         if let epochLength { words.append("epochs of \(epochLength)") }
         if treeTime > 0 { words.append("trees in \(treeTime) ms") }
         if wasApaches { words.append("Apache's directories") }
+        if let bandwidth { words.append("links of \(bandwidth) bytes/s") }
         return words.isEmpty ? "" : ", " + words.joined(separator: ", ")
     }
 

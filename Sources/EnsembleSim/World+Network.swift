@@ -23,12 +23,46 @@ struct SimLink: Sendable {
     var isBroken = false
     var toLeader = FIFO<Packet>()
     var toLearner = FIFO<Packet>()
+    /// What was sent before has left by then.
+    var toLeaderLine = Instant.origin
+    var toLearnerLine = Instant.origin
     /// No delivery is scheduled before these: a stream keeps its order.
     var toLeaderFree = Instant.origin
     var toLearnerFree = Instant.origin
 
     func involves(_ id: ServerID) -> Bool { learner == id || leader == id }
     var id: LearnerID { LearnerID(rawValue: UInt64(number)) }
+}
+
+extension SimLink {
+    /// A tree comes as one here: in more pieces it may take any time, since each shows that the leader lives.
+    static let longestSending = Duration.milliseconds(600)
+}
+
+extension SimLink.Packet {
+    /// On the wire, in bytes, with what frames and headers add.
+    var size: Int {
+        switch self {
+        case .packet(.proposal(let entry)), .packet(.inform(let entry)): 80 + entry.size
+        case .packet(.request(let forwarded)): 120 + forwarded.request.size
+        case .packet(.ping(_, let sessions)): 80 + 12 * sessions.count
+        case .packet: 80
+        case .tree(let copy, _): copy.size
+        case .room: 0
+        }
+    }
+}
+
+extension Request {
+    /// Of its values, which is what makes one large.
+    fileprivate var size: Int {
+        switch self {
+        case .create(let create): create.data?.count ?? 0
+        case .setData(_, let data, _): data?.count ?? 0
+        case .multi(let parts): parts.reduce(0) { $0 + 40 + $1.size }
+        default: 0
+        }
+    }
 }
 
 extension World {
@@ -128,7 +162,8 @@ extension World {
         guard let number = servers[index(learner)].leaderLink, !links[number].isBroken else { return }
         noteAcknowledgement(packet, of: learner, to: links[number].leader)
         links[number].toLeader.append(.packet(usesBytes ? Wire.carried(packet, &checkers) : packet))
-        let arrival = max(links[number].toLeaderFree, now + delay(learner, links[number].leader))
+        links[number].toLeaderLine = departure(behind: links[number].toLeaderLine, .packet(packet))
+        let arrival = max(links[number].toLeaderFree, links[number].toLeaderLine + delay(learner, links[number].leader))
         links[number].toLeaderFree = arrival
         queue.schedule(.linkDelivery(link: number, toLeader: true), at: arrival)
     }
@@ -158,10 +193,19 @@ extension World {
         } else {
             links[number].toLearner.append(packet)
         }
-        var arrival = max(links[number].toLearnerFree, now + delay(links[number].leader, links[number].learner))
-        if case .tree = packet { arrival = arrival + .milliseconds(plan.treeTime) }
+        links[number].toLearnerLine = departure(behind: links[number].toLearnerLine, packet)
+        var arrival = max(links[number].toLearnerFree, links[number].toLearnerLine + delay(links[number].leader, links[number].learner))
+        if case .tree = packet, plan.bandwidth == nil { arrival = arrival + .milliseconds(plan.treeTime) }
         links[number].toLearnerFree = arrival
         queue.schedule(.linkDelivery(link: number, toLeader: false), at: arrival)
+    }
+
+    /// When the last byte of a packet has left, behind those before it.
+    private func departure(behind line: Instant, _ packet: SimLink.Packet) -> Instant {
+        guard let rate = plan.bandwidth else { return now }
+        var sending = min(.microseconds(Int64(packet.size) * 1_000_000 / Int64(rate)), SimLink.longestSending)
+        if case .tree = packet { sending = max(sending, .milliseconds(plan.treeTime)) }
+        return max(line, now) + sending
     }
 
     mutating func deliverOnLink(_ number: Int, toLeader: Bool) {
