@@ -18,6 +18,8 @@ struct SimServer {
     var lastLogged = Zxid.zero
     /// What is being installed behind a tree.
     var installing: [LogEntry] = []
+    /// What its restart would replay.
+    var replay = ReplayChecker()
     /// Lanes whose turn came while the process stood still.
     var frozenLanes: [SimLane] = []
     /// For a deliberate bug: its log is being cut.
@@ -182,7 +184,14 @@ extension World {
         let i = index(id)
         let isServing = isServing ?? servers[i].machine!.isServing
         if isOperated { checkers.oversight.observe(i, isServing: isServing, at: now) }
-        guard isServing else { return checkers.agreement.stopsServing(i) }
+        guard isServing else {
+            servers[i].replay.doesNotServe()
+            return checkers.agreement.stopsServing(i)
+        }
+        if servers[i].replay.mayBeOverdue(plan.snapCount) {
+            let waiting = servers[i].machine!.outstandingEntries
+            servers[i].replay.serves(id, waiting: waiting, snapCount: plan.snapCount, &checkers.verdict)
+        }
         var log: [LogEntry] = []
         if !checkers.agreement.isServing(i) {
             let end = servers[i].machine!.tree.lastProcessedZxid

@@ -93,6 +93,7 @@ extension World {
             hands.disk.install(tree, entries: entries, accepted: accepted, current: current)
         case .takeSnapshot(let start, let needed):
             guard let tree = servers[i].machine?.tree else { return }
+            servers[i].replay.begins(waiting: servers[i].machine!.outstandingEntries)
             if bug == .snapshotBeforeLog {
                 later(.snapshotSaved(start), to: id)
                 return schedule(
@@ -112,6 +113,7 @@ extension World {
         servers[i].appended = entry.zxid
         servers[i].lastLogged = entry.zxid
         servers[i].logged.append(entry)
+        servers[i].replay.appended()
         servers[i].disk.appended.append(entry.zxid)
         checkers.agreement.appended(entry, at: i)
     }

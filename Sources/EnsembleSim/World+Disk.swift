@@ -113,11 +113,14 @@ extension World {
             let end = servers[i].disk.end
             servers[i].disk.appended.removeAll { $0 <= end }
             checkers.quorum.isDurable(end, at: id)
+        case .recovered(let state) where bug == .wrongAnnouncementFatal && state.judgement.wrongAnnouncements > 0:
+            return storageFailed(id, ServerExitReport(exit: .corruptData, message: "the tree is not what the log announces"))
         case .recovered(let state): event = .recovered(recovers(id, state))
         case .snapshotInstalled:
             checkers.agreement.reset(i)
             servers[i].logged = servers[i].installing
             for entry in servers[i].installing { checkers.agreement.appended(entry, at: i) }
+            servers[i].replay.found(servers[i].installing.count)
             servers[i].installing = []
             servers[i].disk.appended = []
             checkers.quorum.isDurable(servers[i].disk.end, at: id)
@@ -125,9 +128,12 @@ extension World {
             // It is durable then, or the mark is not off.
             if !servers[i].disk.marked { checkers.quorum.clearsMark(id) }
         case .snapshotSaved:
+            servers[i].replay.saved()
             servers[i].hands?.isSnapshotting = false
             spring(on: .namesSnapshot, of: id)
-        case .snapshotFailed: servers[i].hands?.isSnapshotting = false
+        case .snapshotFailed:
+            servers[i].replay.failed()
+            servers[i].hands?.isSnapshotting = false
         case .epochsSaved where bug == .newLeaderAckedEarly: return
         default: break
         }
@@ -152,7 +158,11 @@ extension World {
                 checkers.agreement.recovered(id, state.tree, checkers.history, &checkers.verdict)
             }
             if bug == .recoveringIgnored { state.recovering = false }
+            if bug == .windowHasHole { keepWindow(upTo: state.tree.lastProcessedZxid, of: id) }
+            if bug == .replayUncounted { state.behindSnapshot = LogExtent() }
         }
+        let newest = (try? servers[i].disk.layout.snapshots())?.first?.zxid ?? .zero
+        servers[i].replay.found(checkers.proposals.count(to: state.tree.lastProcessedZxid, behind: newest))
         servers[i].logged = state.recent
         servers[i].lastLogged = state.tree.lastProcessedZxid
         return state

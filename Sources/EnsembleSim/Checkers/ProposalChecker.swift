@@ -54,6 +54,16 @@ struct ProposalChecker: Sendable {
         return parts.reversed().flatMap { $0 }
     }
 
+    /// How many transactions are between the two.
+    func count(to end: Zxid, behind last: Zxid) -> Int {
+        var (count, end) = (0, end)
+        while end > last, let epoch = epochs[end.epoch] {
+            count += Int(end.counter) - (last.epoch == end.epoch ? Int(last.counter) : 0)
+            end = epoch.predecessor
+        }
+        return count
+    }
+
     /// A server without peers has lost what it proposed behind `end`.
     mutating func cut(behind end: Zxid) {
         for number in epochs.keys.sorted() where number >= end.epoch {

@@ -51,6 +51,8 @@ package enum Rule: String, CaseIterable, Sendable {
     /// Recovery reads logs in pieces, so that what a restart takes does not grow with them; and what a server holds for
     /// others has a bound.
     case memory
+    /// What a restart would replay is bounded: whoever serves and has more behind its snapshot than `snapCount` is at the next.
+    case replay
     /// S3: no two servers of one directory, and none of what lies in it is touched while its server may live.
     case fence
     /// S4, S5: one voluntary step at a time, under the lock, and none that takes away the last quorum.
@@ -73,7 +75,7 @@ package enum Rule: String, CaseIterable, Sendable {
     package var looksInside: Bool {
         switch self {
         case .agreement, .integrity, .leadership, .quorum, .amnesia, .protocolOrder, .digest, .ephemerals, .expiry,
-            .requestOrder, .outcomes, .leftovers, .memory:
+            .requestOrder, .outcomes, .leftovers, .memory, .replay:
             true
         case .fence, .disruption, .quarantine, .verifiedBackups, .epochs, .doubt: true
         case .durability, .sessionOrder, .answers, .linearizableWrites, .reads, .syncFreshness, .watches, .sessions, .convergence,

@@ -88,7 +88,8 @@ struct ApacheMember: Sendable {
         let marks = past.marks.filter { $0.position <= known }
         // Away from `left` on, and back by SNAP.
         var hole: Range<Int>?
-        if let back = marks.dropFirst().randomElement(using: &random), oneIn(2) {
+        let ends = marks.dropFirst().filter(\.isEnd)
+        if let back = (oneIn(2) && !ends.isEmpty ? ends[...] : marks.dropFirst()).randomElement(using: &random), oneIn(2) {
             hole = Int.random(in: 1...back.position, using: &random)..<back.position
             shape += ", away from \(past.committed[hole!.lowerBound - 1].zxid) to \(past.committed[back.position - 1].zxid)"
         }

@@ -20,6 +20,8 @@ struct ApachePast: Sendable {
         /// How many transactions have led to it.
         var position: Int
         var tree: DataTree
+        /// Nothing was committed behind it in its epoch: a member that came back at an election got this one.
+        var isEnd = false
     }
 
     private(set) var epochs: [Epoch] = []
@@ -50,6 +52,10 @@ struct ApachePast: Sendable {
                 marks.append(Mark(position: committed.count + epoch.committed.count, tree: author.tree))
             }
         }
+        if count > 0, marks.last?.position != committed.count + count {
+            marks.append(Mark(position: committed.count + count, tree: author.tree))
+        }
+        marks[marks.count - 1].isEnd = true
         if !isAlone, count > 0, Bool.random(using: &random) {
             var leader = author
             for place in 0..<Int.random(in: 1...3, using: &random) {

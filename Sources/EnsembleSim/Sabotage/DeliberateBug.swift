@@ -127,6 +127,12 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     case treeLosesRights
     /// Behind TRUNC the tree shows what was cut, as one from a snapshot that is newer than the cut (ZOOKEEPER-4837, A12).
     case truncatedEffectsStay
+    /// The window for DIFF keeps what the log has from before a tree came as a whole, so that it has a hole (issue 8, A1).
+    case windowHasHole
+    /// A digest that was announced wrongly is taken for divergence, and ends each start (issue 8, A3).
+    case wrongAnnouncementFatal
+    /// What was replayed does not count for when a snapshot is due (issue 8, A7).
+    case replayUncounted
     /// A process that stood still lets its timers ring before it reads what has come (issue 8, A8).
     case sessionsJudgedBeforeReading
 

@@ -86,6 +86,9 @@ extension DeliberateBug {
         case .truncatedEffectsStay: [.digest]
         case .wholeLogRead: [.memory]
         case .sessionsJudgedBeforeReading: [.sessions]
+        case .windowHasHole: [.digest]
+        case .wrongAnnouncementFatal: [.soundness]
+        case .replayUncounted: [.replay]
         case .cutFrameForgotten: [.convergence]
         case .partialWriteRepeated: [.soundness]
         case .replyTwice: [.sessionOrder]
@@ -178,6 +181,15 @@ extension DeliberateBug {
         case .sessionsJudgedBeforeReading:
             plan.servers = 1
             plan.atlas = [.freezes]
+        case .windowHasHole:
+            plan.servers = 5
+            plan.wasApaches = true
+            plan.windowCount = 5_000
+            plan.atlas.formUnion([.crashes, .massCrashes])
+        case .wrongAnnouncementFatal: plan.wasApaches = true
+        case .replayUncounted:
+            plan.snapCount = 100
+            plan.atlas.formUnion([.crashes, .massCrashes])
         case .connectionOutlivesSession: plan.turnsPerMove = 60
         default: break
         }

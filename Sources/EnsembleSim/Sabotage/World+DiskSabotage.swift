@@ -53,6 +53,11 @@ extension World {
         return state
     }
 
+    /// All that the log holds, with a hole or without.
+    mutating func keepWindow(upTo end: Zxid, of id: ServerID) {
+        sabotage.windows[id] = try? servers[index(id)].disk.entries(behind: .zero, upTo: end)
+    }
+
     private func showingWhatWasCut(_ state: RecoveredState, of id: ServerID) -> RecoveredState {
         let end = state.tree.lastProcessedZxid
         var state = state

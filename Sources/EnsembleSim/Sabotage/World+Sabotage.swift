@@ -109,6 +109,7 @@ extension World {
         case .proposalsNotResent: actions = withoutUncommitted(actions)
         case .holeInDiff: actions = withoutEndOfDiff(actions)
         case .truncateAcrossEpochs: actions = actions.flatMap { truncating($0, of: id) }
+        case .windowHasHole: actions = actions.flatMap { outOfWindow($0, of: id) }
         case .commitWithoutQuorum:
             for case .propose(let entry, let learners) in actions {
                 if let learner = learners.first { later(.learnerPacketReceived(learner, .ack(entry.zxid)), to: id) }
@@ -240,6 +241,17 @@ extension World {
         }
     }
 
+    /// DIFF in place of SNAP, out of a window that goes back to before a tree came as a whole.
+    private func outOfWindow(_ action: KeeperAction, of id: ServerID) -> [KeeperAction] {
+        guard case .sendSnapshot(let learner, let end) = action, let found = sabotage.windows[id] else { return [action] }
+        let theirs = servers[index(links[Int(learner.rawValue)].learner)].disk.end
+        let later = servers[index(id)].logged.filter { $0.zxid <= end && $0.zxid > found.last?.zxid ?? .zero }
+        let window = found + later
+        guard let position = window.lastIndex(where: { $0.zxid == theirs }), window.last?.zxid == end else { return [action] }
+        return [.sendToLearner(learner, .diff(to: end))]
+            + window[(position + 1)...].flatMap { [.sendToLearner(learner, .proposal($0)), .sendToLearner(learner, .commit($0.zxid))] }
+    }
+
     /// TRUNC and the rest of the log in place of SNAP.
     private func truncating(_ action: KeeperAction, of id: ServerID) -> [KeeperAction] {
         guard case .sendSnapshot(let learner, let end) = action else { return [action] }
@@ -268,6 +280,8 @@ struct SabotageMemory: Sendable {
     var lastAnswers: [ConnectionID: Reply] = [:]
     /// For `staleRead`.
     var firstAnswers: [NodePath: ResponseBody] = [:]
+    /// For `windowHasHole`: what each member found in its log.
+    var windows: [ServerID: [LogEntry]] = [:]
     /// For `streamReordered`, by link.
     var heldBack: [Int: SimLink.Packet] = [:]
 }
