@@ -1,4 +1,5 @@
 import EnsembleBase
+import KeeperCore
 
 /// Everything that decides a run: drawn from the seed, and then perhaps made smaller (`Shrinking`).
 package struct Plan: Hashable, Sendable {
@@ -48,6 +49,8 @@ package struct Plan: Hashable, Sendable {
     package var wasApaches = false
     /// Bytes that a link between two members carries in a second, each way; nil: any number.
     package var bandwidth: Int?
+    /// One that speaks as Apache's server does (`ApachePeer`).
+    package var apachePeer: ServerID?
     /// Whether whole servers run, over cables and files (`WiredWorld`); else their machines alone.
     package var isWired = false
 
@@ -136,6 +139,8 @@ package struct Plan: Hashable, Sendable {
         let bandwidth = oneIn(4) && !isOperated ? [200_000, 1_000_000][Int.random(in: 0..<2, using: &random)] : nil
         // A link that can't carry what clients ask for has no ensemble.
         plan.bandwidth = bandwidth.map { plan.payload > 0 ? $0 * 20 : $0 }
+        let hasApachePeer = oneIn(6) && !isOperated && plan.servers > 1
+        plan.apachePeer = hasApachePeer ? ServerID(Int.random(in: 1...plan.servers, using: &random)) : nil
         return plan
     }
 }
@@ -152,6 +157,7 @@ extension Plan {
         if treeTime > 0 { words.append("trees in \(treeTime) ms") }
         if wasApaches { words.append("Apache's directories") }
         if let bandwidth { words.append("links of \(bandwidth) bytes/s") }
+        if let apachePeer { words.append("\(apachePeer) speaks as Apache's") }
         return words.isEmpty ? "" : ", " + words.joined(separator: ", ")
     }
 

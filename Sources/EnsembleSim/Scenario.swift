@@ -109,7 +109,7 @@ extension Plan {
         case "moment":
             moment = Ambush.Moment(rawValue: value)
             return moment != nil || value == "any"
-        case "servers", "clients", "milliseconds", "snapCount", "window", "pause", "turnsPerMove", "epochs", "bandwidth":
+        case "servers", "clients", "milliseconds", "snapCount", "window", "pause", "turnsPerMove", "epochs", "bandwidth", "apachePeer":
             guard let number = Int(value), number > 0 else { return false }
             switch key {
             case "servers": servers = number
@@ -119,6 +119,7 @@ extension Plan {
             case "pause": faultPause = Int64(number)
             case "turnsPerMove": turnsPerMove = number
             case "bandwidth": bandwidth = number
+            case "apachePeer": apachePeer = Int64(number)
             case "epochs": epochLength = UInt32(clamping: number)
             default: windowCount = number
             }

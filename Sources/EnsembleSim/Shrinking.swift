@@ -39,6 +39,7 @@ package enum Shrinking {
         if plan.treeTime > 0 { add { $0.treeTime = 0 } }
         if plan.wasApaches { add { $0.wasApaches = false } }
         if plan.bandwidth != nil { add { $0.bandwidth = nil } }
+        if plan.apachePeer != nil { add { $0.apachePeer = nil } }
         if plan.lulls { add { $0.lulls = false } }
         if failing.end < plan.faultTime { add { $0.faultTime = failing.end } }
         for (_, fault) in FaultAtlas.named where plan.atlas.contains(fault) { add { $0.atlas.remove(fault) } }

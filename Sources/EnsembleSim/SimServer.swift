@@ -167,6 +167,7 @@ extension World {
         var list = actions.drain()
         if bug != nil { sabotage(&list, of: id) }
         if ambush != nil { spring(on: list, of: id) }
+        if apachePeer?.id == id { speakAsApache(&list) }
         for action in list {
             guard servers[i].machine != nil else { return }
             perform(action, of: id)

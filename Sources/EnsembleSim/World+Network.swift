@@ -19,6 +19,8 @@ struct SimLink: Sendable {
     let leader: ServerID
     let learnerIncarnation: Int
     var leaderIncarnation = 0
+    /// Where the learner has said that its history ends.
+    var announcedEnd = Zxid.none
     var isOpen = false
     var isBroken = false
     var toLeader = FIFO<Packet>()
@@ -161,6 +163,7 @@ extension World {
     mutating func sendToLeader(_ packet: QuorumPacket, from learner: ServerID) {
         guard let number = servers[index(learner)].leaderLink, !links[number].isBroken else { return }
         noteAcknowledgement(packet, of: learner, to: links[number].leader)
+        if case .ackEpoch(let last, _) = packet { links[number].announcedEnd = last }
         links[number].toLeader.append(.packet(usesBytes ? Wire.carried(packet, &checkers) : packet))
         links[number].toLeaderLine = departure(behind: links[number].toLeaderLine, .packet(packet))
         let arrival = max(links[number].toLeaderFree, links[number].toLeaderLine + delay(learner, links[number].leader))

@@ -13,6 +13,7 @@ package struct World {
         case linkDelivery(link: Int, toLeader: Bool)
         case linkOpened(link: Int)
         case linkClosed(link: Int, atLeader: Bool)
+        case lateUpToDate(LearnerID)
         case laneTurn(ServerID, incarnation: Int, SimLane)
         case loopTurn(ServerID, incarnation: Int)
         case diskFreed(ServerID)
@@ -67,6 +68,8 @@ package struct World {
     var clientsEnabled = true
     /// Faults are over, and everyone has had time to come back.
     var isPeaceful = false
+    /// One that speaks as Apache's server does.
+    var apachePeer: ApachePeer?
     /// A fault that waits for its moment.
     var ambush: Ambush?
     /// Clients are silent until then.
@@ -99,6 +102,7 @@ package struct World {
             servers.append(SimServer(id: id, configuration: configuration, seed: random.next()))
         }
         for server in servers { server.disk.drive.faults.lies = liesOfDisks }
+        apachePeer = plan.apachePeer.map { ApachePeer(id: $0, seed: plan.seed) }
         var rates = SeededRandom(seed: plan.seed ^ 0xc10c)
         if plan.clocksDrift {
             for index in servers.indices { servers[index].clockRate = Int64.random(in: 900...1_100, using: &rates) }
@@ -154,6 +158,7 @@ package struct World {
         case .linkDelivery(let link, let toLeader): deliverOnLink(link, toLeader: toLeader)
         case .linkOpened(let link): openLink(link)
         case .linkClosed(let link, let atLeader): linkEnded(link, atLeader: atLeader)
+        case .lateUpToDate(let learner): sayUpToDate(learner)
         case .laneTurn(let id, let incarnation, let lane):
             guard isRunning(id, incarnation) else { return }
             laneTurn(of: id, lane)

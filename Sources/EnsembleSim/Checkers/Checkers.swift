@@ -12,6 +12,8 @@ package struct Checkers: Sendable {
     var clients = ClientChecker()
     var sessions: SessionChecker
     var oversight: OperatorChecker
+    /// Transactions whose digest a peer that errs has announced wrongly.
+    var wronglyAnnounced: Set<Zxid> = []
 
     init(members: Int, outsideOnly: Bool, only: Rule?) {
         verdict = Verdict(outsideOnly: outsideOnly, only: only)
@@ -56,7 +58,13 @@ package struct Checkers: Sendable {
         let reason: String
         switch note {
         case .roleEnded(let text, _), .learnerDropped(_, let text): reason = text
-        case .digestMismatch: return fail(.digest, "\(id): \(note)")
+        case .digestMismatch(let zxid, _, _):
+            if !wronglyAnnounced.contains(zxid) { fail(.digest, "\(id): \(note)") }
+            return
+        // Who has lost its history takes none that anything speaks against. Everyone else waits for the next digest.
+        case .doubted(_, let zxid):
+            if !wronglyAnnounced.contains(zxid) || !quorum.hasForgotten(id) { fail(.digest, "\(id): \(note)") }
+            return
         default: return
         }
         for phrase in ["out of turn", "does not follow", "never proposed", "not proposed to it", "no other voter"]

@@ -54,6 +54,19 @@ struct ProposalChecker: Sendable {
         return parts.reversed().flatMap { $0 }
     }
 
+    /// The entries that lead from `last` to `end`; nil if `last` is not on the way.
+    func path(to end: Zxid, rightBehind last: Zxid) -> [LogEntry]? {
+        var parts: [ArraySlice<LogEntry>] = []
+        var end = end
+        while end != last {
+            guard end > last, let epoch = epochs[end.epoch], Int(end.counter) <= epoch.entries.count else { return nil }
+            let isWithin = last.epoch == end.epoch
+            parts.append(epoch.entries[(isWithin ? Int(last.counter) : 0)..<Int(end.counter)])
+            end = isWithin ? last : epoch.predecessor
+        }
+        return parts.reversed().flatMap { $0 }
+    }
+
     /// How many transactions are between the two.
     func count(to end: Zxid, behind last: Zxid) -> Int {
         var (count, end) = (0, end)
