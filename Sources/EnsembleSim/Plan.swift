@@ -51,6 +51,8 @@ package struct Plan: Hashable, Sendable {
     package var bandwidth: Int?
     /// One that speaks as Apache's server does (`ApachePeer`).
     package var apachePeer: ServerID?
+    /// Whether files are small and change often, are rewritten in pieces, and are found as others leave them (`World+FileFaults`).
+    package var smallFiles = false
     /// Whether whole servers run, over cables and files (`WiredWorld`); else their machines alone.
     package var isWired = false
 
@@ -141,6 +143,11 @@ package struct Plan: Hashable, Sendable {
         plan.bandwidth = bandwidth.map { plan.payload > 0 ? $0 * 20 : $0 }
         let hasApachePeer = oneIn(6) && !isOperated && plan.servers > 1
         plan.apachePeer = hasApachePeer ? ServerID(Int.random(in: 1...plan.servers, using: &random)) : nil
+        if oneIn(3), !isOperated {
+            plan.smallFiles = true
+            plan.snapCount = [8, 25, 80][Int.random(in: 0..<3, using: &random)]
+            plan.atlas.formUnion(oneIn(2) ? [.crashes, .bitRot] : [.crashes, .isolatedLeaders])
+        }
         return plan
     }
 }
@@ -154,6 +161,7 @@ extension Plan {
         if payload > 0 { words.append("values of \(payload) bytes") }
         if clocksDrift { words.append("clocks that drift") }
         if let epochLength { words.append("epochs of \(epochLength)") }
+        if smallFiles { words.append("small files") }
         if treeTime > 0 { words.append("trees in \(treeTime) ms") }
         if wasApaches { words.append("Apache's directories") }
         if let bandwidth { words.append("links of \(bandwidth) bytes/s") }

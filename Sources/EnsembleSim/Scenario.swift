@@ -106,6 +106,7 @@ extension Plan {
         case "apaches": wasApaches = value == "yes"
         case "bytes": usesBytes = value == "yes"
         case "lulls": lulls = value == "yes"
+        case "smallFiles": smallFiles = value == "yes"
         case "moment":
             moment = Ambush.Moment(rawValue: value)
             return moment != nil || value == "any"

@@ -17,6 +17,10 @@ struct SimDisk: Sendable {
     var isDamaged = false
     /// A tree that came from a leader shows effects of transactions up to here, which come behind it: before, it is no state.
     var exactFrom = Zxid.zero
+    /// A log is missing among its others.
+    var lacksLog = false
+    /// S1: what was durable when it was last looked at, less what a leader has had cut or replaced since: a start must find it.
+    var vouched = Zxid.zero
     /// What the process has appended and not been told of, oldest first.
     var appended: [Zxid] = []
 
@@ -47,7 +51,10 @@ struct SimDisk: Sendable {
     var initialize: Bool { drive.sees(SimDisk.dataDir + "/initialize") }
 
     /// Whether it holds a history that may be counted on.
-    var isWhole: Bool { !marked && !isBlank && !drive.hasRot }
+    var isWhole: Bool { !marked && !isBlank && !isSpoiled }
+
+    /// What a server reads is not all that was written.
+    var isSpoiled: Bool { drive.hasRot || lacksLog }
 
     /// Whether it holds no files of a server.
     var isBlank: Bool { !drive.seesHistory }
@@ -62,7 +69,7 @@ struct SimDisk: Sendable {
     func copied() -> SimDisk {
         var copy = SimDisk(FaultyDisk(seed: drive.nextSeed()))
         copy.drive.replace(with: drive.image(isDurable: true))
-        (copy.identity, copy.isDamaged, copy.exactFrom) = (identity, isDamaged, exactFrom)
+        (copy.identity, copy.isDamaged, copy.exactFrom, copy.vouched) = (identity, isDamaged, exactFrom, vouched)
         return copy
     }
 

@@ -7,7 +7,7 @@ import KeeperServer
 struct SimServer {
     let id: ServerID
     let configuration: KeeperConfiguration
-    let storageConfiguration: ServerConfiguration
+    var storageConfiguration: ServerConfiguration
     var disk: SimDisk
     /// The process's storage, while it lives.
     var hands: SimHands?
@@ -24,6 +24,12 @@ struct SimServer {
     var frozenLanes: [SimLane] = []
     /// For a deliberate bug: its log is being cut.
     var isTruncating = false
+    /// Its log is being cut, or its data replaced.
+    var isRewriting = false
+    /// What the operator saw was more than it finds.
+    var isBelowFloor = false
+    /// Where its log is being cut, and can be.
+    var cutTarget: Zxid?
     /// What stands in the directory's place while the process still has the old one open.
     var replacement: SimDisk?
     /// Its directory can't be looked at.
@@ -62,21 +68,25 @@ struct SimServer {
     /// What whoever looks finds in the directory's place.
     var directory: SimDisk { replacement ?? disk }
 
-    init(id: ServerID, configuration: KeeperConfiguration, seed: UInt64) {
+    init(id: ServerID, configuration: KeeperConfiguration, smallFiles: Bool, seed: UInt64) {
         self.id = id
         self.configuration = configuration
-        storageConfiguration = SimServer.storage
+        storageConfiguration = smallFiles ? SimServer.smallFiles : SimServer.storage
         disk = SimDisk(seed: seed)
     }
 
     /// What storage reads of a zoo.cfg: for one member of several.
-    private static let storage: ServerConfiguration = {
+    private static let storage = configuration("")
+    /// A log is followed by the next after a few transactions.
+    private static let smallFiles = configuration("txnLogSizeLimitInKb=1\n")
+
+    private static func configuration(_ more: String) -> ServerConfiguration {
         let members = (1...3).map { "server.\($0)=127.0.0.1:\(2000 + $0):\(3000 + $0)" }.joined(separator: "\n")
-        let text = "dataDir=\(SimDisk.dataDir)\nclientPort=2181\ninitLimit=5\nsyncLimit=4\npreAllocSize=64\nautopurge.purgeInterval=1\n\(members)\n"
+        let text = "dataDir=\(SimDisk.dataDir)\nclientPort=2181\ninitLimit=5\nsyncLimit=4\npreAllocSize=64\nautopurge.purgeInterval=1\n\(members)\n\(more)"
         let outcome = ConfigurationParser.parse(Array(text.utf8), file: "zoo.cfg") { _ in Array("1".utf8) }
         guard let configuration = outcome.configuration else { preconditionFailure("\(outcome.problems)") }
         return configuration
-    }()
+    }
 }
 
 extension World {

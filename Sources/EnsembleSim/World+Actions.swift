@@ -83,6 +83,8 @@ extension World {
         case .truncateLog(let zxid):
             record("\(id) truncates to \(zxid)")
             servers[i].isTruncating = true
+            servers[i].isRewriting = true
+            prepareCut(of: id, to: zxid)
             hands.disk.truncateLog(to: zxid)
         case .installSnapshot(let tree, let entries, let accepted, let current):
             for entry in entries { checkers.proposals.logged(entry, by: id, &checkers.verdict) }
@@ -90,6 +92,8 @@ extension World {
             servers[i].installing = entries
             servers[i].lastLogged = entries.last?.zxid ?? tree.lastProcessedZxid
             servers[i].disk.exactFrom = servers[i].receivedThrough
+            servers[i].disk.vouched = .zero
+            servers[i].isRewriting = true
             hands.disk.install(tree, entries: entries, accepted: accepted, current: current)
         case .takeSnapshot(let start, let needed):
             guard let tree = servers[i].machine?.tree else { return }

@@ -9,12 +9,17 @@ extension World {
     /// Reads the directory; answered by `recovered`.
     mutating func startStorage(of id: ServerID) {
         let i = index(id)
+        // A walk that takes long shows effects of much that comes meanwhile.
         let hands = SimHands(
-            servers[i].storageConfiguration, on: servers[i].disk.drive, nodesPerSlice: Int.random(in: 1...60, using: &random))
+            servers[i].storageConfiguration, on: servers[i].disk.drive,
+            nodesPerSlice: Int.random(in: 1...(plan.smallFiles ? 6 : 60), using: &random))
         hands.loop.set(now)
         servers[i].hands = hands
         servers[i].isRecovered = false
         servers[i].disk.appended = []
+        servers[i].cutTarget = nil
+        servers[i].isRewriting = false
+        prepareStart(of: id)
         hands.disk.recover()
         settle(id)
     }
@@ -60,9 +65,11 @@ extension World {
             return queue.schedule(.laneTurn(id, incarnation: servers[i].incarnation, lane), at: servers[i].diskStalledUntil)
         }
         hands.loop.set(now)
+        if diesAtWork(on: lane, id) { return die(atWorkOn: lane, of: id, hands) }
         let lies = servers[i].disk.drive.faults.lies
         if bug != nil { beforeTurn(of: lane, of: id) }
         if hands.turn(lane) { scheduleTurn(of: lane, of: id) }
+        judgeOperations(of: id)
         if lane.name != "log" { checkers.quorum.looks(at: servers[i].disk, of: id, &checkers.verdict) }
         if bug != nil { servers[i].disk.drive.faults.lies = lies }
         runLoop(of: id)
@@ -85,7 +92,7 @@ extension World {
 
     private mutating func armLoop(of id: ServerID, _ hands: SimHands) {
         guard hands.armed == nil else { return }
-        let slow = faultsEnabled && atlas.contains(.slowDisks)
+        let slow = faultsEnabled && (atlas.contains(.slowDisks) || plan.smallFiles)
         let pause = Duration.microseconds(Int64.random(in: 50...(slow ? 20_000 : 2_000), using: &random))
         guard let due = hands.loop.hasTasks ? now + pause : hands.loop.nextDeadline else { return }
         hands.armed = due
@@ -112,6 +119,7 @@ extension World {
         case .logSynced:
             let end = servers[i].disk.end
             servers[i].disk.appended.removeAll { $0 <= end }
+            servers[i].disk.vouched = max(servers[i].disk.vouched, end)
             checkers.quorum.isDurable(end, at: id)
         case .recovered(let state) where bug == .wrongAnnouncementFatal && state.judgement.wrongAnnouncements > 0:
             return storageFailed(id, ServerExitReport(exit: .corruptData, message: "the tree is not what the log announces"))
@@ -122,7 +130,9 @@ extension World {
             for entry in servers[i].installing { checkers.agreement.appended(entry, at: i) }
             servers[i].replay.found(servers[i].installing.count)
             servers[i].installing = []
+            servers[i].isRewriting = false
             servers[i].disk.appended = []
+            judgeInstallation(of: id)
             checkers.quorum.isDurable(servers[i].disk.end, at: id)
         case .recoveringMarkCleared:
             // It is durable then, or the mark is not off.
@@ -145,8 +155,10 @@ extension World {
         var state = bug == nil ? read : misread(read, of: id)
         servers[i].disk.appended = []
         servers[i].isTruncating = false
+        servers[i].isRewriting = false
         if servers[i].isRecovered {
             checkers.agreement.reset(i)
+            judgeCut(of: id, state)
         } else {
             servers[i].isRecovered = true
             // Alone it may give the zxids anew of what it lost with its log's end, since nobody else has seen them.
@@ -154,9 +166,7 @@ extension World {
             record("\(id) starts at \(state.tree.lastProcessedZxid)\(state.recovering ? ", recovering" : "")")
             judgeReturn(of: id)
             judgeReading(of: id)
-            if !state.recovering, servers[i].disk.exactFrom <= state.tree.lastProcessedZxid {
-                checkers.agreement.recovered(id, state.tree, checkers.history, &checkers.verdict)
-            }
+            judgeRecovery(of: id, state)
             if bug == .recoveringIgnored { state.recovering = false }
             if bug == .windowHasHole { keepWindow(upTo: state.tree.lastProcessedZxid, of: id) }
             if bug == .replayUncounted { state.behindSnapshot = LogExtent() }
@@ -192,11 +202,14 @@ extension World {
         let i = index(id)
         if servers[i].replacement != nil { return end(id, .storage("no such file or directory")) }
         // What it tells of is what the world has done to it: else it is at fault.
-        let isSpoiled = servers[i].disk.drive.hasRot
+        let isSpoiled = servers[i].disk.isSpoiled
         let isHurt = servers[i].disk.drive.faults.hasFailed || isSpoiled
         switch report.exit {
         case .corruptData where isSpoiled && servers[i].isRecovered, .inputOutput where isHurt && servers[i].isRecovered:
             endProcess(id, report.message)
+        case .corruptData where servers[i].isBelowFloor:
+            record("\(id) refuses to start: its directory held more when it was looked at")
+            end(id, .damagedData("version-2: not what was looked at"))
         case .inputOutput where !isSpoiled && isHurt: endProcess(id, report.message)
         case .corruptData where isSpoiled, .inputOutput where isSpoiled: giveUp(id, report)
         default: checkers.fail(.soundness, "\(id) ends itself: \(report.message)")
@@ -235,6 +248,7 @@ extension World {
             drive.faults.operationsLeft = Int.random(in: 0...most, using: &random)
             _ = hands.turn(lane)
         }
+        judgeOperations(of: id)
         hands.abandon()
         if losesPower { drive.cutPower() } else { drive.endProcess() }
         // Whoever looks at it then sees what was written; the daemon on that host, which would die of a power cut as well,

@@ -51,6 +51,8 @@ package struct World {
     var random: SeededRandom
     var faultRandom: SeededRandom
     var lullRandom: SeededRandom
+    /// What befalls small files.
+    var fileRandom: SeededRandom
     var queue = EventQueue<Event>()
     var servers: [SimServer] = []
     /// Learner connections, by number; never reused.
@@ -91,6 +93,7 @@ package struct World {
         random = SeededRandom(seed: plan.seed)
         faultRandom = SeededRandom(seed: plan.seed ^ 0xfa17)
         lullRandom = SeededRandom(seed: plan.seed ^ 0x1011)
+        fileRandom = SeededRandom(seed: plan.seed ^ 0xf11e)
         checkers = Checkers(members: plan.servers, outsideOnly: plan.outsideOnly, only: plan.only)
         checkers.proposals.epochLength = plan.epochLength ?? .max
         let ids = (1...Int64(plan.servers)).map { ServerID($0) }
@@ -99,7 +102,7 @@ package struct World {
                 serverID: id, voters: ids, standalone: plan.servers == 1, tickTime: .milliseconds(200), initLimit: 5, syncLimit: 4,
                 snapCount: plan.snapCount, windowCount: plan.windowCount, containerSweepInterval: .seconds(3))
             if let length = plan.epochLength { configuration.epochLength = length }
-            servers.append(SimServer(id: id, configuration: configuration, seed: random.next()))
+            servers.append(SimServer(id: id, configuration: configuration, smallFiles: plan.smallFiles, seed: random.next()))
         }
         for server in servers { server.disk.drive.faults.lies = liesOfDisks }
         apachePeer = plan.apachePeer.map { ApachePeer(id: $0, seed: plan.seed) }

@@ -32,6 +32,8 @@ class Mutant:
     why: str = ""
     # A human judged that it changes nothing that anybody could see: planted and shown, and not counted.
     harmless: str = ""
+    # The only kind of run that can show it (an option of the swarm's); none: several are tried.
+    world: str = ""
     old: str = ""
     new: str = ""
 
@@ -46,6 +48,8 @@ def parse(path: pathlib.Path, first: int) -> list[Mutant]:
             continue
         elif line.startswith("# harmless: "):
             found[-1].harmless = line[12:]
+        elif line.startswith("# world: "):
+            found[-1].world = "--" + line[9:]
         elif line.startswith("# "):
             found[-1].why = (found[-1].why + " " + line[2:]).strip()
         elif line == "-" or line.startswith("- "):
@@ -159,9 +163,13 @@ def limited(seconds: int):
 
 
 def worlds(mutant: Mutant) -> list[list[str]]:
-    """The operator's mutants need an operator."""
-    operated = "EnsembleControl" in mutant.path
-    return [["--operated"]] if operated else [[], ["--operated"]]
+    """The operator's mutants need an operator; those of connections and sessions may need sockets and whole servers."""
+    if mutant.world:
+        return [[mutant.world]]
+    if "EnsembleControl" in mutant.path:
+        return [["--operated"]]
+    last = "--wired" if re.search(r"KeeperCore/(Clients|Session|OwnClock|Tree/WatchTable)", mutant.path) else "--operated"
+    return [[], [last]]
 
 
 def search(simulator: pathlib.Path, mutant: Mutant, seconds: int) -> Finding:

@@ -77,6 +77,14 @@ struct ProposalChecker: Sendable {
         return count
     }
 
+    /// Whether nothing was ever committed between the two: within an epoch their numbers say it, and an epoch begins where its
+    /// leader's history ended.
+    func isNext(_ zxid: Zxid, behind previous: Zxid) -> Bool {
+        if zxid.epoch == previous.epoch { return zxid.isNext(after: previous) }
+        guard zxid.counter == 1, let predecessor = epochs[zxid.epoch]?.predecessor else { return false }
+        return predecessor == previous || predecessor.counter == 0 && predecessor < previous
+    }
+
     /// A server without peers has lost what it proposed behind `end`.
     mutating func cut(behind end: Zxid) {
         for number in epochs.keys.sorted() where number >= end.epoch {

@@ -48,6 +48,9 @@ package enum Rule: String, CaseIterable, Sendable {
     case sessions
     /// Nothing is kept for clients that have gone: connections, watches, owners, answers that are due.
     case leftovers
+    /// S1, S6 from inside: storage asks nothing of a disk that some crash would make a loss of, and removes nothing that is
+    /// needed (`DiskRules`); a start finds what was durable before, and nothing that is not (`World+Files`).
+    case files
     /// Recovery reads logs in pieces, so that what a restart takes does not grow with them; and what a server holds for
     /// others has a bound.
     case memory
@@ -75,7 +78,7 @@ package enum Rule: String, CaseIterable, Sendable {
     package var looksInside: Bool {
         switch self {
         case .agreement, .integrity, .leadership, .quorum, .amnesia, .protocolOrder, .digest, .ephemerals, .expiry,
-            .requestOrder, .outcomes, .leftovers, .memory, .replay:
+            .requestOrder, .outcomes, .leftovers, .files, .memory, .replay:
             true
         case .fence, .disruption, .quarantine, .verifiedBackups, .epochs, .doubt: true
         case .durability, .sessionOrder, .answers, .linearizableWrites, .reads, .syncFreshness, .watches, .sessions, .convergence,

@@ -18,6 +18,8 @@ struct DiskFile: Sendable {
     private var rotten: Set<Int> = []
     /// Those of them that can't be read.
     private var unreadable: Set<Int> = []
+    /// The last file that had been made when a sector began to rot.
+    private(set) var rottenSince: Int?
 
     private enum Undo: Sendable {
         /// `old`: what stood there; zeros behind its end.
@@ -41,11 +43,17 @@ struct DiskFile: Sendable {
 
     var isDurable: Bool { undo.isEmpty }
     var isRotten: Bool { !rotten.isEmpty }
+    /// Behind the last sector that has rotten.
+    var rotEnd: Int? { rotten.max().map { ($0 + 1) * DiskFile.sector } }
 
     /// Everything before it is durable as it stands.
-    var unchangedEnd: Int {
+    var unchangedEnd: Int { unchangedEnd(besides: 0..<0) }
+
+    /// - Parameter field: what may have changed all the same.
+    func unchangedEnd(besides field: Range<Int>) -> Int {
         undo.reduce(size) { end, change in
             switch change {
+            case .write(let offset, let count, _, _) where field.contains(offset) && offset + count <= field.upperBound: end
             case .write(let offset, _, _, let oldSize): min(end, offset, oldSize)
             case .shrink(let to, _, _): min(end, to)
             }
@@ -214,14 +222,18 @@ struct DiskFile: Sendable {
     }
 
     /// Bytes of a sector become others, or the sector can't be read.
-    mutating func rot(sector: Int, readably: Bool) {
+    ///
+    /// - Parameter place: of the only byte; nil: many do.
+    mutating func rot(sector: Int, readably: Bool, at place: Int? = nil, among fileCount: Int) {
         let offset = sector * DiskFile.sector
         guard offset < bytes.count else { return }
         rotten.insert(sector)
+        rottenSince = fileCount
         if !readably {
             unreadable.insert(sector)
             return
         }
+        if let place { return bytes[min(offset + place, bytes.count - 1)] ^= 0x5a }
         for place in stride(from: offset, to: min(offset + DiskFile.sector, bytes.count), by: 37) { bytes[place] ^= 0x5a }
     }
 }

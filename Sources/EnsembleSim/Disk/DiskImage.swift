@@ -55,16 +55,18 @@ extension FaultyDisk {
 
     /// A sector of one of the files goes bad: found when it is read, as an error or as other bytes.
     ///
+    /// - Parameter gently: only one byte of it does.
     /// - Returns: where, in words; nil if there is nothing to spoil.
-    package func rot(where isMeant: (String) -> Bool) -> String? {
+    package func rot(gently: Bool = false, where isMeant: (String) -> Bool) -> String? {
         state.withLockedValue { state in
             let candidates = state.names.current.keys.filter(isMeant).sorted()
             guard let path = candidates.randomElement(using: &state.random), case .file(let number)? = state.names[path],
                 let file = state.files[number], !file.bytes.isEmpty
             else { return nil }
             let sector = Int.random(in: 0...(file.bytes.count - 1) / DiskFile.sector, using: &state.random)
-            let readably = Bool.random(using: &state.random)
-            state.files[number]!.rot(sector: sector, readably: readably)
+            let readably = Bool.random(using: &state.random) || gently
+            let place = gently ? Int.random(in: 0..<DiskFile.sector, using: &state.random) : nil
+            state.files[number]!.rot(sector: sector, readably: readably, at: place, among: state.fileCount)
             return "\(path), sector \(sector)\(readably ? "" : ", which can't be read")"
         }
     }

@@ -7,16 +7,11 @@ import NIOConcurrencyHelpers
 ///
 /// It trusts the bytes: whether they rot is for the product to find out. Logs are read on from where they were read last.
 struct DurableView: Sendable {
-    private struct Tail: Sendable {
-        var position = FileHeader.size
-        var last: Zxid?
-    }
-
     private var generation = -1
     /// By content, oldest first.
     private var logs: [Int] = []
     private var newestSnapshot = Zxid.zero
-    private var tails: [Int: Tail] = [:]
+    private var tails: [Int: LogTail] = [:]
     /// They change with a name.
     private var epochs: (generation: Int, value: EpochFiles.Epochs)?
 
@@ -73,19 +68,9 @@ struct DurableView: Sendable {
 
     private mutating func read(_ number: Int, _ file: DiskFile) -> Zxid? {
         let end = min(file.unchangedEnd, file.bytes.count)
-        var tail = tails[number] ?? Tail()
-        if tail.position > end { tail = Tail() }
-        file.bytes.withUnsafeBytes { bytes in
-            while tail.position + LogFormat.prefixSize < end {
-                let length = Int(bytes.loadUnaligned(fromByteOffset: tail.position + 8, as: UInt32.self).bigEndian)
-                let next = tail.position + LogFormat.prefixSize + length + 1
-                guard length > 20, next <= end else { return }
-                // TxnHeader: client id, cxid, zxid.
-                let payload = tail.position + LogFormat.prefixSize
-                tail.last = Zxid(rawValue: bytes.loadUnaligned(fromByteOffset: payload + 12, as: Int64.self).bigEndian)
-                tail.position = next
-            }
-        }
+        var tail = tails[number] ?? LogTail()
+        if tail.position > end { tail = LogTail() }
+        tail.read(file.bytes, upTo: end)
         tails[number] = tail
         return tail.last
     }

@@ -15,11 +15,16 @@ package final class FaultyDisk: FileSystem {
         var faults = DiskFaults()
         var view = DurableView()
         var lock = LockState()
+        /// The first operation that breaks a rule (`DiskRules`), in words.
+        var offence: String?
     }
 
     let state: NIOLockedValueBox<State>
 
     package init(seed: UInt64) { state = NIOLockedValueBox(State(random: SeededRandom(seed: seed))) }
+
+    /// The first operation that storage must not have asked for, in words.
+    package var offence: String? { state.withLockedValue { $0.offence } }
 
     /// What goes wrong.
     package var faults: DiskFaults {
@@ -84,13 +89,16 @@ package final class FaultyDisk: FileSystem {
             guard state.names[source] != nil, state.names[DiskNames.parent(of: target)] == .directory else {
                 throw .disk("rename to \(target)", source, ENOENT)
             }
+            state.named(source, as: target)
             state.names.move(source, to: target)
         }
     }
 
     package func remove(_ path: String) throws(StorageError) {
         try run("remove", path) { state throws(StorageError) in
-            if state.names[path] != nil { state.names.remove(path) }
+            guard state.names[path] != nil else { return }
+            state.removes(path)
+            state.names.remove(path)
         }
     }
 
@@ -206,6 +214,8 @@ extension FaultyDisk.State {
 package struct DiskFaults: Sendable {
     /// The process ends before the operation after so many more: that one and all later ones fail without effect.
     package var operationsLeft: Int?
+    /// The same, of operations that change something.
+    package var changesLeft: Int?
     /// Nothing grows.
     package var isFull = false
     /// The next sync fails, and the kernel gives up what it was for.
@@ -225,10 +235,17 @@ package struct DiskFaults: Sendable {
     mutating func begin(_ operation: String, _ path: String) throws(StorageError) {
         operations += 1
         if isGone, !FaultyFile.operations.contains(operation) { throw .disk(operation, path, ENOENT) }
-        guard let left = operationsLeft else { return }
-        if left <= 0 { throw .disk(operation, path, EIO) }
-        operationsLeft = left - 1
+        if let left = operationsLeft {
+            if left <= 0 { throw .disk(operation, path, EIO) }
+            operationsLeft = left - 1
+        }
+        if let left = changesLeft, !DiskFaults.readings.contains(operation) {
+            if left <= 0 { throw .disk(operation, path, EIO) }
+            changesLeft = left - 1
+        }
     }
+
+    private static let readings: Set<String> = ["open", "open directory", "look for", "seek", "read", "flock"]
 
     mutating func read(_ count: Int, of path: String) {
         if DiskNames.name(of: path).hasPrefix("log.") { mostReadOfLog = max(mostReadOfLog, count) }
@@ -253,6 +270,7 @@ package struct DiskFaults: Sendable {
 
     mutating func ended() {
         operationsLeft = nil
+        changesLeft = nil
         failsNextSync = false
         failsNextWrite = false
         hasFailed = false

@@ -9,8 +9,10 @@ package final class FaultyFile: OpenFile {
     package let path: String
     private let disk: FaultyDisk
     private let number: Int
+    private let isLog: Bool
 
     package init(_ disk: FaultyDisk, _ path: String, number: Int) {
+        isLog = DiskNames.name(of: path).hasPrefix("log.")
         self.disk = disk
         self.path = path
         self.number = number
@@ -38,11 +40,13 @@ package final class FaultyFile: OpenFile {
             }
             if state.faults.isFull, offset + bytes.count > state.files[number]!.size { throw state.faults.full("write", path) }
             state.files[number]!.write(bytes, at: offset)
+            if isLog { state.wrote(bytes, toLog: number, path) }
         }
     }
 
     package func truncate(to size: Int) throws(StorageError) {
         try run("truncate") { state throws(StorageError) in
+            if isLog { state.cut(log: number, to: size, path) }
             state.files[number]!.truncate(to: size)
         }
     }

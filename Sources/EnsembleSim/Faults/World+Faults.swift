@@ -48,10 +48,11 @@ extension World {
 
     // MARK: Processes
 
-    private mutating func crashAndRestart(_ id: ServerID) {
+    mutating func crashAndRestart(_ id: ServerID) {
         let pause = Duration.milliseconds(Int64.random(in: 10...4_000, using: &faultRandom))
         guard servers[index(id)].machine != nil else { return }
         crash(id)
+        leaveAsApache(id)
         if !isOperated { schedule(.restart(id), in: pause) }
     }
 
@@ -107,8 +108,13 @@ extension World {
         if isOperated { return loseDirectory(of: id) }
         guard mayLoseDisk(id) else { return }
         crash(id)
-        record("\(id) loses its directory")
-        servers[index(id)].disk.lose()
+        if plan.smallFiles, Bool.random(using: &fileRandom) {
+            record("\(id) loses its database")
+            loseDatabase(of: id)
+        } else {
+            record("\(id) loses its directory")
+            servers[index(id)].disk.lose()
+        }
         servers[index(id)].copy = nil
         comeBack(id)
     }
@@ -143,11 +149,19 @@ extension World {
     /// Nothing shows before the bytes are read again.
     private mutating func rot(_ id: ServerID) {
         guard mayLoseDisk(id), servers[index(id)].disk.isWhole else { return }
+        let isSmall = plan.smallFiles
+        if isSmall, Int.random(in: 0..<3, using: &fileRandom) == 0, loseLog(of: id) { return }
         let directory = SimDisk.dataDir + "/version-2/"
-        let place = servers[index(id)].disk.drive.rot {
-            $0.hasPrefix(directory + "log.") || $0.hasPrefix(directory + "snapshot.") && !$0.hasSuffix(".writing")
+        let drive = servers[index(id)].disk.drive
+        let aims = isSmall && Bool.random(using: &fileRandom)
+        let needed = aims ? Set(drive.numberedNames.map(\.path).filter { isNeeded($0, on: drive) }) : nil
+        let place = drive.rot(gently: isSmall && Bool.random(using: &fileRandom)) {
+            if let needed { return needed.contains($0) }
+            return $0.hasPrefix(directory + "log.") || $0.hasPrefix(directory + "snapshot.") && !$0.hasSuffix(".writing")
         }
-        if let place { record("bytes rot at \(id): \(place)") }
+        guard let place else { return }
+        record("bytes rot at \(id): \(place)")
+        if needed != nil { schedule(.crash(id), in: .milliseconds(Int64.random(in: 0...500, using: &fileRandom))) }
     }
 
     private mutating func fillDisk(of id: ServerID) {

@@ -1,6 +1,7 @@
 import EnsembleBase
 import EnsembleControl
 import KeeperCore
+import KeeperServer
 
 /// The operator's simulated hands: what each of its actions does to the world.
 extension World {
@@ -70,10 +71,9 @@ extension World {
             return tell(.exited(Int(id), .damagedData("version-2/log.1: offset 77")), in: .milliseconds(30))
         }
         // S2: it must find what the daemon saw.
-        if let floor, bug != .floorIgnored, !servers[i].disk.isAbove(floor) {
-            record("\(id) refuses to start: its directory held more when it was looked at")
-            return tell(.exited(Int(id), .damagedData("version-2: not what was looked at")), in: .milliseconds(30))
-        }
+        servers[i].storageConfiguration.dataFloor = bug == .floorIgnored ? nil : floor
+        servers[i].isBelowFloor = floor.map { bug != .floorIgnored && !servers[i].disk.isAbove($0) } ?? false
+        if servers[i].isBelowFloor { return start(id) }
         checkers.oversight.starts(
             i, disk: servers[i].disk, hasForgotten: checkers.quorum.hasForgotten(id),
             promises: servers[i].configuration.initTimeout * 3, at: now, &checkers.verdict)

@@ -46,9 +46,10 @@ extension DeliberateBug {
     /// The rules that must find it, each by itself: together the bugs show of every rule that it finds something.
     package var aims: [Rule] {
         switch self {
-        case .ackBeforeSync, .logSyncSkipped: [.quorum, .durability]
+        case .ackBeforeSync: [.quorum, .durability]
+        case .logSyncSkipped: [.quorum, .durability, .files]
         case .logReportedEarly, .newLeaderBeforeSync, .directorySyncSkipped: [.quorum]
-        case .epochSyncSkipped, .snapshotSyncSkipped: []
+        case .epochSyncSkipped, .snapshotSyncSkipped: [.files]
         case .recoveringIgnored, .rolledBackUnmarked, .promisesNotWaitedOut, .acceptedEpochNotWritten, .damageTakenForTail:
             [.amnesia]
         case .installEpochFirst, .newLeaderAckedEarly, .currentEpochNotWritten, .commitWithoutQuorum, .failedSyncIgnored: [.quorum]

@@ -1,0 +1,105 @@
+import EnsembleBase
+import KeeperCore
+import KeeperStorage
+import NIOConcurrencyHelpers
+
+/// `files`: what a directory holds before and after its server rewrites it, by what the world itself knows of it.
+extension World {
+    /// An operation that no crash had to follow.
+    mutating func judgeOperations(of id: ServerID) {
+        guard let offence = servers[index(id)].disk.drive.offence else { return }
+        checkers.fail(.files, "\(id): \(offence)")
+    }
+
+    // MARK: Starts
+
+    /// What rots above a log's mark can't be told from what a power cut leaves: nobody can answer for it.
+    mutating func prepareStart(of id: ServerID) {
+        if servers[index(id)].disk.drive.hasRotAboveMarks { servers[index(id)].disk.vouched = .zero }
+    }
+
+    /// A start finds what was durable before, and answers for it: a later power cut must leave it.
+    mutating func judgeRecovery(of id: ServerID, _ state: RecoveredState) {
+        let disk = servers[index(id)].disk
+        let end = state.tree.lastProcessedZxid
+        if end < disk.vouched { checkers.fail(.files, "S1: \(id) starts at \(end), and its disk had \(disk.vouched) durably") }
+        if !disk.drive.isDurablyAbsent(SimDisk.dataDir + "/initialize") {
+            checkers.fail(.files, "S2: \(id) starts, and a later loss of its data would pass for a new member's beginning")
+        }
+        if servers[index(id)].isBelowFloor {
+            checkers.fail(.files, "S2: \(id) starts at \(end), and its directory held more when it was looked at")
+        }
+        judgeState(of: id, state)
+    }
+
+    /// The log was cut; where that could not be done, what is there is as it was.
+    mutating func judgeCut(of id: ServerID, _ state: RecoveredState) {
+        let end = state.tree.lastProcessedZxid
+        if let target = servers[index(id)].cutTarget, end != target {
+            checkers.fail(.files, "\(id) was to cut its log at \(target), which it holds, and is at \(end)")
+        }
+        servers[index(id)].cutTarget = nil
+        judgeState(of: id, state)
+    }
+
+    private mutating func judgeState(of id: ServerID, _ state: RecoveredState) {
+        let i = index(id)
+        let end = state.tree.lastProcessedZxid
+        if servers[i].disk.end < end {
+            checkers.fail(.files, "S1: \(id) starts at \(end), and its disk has \(servers[i].disk.end) durably")
+        }
+        servers[i].disk.vouched = end
+        let recent = state.recent.suffix(200)
+        for entry in recent { checkers.proposals.logged(entry, by: id, &checkers.verdict) }
+        for (entry, next) in zip(recent, recent.dropFirst()) where !checkers.proposals.isNext(next.zxid, behind: entry.zxid) {
+            checkers.fail(.files, "S1: \(id) takes \(next.zxid) for what came right behind \(entry.zxid)")
+        }
+        guard !state.recovering, servers[i].disk.exactFrom <= end else { return }
+        checkers.agreement.recovered(id, state.tree, checkers.history, &checkers.verdict)
+    }
+
+    // MARK: Rewriting
+
+    /// Remembers whether the log can be cut where the leader says.
+    mutating func prepareCut(of id: ServerID, to zxid: Zxid) {
+        let i = index(id)
+        servers[i].disk.vouched = min(servers[i].disk.vouched, zxid)
+        servers[i].cutTarget = nil
+        guard !servers[i].disk.drive.hasRot, let contents = try? servers[i].disk.contents(upTo: zxid) else { return }
+        let end = contents.entries.last?.zxid ?? contents.tree.lastProcessedZxid
+        if end == zxid { servers[i].cutTarget = zxid }
+    }
+
+    /// What a leader sent is all that counts: neither a snapshot nor a log of what the member had before is beside it.
+    mutating func judgeInstallation(of id: ServerID) {
+        let i = index(id)
+        servers[i].disk.vouched = servers[i].disk.end
+        let names = servers[i].disk.drive.durableNames(in: SimDisk.version2).compactMap { NumberedName($0) }
+        let snapshots = names.filter(\.isSnapshot)
+        let older = names.filter { name in !name.isSnapshot && snapshots.contains { name.zxid <= $0.zxid } }
+        if snapshots.count != 1 || !older.isEmpty {
+            checkers.fail(.files, "S1: \(id) has installed a tree, and beside it are \((snapshots + older).map(\.name).sorted())")
+        }
+    }
+}
+
+extension FaultyDisk {
+    func isDurablyAbsent(_ path: String) -> Bool { state.withLockedValue { $0.names.durable[path] == nil } }
+
+    func durableNames(in directory: String) -> [String] {
+        state.withLockedValue { $0.names.names(in: directory, isDurable: true) }
+    }
+
+    /// A log has rotten where no mark that is left of it says that it was durable.
+    var hasRotAboveMarks: Bool {
+        state.withLockedValue { state in
+            guard state.files.values.contains(where: \.isRotten) else { return false }
+            return state.names.names(in: SimDisk.version2).compactMap { NumberedName($0) }.contains { name in
+                guard !name.isSnapshot, case .file(let number)? = state.names[name.path], let file = state.files[number],
+                    let rot = file.rotEnd
+                else { return false }
+                return rot > LogTail.durableEnd(of: file)
+            }
+        }
+    }
+}

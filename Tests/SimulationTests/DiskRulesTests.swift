@@ -1,0 +1,108 @@
+import EnsembleSim
+import KeeperCodec
+import KeeperCore
+import KeeperStorage
+import Testing
+
+/// What storage must never ask of a disk: each offence is seen at the operation itself, and its lawful twin is none.
+@Suite struct DiskRulesTests {
+    private static let directory = "/data/version-2"
+
+    private static func disk() throws -> FaultyDisk {
+        let disk = FaultyDisk(seed: 1)
+        try disk.createDirectory(directory)
+        return disk
+    }
+
+    private static func entry(_ counter: UInt32) -> LogEntry {
+        LogEntry(
+            session: 1, cxid: Int32(counter), zxid: Zxid(epoch: 1, counter: counter), time: 1,
+            transaction: .closeSession(ephemerals: nil))
+    }
+
+    /// A log of these entries, with a mark in its header, made durable.
+    private static func log(_ counters: ClosedRange<UInt32>, on disk: FaultyDisk) throws -> (path: String, end: Int) {
+        let path = directory + "/log." + String(Zxid(epoch: 1, counter: counters.lowerBound).rawValue, radix: 16)
+        var records: [UInt8] = []
+        for counter in counters { LogFormat.append(payload: entry(counter).payload, to: &records) }
+        let end = FileHeader.size + records.count
+        let file = try disk.open(path, .creating)
+        try file.write(FileHeader.markedLog(LogMark(durableEnd: FileHeader.size)).encoded() + records, at: 0)
+        try file.sync()
+        try file.write(LogMark(durableEnd: end).bytes, at: FileHeader.databaseOffset)
+        try file.sync()
+        try disk.syncDirectory(directory)
+        return (path, end)
+    }
+
+    private static func snapshot(_ counter: UInt32, on disk: FaultyDisk) throws -> String {
+        var tree = DataTree()
+        var changes: [TreeChange] = []
+        _ = tree.apply(entry(counter), changes: &changes)
+        return try SnapshotFile.write(tree, in: directory, files: disk).path
+    }
+
+    @Test(arguments: [false, true]) func aMarkTellsTheTruth(isSynced: Bool) throws {
+        let disk = try Self.disk()
+        let (path, end) = try Self.log(1...3, on: disk)
+        let file = try disk.open(path, .writing)
+        let more = Array(repeating: UInt8(7), count: 600)
+        try file.write(more, at: end)
+        if isSynced { try file.syncData() }
+        try file.write(LogMark(durableEnd: end + more.count).bytes, at: end + more.count)
+        #expect((disk.offence != nil) == !isSynced)
+    }
+
+    @Test(arguments: [false, true]) func aLogIsCutBehindADurableMark(isSynced: Bool) throws {
+        let disk = try Self.disk()
+        let (path, end) = try Self.log(1...3, on: disk)
+        let file = try disk.open(path, .writing)
+        try file.write(LogMark(durableEnd: end - 20).bytes, at: FileHeader.databaseOffset)
+        if isSynced { try file.sync() }
+        try file.truncate(to: end - 20)
+        #expect((disk.offence != nil) == !isSynced)
+    }
+
+    @Test(arguments: [false, true]) func aFinalNameIsThatOfDurableContent(isSynced: Bool) throws {
+        let disk = try Self.disk()
+        let file = try disk.open(Self.directory + "/snapshot.5.writing", .creating)
+        try file.write([1, 2, 3], at: 0)
+        if isSynced { try file.sync() }
+        try disk.move(Self.directory + "/snapshot.5.writing", to: Self.directory + "/snapshot.5")
+        #expect((disk.offence != nil) == !isSynced)
+    }
+
+    @Test(arguments: [UInt32(3), 4]) func aLogBehindTheOldestSnapshotStays(end: UInt32) throws {
+        let disk = try Self.disk()
+        let log = try Self.log(1...end, on: disk)
+        for counter in UInt32(3)...5 { _ = try Self.snapshot(counter, on: disk) }
+        try disk.remove(log.path)
+        #expect((disk.offence != nil) == (end > 3))
+    }
+
+    @Test(arguments: [UInt32(5), 6]) func threeSoundSnapshotsStay(newest: UInt32) throws {
+        let disk = try Self.disk()
+        let oldest = try Self.snapshot(3, on: disk)
+        for counter in UInt32(4)...newest { _ = try Self.snapshot(counter, on: disk) }
+        try disk.remove(oldest)
+        #expect((disk.offence != nil) == (newest < 6))
+    }
+
+    /// One that had rotten before the newest was begun does not count.
+    @Test func aRottenSnapshotIsNone() throws {
+        let disk = try Self.disk()
+        let oldest = try Self.snapshot(3, on: disk)
+        let rotten = try Self.snapshot(4, on: disk)
+        _ = try Self.snapshot(5, on: disk)
+        #expect(disk.rot { $0 == rotten } != nil)
+        _ = try Self.snapshot(6, on: disk)
+        try disk.remove(oldest)
+        #expect(disk.offence != nil)
+    }
+
+    @Test func anInstallationCountsWithItsSnapshot() throws {
+        let disk = try Self.disk()
+        try disk.replace(Self.directory + "/installation", with: Array("1 1".utf8))
+        #expect(disk.offence != nil)
+    }
+}
