@@ -89,6 +89,9 @@ package struct Plan: Hashable, Sendable {
         plan.snapCount = [50, 200, 800][Int.random(in: 0..<3, using: &random)]
         // Drawn last, so that what a seed stood for before this fault was known stays as it was.
         if Int.random(in: 0..<4, using: &random) == 0 { plan.operatorFaults.insert(.lateLosses) }
+        for (_, fault) in OperatorFaults.named where OperatorFaults.ofHearing.contains(fault) {
+            if Int.random(in: 0..<4, using: &random) == 0 { plan.operatorFaults.insert(fault) }
+        }
         return plan
     }
 

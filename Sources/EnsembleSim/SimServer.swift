@@ -39,6 +39,8 @@ struct SimServer {
     var machine: KeeperMachine?
     var incarnation = 0
     var isFrozen = false
+    /// It gets its processor in pieces: the kernel doesn't say that it is stopped.
+    var isStuttering = false
     /// What arrived while the process stood still.
     var frozenEvents: [KeeperEvent] = []
     /// Milliseconds between this server's wall clock and the world's.
@@ -62,6 +64,10 @@ struct SimServer {
     /// What is sent from or to it meanwhile arrives then.
     var silentUntil = Instant.origin
     var turnsAwayUntil = Instant.origin
+    /// What the daemon meets at its client port in place of an answer.
+    var muffling: Muffling?
+    /// The last time, or this one, that anything kept its answers from the daemon.
+    var unheard: (since: Instant, until: Instant)?
     /// Thousandths of the world's time that pass on its monotonic clock.
     var clockRate: Int64 = 1_000
 
@@ -127,6 +133,7 @@ extension World {
         let couldVote = !checkers.quorum.hasForgotten(id)
         servers[i].machine = nil
         servers[i].isFrozen = false
+        servers[i].isStuttering = false
         servers[i].frozenEvents = []
         servers[i].incarnation += 1
         servers[i].armed = nil
@@ -146,6 +153,8 @@ extension World {
         guard servers[i].isFrozen else { return }
         record("\(id) goes on")
         servers[i].isFrozen = false
+        servers[i].isStuttering = false
+        checkers.oversight.goesOn(i, at: now)
         servers[i].armed = nil
         if bug == .sessionsJudgedBeforeReading { ringLateTimers(of: id) }
         let waiting = servers[i].frozenEvents

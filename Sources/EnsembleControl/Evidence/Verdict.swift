@@ -5,7 +5,8 @@ import EnsembleBase
 /// S11: a verdict that lets the operator end a process (`frozen`) rests on the kernel's word, which suffices alone, or on
 /// silence. From silence nothing is concluded
 /// - while this side could not ask;
-/// - while the leader counts the member, or may: its count is a number without names;
+/// - while the leader counts the member, or may: its count is a number without names; or has of late, since an election is
+///   a moment in which nobody is counted, whoever serves before and after it;
 /// - while it may itself be the leader that others follow;
 /// - when every living member of several falls silent: then the fault is likely here.
 package struct Verdict: Sendable, Hashable {
@@ -41,6 +42,8 @@ package struct Verdict: Sendable, Hashable {
         /// The leader counts so many that are silent here; which ones it doesn't say.
         case perhapsCounted(Int, of: [MemberID])
         case silentAndNotCounted(for: Duration)
+        /// For less than the time that silence must last.
+        case notCountedYet
 
         package var description: String {
             switch self {
@@ -63,6 +66,7 @@ package struct Verdict: Sendable, Hashable {
             case .perhapsCounted(let count, let ids):
                 "the leader counts \(count) of the silent members \(ids.map { "\($0)" }.joined(separator: ", ")), and does not say which"
             case .silentAndNotCounted(let time): "no answer for \(seconds(time)), and no leader counts it"
+            case .notCountedYet: "it is silent, and a leader has counted it until a moment ago, or may have"
             }
         }
 
@@ -127,16 +131,21 @@ extension EnsembleObservation {
                     return Verdict(.unknown, .starting(for: now - since))
                 }
             }
-            return verdict(onSilent: member.id, for: now - since, at: now)
+            if let open = verdictOfOthers(onSilent: member.id, at: now) { return open }
+            guard let uncounted = member.uncountedSince, now - uncounted >= bounds.silence else {
+                return Verdict(.unknown, .notCountedYet)
+            }
+            return Verdict(.frozen, .silentAndNotCounted(for: now - since))
         }
     }
 
-    /// S11: by what the others say of it.
-    private func verdict(onSilent id: MemberID, for time: Duration, at now: Instant) -> Verdict {
+    /// S11: what the others' words come to for one that is silent; nil: nobody counts it.
+    func verdictOfOthers(onSilent id: MemberID, at now: Instant) -> Verdict? {
         let living = members.filter { if case .alive = $0.process { true } else { false } }
         if living.count > 1, !living.contains(where: \.isHeard) { return Verdict(.unknown, .allSilent) }
-        guard voters.contains(id) else { return Verdict(.frozen, .silentAndNotCounted(for: time)) }
-        let following = voters.filter { freshAnswer(of: $0, at: now)?.role == .following }
+        guard voters.contains(id) else { return nil }
+        // Its own last word is none of theirs.
+        let following = voters.filter { $0 != id && freshAnswer(of: $0, at: now)?.role == .following }
         // Voters of which it can't be said that they are dead or heard.
         let silent = voters.filter { other in
             guard let member = self[other] else { return false }
@@ -146,7 +155,7 @@ extension EnsembleObservation {
             }
         }
         let counted: Int
-        if let leader = leader(at: now), let synced = freshAnswer(of: leader, at: now)?.syncedFollowers {
+        if let leader = leader(at: now), leader != id, let synced = freshAnswer(of: leader, at: now)?.syncedFollowers {
             counted = synced - following.count
             if counted > 0, silent.count <= counted { return Verdict(.cutOff, .counted) }
         } else {
@@ -157,7 +166,6 @@ extension EnsembleObservation {
             let isToldOfNone = living.contains { freshAnswer(of: $0.id, at: now)?.role == .looking }
             if counted == 0, living.count > 1, !isToldOfNone { return Verdict(.unknown, .othersNotHeardLately) }
         }
-        guard counted <= 0 else { return Verdict(.unknown, .perhapsCounted(counted, of: silent)) }
-        return Verdict(.frozen, .silentAndNotCounted(for: time))
+        return counted <= 0 ? nil : Verdict(.unknown, .perhapsCounted(counted, of: silent))
     }
 }

@@ -30,6 +30,19 @@ package struct EnsembleObservation: Sendable, Hashable {
         for index in members.indices {
             if case .silent = members[index].hearing { members[index].hearing = .silent(since: now) }
             if members[index].stoppedSince != nil { members[index].stoppedSince = now }
+            members[index].uncountedSince = nil
+        }
+    }
+
+    /// Since when nobody counts those that are silent: asked at each step, so that no moment in between is missed.
+    mutating func weighSilence(at now: Instant) {
+        for index in members.indices {
+            guard case .silent = members[index].hearing else {
+                if members[index].uncountedSince != nil { members[index].uncountedSince = nil }
+                continue
+            }
+            let isCounted = verdictOfOthers(onSilent: members[index].id, at: now) != nil
+            members[index].uncountedSince = isCounted ? nil : members[index].uncountedSince ?? now
         }
     }
 

@@ -17,6 +17,8 @@ package struct MemberObservation: Sendable, Hashable {
     /// Since when the kernel says that its process is stopped; nil while it runs.
     package var stoppedSince: Instant?
     package var labour = Labour()
+    /// Since when it has been silent, and nobody has counted it (`weighSilence`).
+    var uncountedSince: Instant?
     /// When its data directory was last looked at, and what was there. Only for members of this host.
     package var disk: DataDirectoryCondition?
 
@@ -39,6 +41,7 @@ package struct MemberObservation: Sendable, Hashable {
         hearing = .nothing
         self.hasAnswered = hasAnswered
         stoppedSince = nil
+        uncountedSince = nil
         labour = Labour()
     }
 

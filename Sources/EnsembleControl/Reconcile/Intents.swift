@@ -152,8 +152,11 @@ package struct RollingRestart: Sendable, Hashable, Codable {
     package var phase: Phase = .choosing
     /// A person accepts that the ensemble stops serving meanwhile (S4).
     package var acceptOutage: Bool
+    /// The daemon's own idea of a member that takes part and can't be reached; nil in files of before this was known.
+    package var ofCutOff: Bool?
 
-    package init(members: [MemberID], reason: String, acceptOutage: Bool) {
+    package init(members: [MemberID], reason: String, acceptOutage: Bool, ofCutOff: Bool = false) {
+        self.ofCutOff = ofCutOff
         self.members = members
         remaining = members
         self.reason = reason

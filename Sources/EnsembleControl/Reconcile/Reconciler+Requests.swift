@@ -51,11 +51,11 @@ extension ReconcilerStateMachine {
 
     /// Members that a changed manifest concerns, restarted one at a time.
     package mutating func roll(
-        _ members: [MemberID], _ reason: String, acceptOutage: Bool, id: String, at now: Instant,
+        _ members: [MemberID], _ reason: String, acceptOutage: Bool, ofCutOff: Bool = false, id: String, at now: Instant,
         into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         let wanted = members.filter { !ledger.stoppedByPerson.contains($0) }
-        let rolling = RollingRestart(members: wanted, reason: reason, acceptOutage: acceptOutage)
+        let rolling = RollingRestart(members: wanted, reason: reason, acceptOutage: acceptOutage, ofCutOff: ofCutOff)
         begin(Operation(id: id, kind: .rolling(rolling)), at: now, into: &actions)
     }
 

@@ -37,6 +37,15 @@ extension ReconcilerStateMachine {
             return end(operation, into: &actions)
         }
         let id = choice.member
+        // S11: what was concluded from its silence is no reason when it is heard, however long this has waited for its turn.
+        if rolling.ofCutOff == true {
+            let verdict = observed.verdict(on: id, within: policy.verdictBounds, at: now)
+            switch verdict.kind {
+            case .cutOff: break
+            case .unknown: return hold(operation.title, member: id, .verdictOpen(id, verdict.reason))
+            case .alive, .frozen, .dead: return end(operation, result: "not restarted: \(verdict.reason.description)", into: &actions)
+            }
+        }
         // S4, S5
         if let reason = objection(toDisrupting: id, acceptOutage: rolling.acceptOutage, at: now, into: &actions) {
             return hold(operation.title, member: id, reason)

@@ -125,6 +125,7 @@ package struct ReconcilerStateMachine: Sendable {
         if let steppedAt, now - steppedAt >= .seconds(2) { observed.listenAnew(at: now) }
         steppedAt = now
         absorb(event, at: now, into: &actions)
+        observed.weighSilence(at: now)
         // S3, S10: a member that was not adopted yet looks as if it had no process.
         guard isAwake else { return }
         holds = []

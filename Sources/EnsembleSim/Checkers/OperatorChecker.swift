@@ -2,13 +2,20 @@ import EnsembleBase
 import EnsembleControl
 import KeeperCore
 
-/// S2 to S10 from outside of the operator: what it does, judged at that moment by what is true in the world.
+/// S2 to S11 from outside of the operator: what it does, judged at that moment by what is true in the world.
 struct OperatorChecker: Sendable {
     private struct Member: Sendable {
-        /// When its process was last seen serving, standing still, or ending with a history of its own.
+        /// When its process was last seen serving, and since when it had without a break.
         var servedAt: Instant?
-        var frozenAt: Instant?
+        var servingSince = Instant.origin
+        var isServing = false
+        /// When it began to stand still, the last time, and when it went on.
+        var stillSince: Instant?
+        var stillUntil: Instant?
+        /// When it last ended with a history of its own.
         var couldVoteUntil: Instant?
+        /// When it was killed for its silence, and has not served since.
+        var silencedAt: Instant?
         /// What was found when its directory was last looked at: nothing, because it could not be read.
         var isDoubtful = false
         /// Taken out of service by the operator, and not yet back.
@@ -29,20 +36,33 @@ struct OperatorChecker: Sendable {
     // MARK: Processes
 
     mutating func observe(_ member: Int, isServing: Bool, at now: Instant) {
+        if isServing, !members[member].isServing { members[member].servingSince = now }
+        members[member].isServing = isServing
         guard isServing else { return }
         members[member].servedAt = now
+        members[member].silencedAt = nil
         guard !members[member].isStopping else { return }
         members[member].isDisrupted = false
         if members[member].owesBarrier, members[member].returnedAt == nil { members[member].returnedAt = now }
     }
 
-    mutating func stoodStill(_ member: Int, at now: Instant) { members[member].frozenAt = now }
+    /// What is interrupted for less than the time between two looks is one time for whoever looks.
+    mutating func stoodStill(_ member: Int, at now: Instant) {
+        let wentOn = members[member].stillUntil
+        members[member].stillUntil = nil
+        if let wentOn, now - wentOn < .milliseconds(400), members[member].stillSince != nil { return }
+        members[member].stillSince = now
+    }
+
+    mutating func goesOn(_ member: Int, at now: Instant) { members[member].stillUntil = now }
 
     /// - Parameter couldVote: whether its directory was one that promises and votes count from.
     mutating func ended(_ member: Int, couldVote: Bool, at now: Instant) {
         // A fault has taken it: what is owed for the step is no longer the step's.
         if !members[member].isStopping { settlesBarrier(member) }
         members[member].isStopping = false
+        members[member].isServing = false
+        (members[member].stillSince, members[member].stillUntil) = (nil, nil)
         if couldVote { members[member].couldVoteUntil = now }
     }
 
@@ -67,13 +87,69 @@ struct OperatorChecker: Sendable {
         }
     }
 
-    /// A process that works is not killed for being silent.
+    // MARK: Harm
+
+    /// What is true of a process that is to be killed.
+    struct Victim: Sendable {
+        var isServing: Bool
+        /// Its directory is there, and the one that it was started from.
+        var hasDirectory: Bool
+        /// When there was last something that kept its answers from the operator.
+        var lastUnheard: Instant?
+    }
+
+    /// S11: a process that serves is not killed. Exempt are those that were asked to stop, which was judged then; those that
+    /// have stood still for as long as the kernel's word takes; and those without a directory, while nobody needs them.
     ///
-    /// - Parameter isWell: it serves, from a directory that is there, and does not stand still.
-    func kills(_ member: Int, isWell: Bool, at now: Instant, _ verdict: inout Verdict) {
-        let stoodStill = members[member].frozenAt.map { now - $0 < .seconds(6) } ?? false
-        if isWell, !stoodStill, !members[member].isStopping {
-            verdict.fail(.disruption, "S4: \(member + 1) is killed, and serves")
+    /// - Parameter patience: how old the operator's knowledge may be by design.
+    mutating func kills(
+        _ member: Int, _ victim: Victim, bounds: VerdictBounds, patience: Duration, at now: Instant, _ verdict: inout Verdict
+    ) {
+        let it = members[member]
+        guard !it.isStopping else { return }
+        guard victim.hasDirectory else { return judgeFence(of: member, patience: patience, at: now, &verdict) }
+        let slack = Duration.milliseconds(600)
+        if let since = it.stillSince, now - (it.stillUntil ?? now) <= slack, (it.stillUntil ?? now) - since >= bounds.stopped - slack { return }
+        if victim.isServing, victim.lastUnheard.map({ now - $0 > .milliseconds(2_500) }) ?? true {
+            verdict.fail(.harm, "S11: \(member + 1) is killed, serves, and can be heard")
+        }
+        // Whoever has served for longer than knowledge may be old, until a moment ago, was counted then.
+        if let served = it.servedAt, now - served <= .seconds(1), served - it.servingSince >= patience {
+            verdict.fail(
+                .harm, "S11: \(member + 1) is killed for its silence, and has served its peers for \((served - it.servingSince).inMilliseconds) ms")
+        }
+        if let other = members.indices.first(where: { $0 != member && members[$0].silencedAt.map { now - $0 < bounds.silence } ?? false }) {
+            verdict.fail(.harm, "S11: \(member + 1) is killed for its silence, and so was \(other + 1) a moment ago")
+        }
+        members[member].silencedAt = now
+    }
+
+    /// S2 demands the end of one whose directory is gone; it may be the one that the quorum stands on.
+    private func judgeFence(of member: Int, patience: Duration, at now: Instant, _ verdict: inout Verdict) {
+        guard members[member].isServing else { return }
+        let staying = othersServing(than: member, within: patience, at: now)
+        if staying * 2 <= members.count {
+            verdict.fail(.harm, "S11: \(member + 1) is killed for its lost directory, serves, and only \(staying) others have of late")
+        }
+    }
+
+    private func othersServing(than member: Int, within patience: Duration, at now: Instant) -> Int {
+        members.indices.count { other in other != member && (members[other].servedAt.map { now - $0 <= patience } ?? false) }
+    }
+
+    /// S11: a member that nobody asked to have restarted is so because clients can't reach it, which is true.
+    ///
+    /// - Parameters:
+    ///   - unheard: when last its answers were kept from the operator.
+    ///   - silence: how long that must last.
+    func restartsUnasked(
+        _ member: Int, unheard: (since: Instant, until: Instant)?, silence: Duration, at now: Instant, _ verdict: inout Verdict
+    ) {
+        guard let unheard, now - unheard.since >= silence else {
+            return verdict.fail(.harm, "S11: \(member + 1) is restarted as one that can't be reached, and has been heard")
+        }
+        if now - unheard.until > .seconds(3) {
+            verdict.fail(.harm, "S11: \(member + 1) is restarted as one that can't be reached, and is heard again")
         }
     }
 
@@ -124,9 +200,7 @@ struct OperatorChecker: Sendable {
         if let other = members.indices.first(where: { $0 != member && members[$0].isDisrupted }) {
             verdict.fail(.disruption, "S5: \(member + 1) is taken out of service while \(other + 1) is")
         }
-        let staying = members.indices.count { other in
-            other != member && (members[other].servedAt.map { now - $0 <= patience } ?? false)
-        }
+        let staying = othersServing(than: member, within: patience, at: now)
         if staying * 2 <= members.count {
             verdict.fail(.disruption, "S4: \(member + 1) is taken out of service, and only \(staying) others have served of late")
         }

@@ -68,6 +68,8 @@ package enum Rule: String, CaseIterable, Sendable {
     case epochs
     /// S10: what is not known is not acted on.
     case doubt
+    /// S11: no process is ended that serves, but by a step that somebody wants and that S4 allows.
+    case harm
     /// Once faults stop, within a bound everyone serves the same tree and every client is answered.
     case convergence
     /// No member ends itself, and no received tree is damaged.
@@ -80,7 +82,7 @@ package enum Rule: String, CaseIterable, Sendable {
         case .agreement, .integrity, .leadership, .quorum, .amnesia, .protocolOrder, .digest, .ephemerals, .expiry,
             .requestOrder, .outcomes, .leftovers, .files, .memory, .replay:
             true
-        case .fence, .disruption, .quarantine, .verifiedBackups, .epochs, .doubt: true
+        case .fence, .disruption, .quarantine, .verifiedBackups, .epochs, .doubt, .harm: true
         case .durability, .sessionOrder, .answers, .linearizableWrites, .reads, .syncFreshness, .watches, .sessions, .convergence,
             .soundness:
             false

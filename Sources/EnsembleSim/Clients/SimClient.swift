@@ -140,6 +140,7 @@ extension World {
         clients[c].workload.connectionLost()
         if plan.restartsXids, c % 2 == 1 { clients[c].nextXid = 1 }
         guard servers[i].machine != nil, now >= servers[i].turnsAwayUntil else { return }
+        if isOperated, c == linkClient, muffling(at: server) != nil { return }
         servers[i].connections[nextConnection] = c
         let id = ConnectionID(rawValue: nextConnection)
         sendToServer(c, .clientConnected(id, address: "127.0.0.1"))

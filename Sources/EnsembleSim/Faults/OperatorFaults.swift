@@ -3,7 +3,7 @@ import EnsembleBase
 /// What a run with an operator may meet beside `FaultAtlas`. Its `lostDisks` and `rolledBackDisks` then strike running
 /// and stopped members alike, and it is the operator that must notice.
 ///
-/// The promise: with any mixture of these the rules S1 to S10 hold at every moment, and once they stop the ensemble is
+/// The promise: with any mixture of these the rules S1 to S11 hold at every moment, and once they stop the ensemble is
 /// whole again within a bound, without help.
 ///
 /// Outside of the promise, beside what `FaultAtlas` names: a directory rolled back to what the ledger can't tell from
@@ -37,6 +37,18 @@ package struct OperatorFaults: OptionSet, Hashable, Sendable {
     /// A directory is lost or rolled back between the daemon's look at it and the launch.
     package static let lateLosses = OperatorFaults(rawValue: 1 << 10)
 
+    /// A member takes the daemon's connections and answers none of them, for a while; its peers and clients hear it.
+    package static let deafServers = OperatorFaults(rawValue: 1 << 11)
+    /// A member closes the daemon's connections unanswered, as one with as many of this address as it may have.
+    package static let closedPorts = OperatorFaults(rawValue: 1 << 12)
+    /// Nothing passes between the daemon and some of the members, whoever of them serves.
+    package static let operatorCuts = OperatorFaults(rawValue: 1 << 13)
+    /// The daemon can't ask some of the members, or any, for want of their addresses.
+    package static let lostNames = OperatorFaults(rawValue: 1 << 14)
+
+    /// Those that keep the daemon from hearing members that may be well.
+    package static let ofHearing: OperatorFaults = [.deafServers, .closedPorts, .operatorCuts, .lostNames]
+
     package static let none: OperatorFaults = []
 
     /// In the order of their bits.
@@ -45,6 +57,7 @@ package struct OperatorFaults: OptionSet, Hashable, Sendable {
         ("unreadableDirectories", .unreadableDirectories), ("damagedBackups", .damagedBackups),
         ("rottenBackups", .rottenBackups), ("archiveOutages", .archiveOutages), ("effectFailures", .effectFailures),
         ("stoppedServers", .stoppedServers), ("people", .people), ("lateLosses", .lateLosses),
+        ("deafServers", .deafServers), ("closedPorts", .closedPorts), ("operatorCuts", .operatorCuts), ("lostNames", .lostNames),
     ]
 
     package var names: [String] { OperatorFaults.named.filter { contains($0.fault) }.map(\.name) }

@@ -92,7 +92,7 @@ extension World {
     mutating func stutter(_ id: ServerID) {
         guard faultsEnabled, servers[index(id)].machine != nil, !servers[index(id)].isFrozen else { return }
         servers[index(id)].isFrozen = true
-        checkers.oversight.stoodStill(index(id), at: now)
+        servers[index(id)].isStuttering = true
         schedule(.thaw(id), in: .milliseconds(Int64.random(in: 20...140, using: &faultRandom)))
     }
 
@@ -288,6 +288,7 @@ extension World {
             cuts.insert(from: other, to: id)
         }
         servers[index(id)].silentUntil = now + pause
+        isUnheard(id, until: now + pause)
         record("\(id) is silent")
         schedule(.heal, in: pause)
     }
@@ -295,6 +296,7 @@ extension World {
     private mutating func turnAway(at id: ServerID) {
         let pause = Duration.milliseconds(Int64.random(in: 500...6_000, using: &faultRandom))
         servers[index(id)].turnsAwayUntil = now + pause
+        isUnheard(id, until: now + pause)
         record("\(id) takes no connections")
     }
 

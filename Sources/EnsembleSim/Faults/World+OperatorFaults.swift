@@ -8,8 +8,8 @@ extension World {
         guard faultsEnabled, daemon != nil else { return }
         schedule(SimOperator.Event.fault, in: .milliseconds(Int64.random(in: 200...4_000, using: &daemon!.faultRandom)))
         guard let victim = servers.randomElement(using: &daemon!.faultRandom)?.id,
-            // Late losses have their own moment.
-            let (_, fault) = OperatorFaults.named.filter({ $0.fault != .lateLosses })
+            // Late losses have their own moment, and what keeps the daemon from hearing has its own stream.
+            let (_, fault) = OperatorFaults.named.filter({ $0.fault.rawValue < OperatorFaults.lateLosses.rawValue })
                 .randomElement(using: &daemon!.faultRandom),
             plan.operatorFaults.contains(fault)
         else { return }
@@ -150,7 +150,10 @@ extension World {
     /// Ends all faults: what stands still goes on, what is out of reach is back. The rest is the operator's.
     mutating func stopOperatorFaults() {
         thawDaemon()
-        for server in servers { servers[index(server.id)].isUnreadable = false }
+        for server in servers {
+            servers[index(server.id)].isUnreadable = false
+            hearAgain(server.id)
+        }
         daemon!.archive.isReachable = true
     }
 

@@ -23,6 +23,7 @@ struct SimOperator: Sendable {
         /// A signalled server ends.
         case serverEnds(ServerID, incarnation: Int, ExitCause)
         case fault
+        case hearingFault
         case directoryReadable(ServerID)
         case archiveReturns
         case personAsks
@@ -40,6 +41,7 @@ struct SimOperator: Sendable {
     var random: SeededRandom
     var faultRandom: SeededRandom
     var personRandom: SeededRandom
+    var hearingRandom: SeededRandom
 
     /// The state directory.
     var ledger: Ledger
@@ -95,6 +97,7 @@ struct SimOperator: Sendable {
         random = SeededRandom(seed: seed ^ 0x0bead)
         faultRandom = SeededRandom(seed: seed ^ 0x0bead_fa17)
         personRandom = SeededRandom(seed: seed ^ 0x0bead_9e50)
+        hearingRandom = SeededRandom(seed: seed ^ 0x0bead_ea55)
         quarantine = Array(repeating: [], count: servers)
         looks = Array(repeating: 0, count: servers)
     }
@@ -130,6 +133,7 @@ extension World {
             guard isRunning(id, incarnation) else { return }
             end(id, cause)
         case .fault: injectOperatorFault()
+        case .hearingFault: injectHearingFault()
         case .directoryReadable(let id): servers[index(id)].isUnreadable = false
         case .archiveReturns:
             guard !daemon.archive.isReachable else { return }

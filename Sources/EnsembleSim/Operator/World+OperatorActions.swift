@@ -98,9 +98,7 @@ extension World {
     private mutating func kill(_ id: ServerID) {
         record("the daemon kills \(id)")
         guard servers[index(id)].machine != nil else { return }
-        let server = servers[index(id)]
-        let isWell = server.machine?.status.serving == true && !server.isFrozen && server.replacement == nil
-        checkers.oversight.kills(index(id), isWell: isWell, at: now, &checkers.verdict)
+        judgeKill(of: id)
         schedule(
             .serverEnds(id, incarnation: servers[index(id)].incarnation, .signalled(9)),
             in: .milliseconds(Int64.random(in: 1...20, using: &daemon!.random)))
@@ -136,8 +134,17 @@ extension World {
         let server = servers[index(id)]
         guard !daemon.isFrozen, server.machine != nil else { return }
         // The kernel says of a stopped process that it is.
-        hear(.processSeen(Int(id), ProcessSight(server.isFrozen ? .stopped : .runs)))
-        if server.isFrozen { return hear(.unanswered(Int(id))) }
+        let isStopped = server.isFrozen && !server.isStuttering
+        hear(.processSeen(Int(id), ProcessSight(isStopped ? .stopped : .runs)))
+        if isStopped { return hear(.unanswered(Int(id))) }
+        if let muffling = muffling(at: id) {
+            switch muffling {
+            case .deaf: tell(.unanswered(Int(id)), in: .seconds(2))
+            case .turnsAway: hear(.turnedAway(Int(id)))
+            case .notAsked: hear(.notAsked(Int(id), "no such name"))
+            }
+            return lookAtDirectory(of: id)
+        }
         let slow = Int.random(in: 0..<30, using: &self.daemon!.random) == 0
         schedule(
             .probeAnswers(life: life, id, incarnation: server.incarnation, askedAt: now),
@@ -149,7 +156,11 @@ extension World {
         guard let daemon, life == daemon.life else { return }
         let server = servers[index(id)]
         guard server.incarnation == incarnation, let status = server.machine?.status else { return }
-        guard !server.isFrozen else { return tell(.unanswered(Int(id)), in: .seconds(2)) }
+        if server.isStuttering {
+            // In a moment.
+            return schedule(.probeAnswers(life: life, id, incarnation: incarnation, askedAt: askedAt), in: .milliseconds(50))
+        }
+        guard !server.isFrozen, muffling(at: id) != .deaf else { return tell(.unanswered(Int(id)), in: .seconds(2)) }
         guard status.serving else {
             return hear(.answered(Int(id), MemberAnswer(at: askedAt, role: .looking, zxid: 0)))
         }

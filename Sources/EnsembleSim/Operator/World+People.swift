@@ -54,14 +54,41 @@ extension World {
 
     // MARK: Judging a stop
 
+    /// Whether a person wants what the member is stopped for, by the name that the request was given here (`ask`).
+    private func isAskedFor(_ id: ServerID, _ intents: Intents) -> Bool {
+        let reseed = intents.reseed.flatMap { $0.member == Int(id) ? $0.operation : nil }
+        guard let name = reseed ?? intents.operation?.id, name.utf8.first == UInt8(ascii: "r") else { return false }
+        return name.utf8.dropFirst().allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+    }
+
+    /// S11: by what is true of the process, whatever the daemon has heard.
+    mutating func judgeKill(of id: ServerID) {
+        guard let machine = daemon?.machine else { return }
+        let server = servers[index(id)]
+        checkers.oversight.kills(
+            index(id),
+            OperatorChecker.Victim(
+                isServing: server.machine?.status.serving == true && !server.isFrozen, hasDirectory: server.replacement == nil,
+                lastUnheard: server.unheard.map { min($0.until, now) }),
+            bounds: machine.policy.verdictBounds, patience: patience(of: machine), at: now, &checkers.verdict)
+    }
+
+    /// How old the operator's knowledge may be by design.
+    private func patience(of machine: ReconcilerStateMachine) -> Duration { machine.policy.freshness + .milliseconds(600) }
+
     /// S4 and S5 hold for every stop but those that a person has ordered for the whole cluster.
     mutating func judgeDisruption(of id: ServerID) {
         guard let machine = daemon?.machine, machine.termination == nil, servers[index(id)].machine != nil else { return }
         let isStoppedByPerson = machine.ledger.stoppedByPerson.contains(Int(id))
         if case .restore(let restore) = machine.intents.operation?.kind, restore.hasBegun { return }
         checkers.oversight.disrupts(
-            index(id), holdsLock: daemonHoldsLock, patience: machine.policy.freshness + .milliseconds(600),
+            index(id), holdsLock: daemonHoldsLock, patience: patience(of: machine),
             applied: servers.map { $0.machine?.tree.lastProcessedZxid ?? .zero }, at: now, &checkers.verdict)
+        if !isAskedFor(id, machine.intents) {
+            checkers.oversight.restartsUnasked(
+                index(id), unheard: servers[index(id)].unheard, silence: machine.policy.verdictBounds.silence, at: now,
+                &checkers.verdict)
+        }
         // It stays away because a person wants that; the step is over.
         if isStoppedByPerson { checkers.oversight.isNoLongerDisrupted(index(id)) }
     }

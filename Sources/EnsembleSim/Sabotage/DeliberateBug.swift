@@ -183,6 +183,10 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     case ledgerNotSaved
     /// A directory that can't be read passes for an empty one (rule S10).
     case doubtTakenForLoss
+    /// Whoever is silent for long is taken for one that stands still (rule S11).
+    case silenceSuffices
+    /// Whoever could not be asked is taken for silent (rule S11).
+    case notAskedIsSilent
 }
 
 extension DeliberateBug {
@@ -201,7 +205,7 @@ extension DeliberateBug {
         switch self {
         case .fenceSkipped, .adoptionMissed, .seedUnmarked, .promiseWaitSkipped, .probesFlatter, .lockNotTaken,
             .twoDisruptions, .barrierNotWritten, .quarantineDeletes, .retentionDropsBase, .unverifiedBackupUsed, .restoreWithoutEpoch,
-            .intentsNotSaved, .floorIgnored, .ledgerNotSaved, .doubtTakenForLoss:
+            .intentsNotSaved, .floorIgnored, .ledgerNotSaved, .doubtTakenForLoss, .silenceSuffices, .notAskedIsSilent:
             true
         default: false
         }

@@ -101,6 +101,7 @@ extension DeliberateBug {
         case .quarantineDeletes, .retentionDropsBase: [.quarantine]
         case .unverifiedBackupUsed: [.verifiedBackups]
         case .doubtTakenForLoss: [.doubt]
+        case .silenceSuffices, .notAskedIsSilent: [.harm]
         case .intentsNotSaved, .probesFlatter: [.convergence]
         // What it was made to break (S8) no seed has shown yet: it is found by what else follows.
         case .restoreWithoutEpoch: []
@@ -211,6 +212,8 @@ extension DeliberateBug {
             plan.operatorFaults.insert(.damagedBackups)
             plan.atlas.insert(.lostDisks)
         case .doubtTakenForLoss: plan.operatorFaults.insert(.unreadableDirectories)
+        case .silenceSuffices: plan.operatorFaults.formUnion([.deafServers, .operatorCuts])
+        case .notAskedIsSilent: plan.operatorFaults.insert(.lostNames)
         case .floorIgnored:
             plan.operatorFaults.formUnion([.lateLosses, .people])
             plan.atlas.insert(.crashes)

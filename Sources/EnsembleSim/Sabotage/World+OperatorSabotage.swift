@@ -28,8 +28,15 @@ extension World {
     }
 
     /// Changes what the operator is told.
-    func sabotaged(_ event: ReconcilerEvent) -> ReconcilerEvent? {
-        switch (bug, event) {
+    mutating func sabotaged(_ event: ReconcilerEvent) -> ReconcilerEvent? {
+        switch event {
+        case .unanswered(let id): sabotage.silent.insert(id)
+        case .answered(let id, _), .turnedAway(let id), .notAsked(let id, _), .exited(let id, _): sabotage.silent.remove(id)
+        default: break
+        }
+        return switch (bug, event) {
+        case (.silenceSuffices, .processSeen(let id, _)) where sabotage.silent.contains(id): .processSeen(id, ProcessSight(.stopped))
+        case (.notAskedIsSilent, .notAsked(let id, _)): .unanswered(id)
         case (.adoptionMissed, .adopted): nil
         case (.probesFlatter, .answered(let id, let answer)) where answer.role == .looking:
             .answered(id, MemberAnswer(at: answer.at, role: .following, zxid: checkers.history.last.rawValue))

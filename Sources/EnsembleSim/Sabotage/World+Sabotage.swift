@@ -282,6 +282,8 @@ struct SabotageMemory: Sendable {
     var firstAnswers: [NodePath: ResponseBody] = [:]
     /// For `windowHasHole`: what each member found in its log.
     var windows: [ServerID: [LogEntry]] = [:]
+    /// For `silenceSuffices`: those whose last probe was in vain.
+    var silent: Set<Int> = []
     /// For `streamReordered`, by link.
     var heldBack: [Int: SimLink.Packet] = [:]
 }

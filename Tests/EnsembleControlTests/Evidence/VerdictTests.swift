@@ -33,12 +33,12 @@ import Testing
     private func silent(_ ids: [Int], for time: Duration = .seconds(11), of count: Int = 3, counts: Int, lead: Int? = 3) -> (EnsembleObservation, Instant) {
         let now = start + time
         var observed = ensemble(count, at: start)
-        for id in 1...count {
-            if ids.contains(id) {
-                observed[id]?.heard(.silent(since: start))
-            } else {
-                answer(id, &observed, at: now, counts: counts, role: lead == nil ? .looking : nil)
+        for id in ids { observed[id]?.heard(.silent(since: start)) }
+        for moment in [start, now] {
+            for id in 1...count where !ids.contains(id) {
+                answer(id, &observed, at: moment, counts: counts, role: lead == nil ? .looking : nil)
             }
+            observed.weighSilence(at: moment)
         }
         return (observed, now)
     }
@@ -127,6 +127,36 @@ import Testing
         for id in 3...4 { #expect(kind(id, two) == .unknown) }
     }
 
+    /// In the moment of an election nobody follows anybody, and the deaf leader of before it would have been killed: seen in
+    /// the simulated world.
+    @Test func aMomentWithoutALeaderConvictsNobody() {
+        var (observed, now) = silent([3], for: .seconds(60), counts: 2)
+        #expect(observed.verdict(on: 3, within: bounds, at: now) == Verdict(.cutOff, .leadsOthers))
+        for _ in 0..<9 {
+            now = now + .seconds(1)
+            for id in 1...2 { answer(id, &observed, at: now, role: .looking) }
+            observed.weighSilence(at: now)
+            #expect(observed.verdict(on: 3, within: bounds, at: now) == Verdict(.unknown, .notCountedYet))
+        }
+        for _ in 0..<2 {
+            now = now + .seconds(1)
+            for id in 1...2 { answer(id, &observed, at: now, role: .looking) }
+            observed.weighSilence(at: now)
+        }
+        #expect(kind(3, (observed, now)) == .frozen, "they have been without a leader for as long as silence takes")
+    }
+
+    /// The leader's count goes down and up again: nothing follows from the moment between.
+    @Test func aMomentsCountConvictsNobody() {
+        var (observed, now) = silent([1], for: .seconds(60), counts: 2)
+        for (second, counts) in [1, 1, 1, 2, 1, 1, 1, 1, 1, 1].enumerated() {
+            now = start + .seconds(60 + second)
+            for id in 2...3 { answer(id, &observed, at: now, counts: counts) }
+            observed.weighSilence(at: now)
+            #expect(kind(1, (observed, now)) != .frozen, "\(second)")
+        }
+    }
+
     /// The daemon was slow to ask the others: that nobody counts it is then not known.
     @Test func oldWordsOfOthersProveNothing() {
         let (observed, now) = silent([1], counts: 1)
@@ -157,6 +187,7 @@ import Testing
             for id in 2...3 { self.answer(id, &observed, at: now, counts: 1) }
         }
         others(start + .seconds(300), &observed)
+        observed.weighSilence(at: start + .seconds(300))
         #expect(kind(1, (observed, start + .seconds(300))) == .unknown)
         // It reads no more, and does nothing.
         others(start + .seconds(361), &observed)

@@ -11,6 +11,8 @@ struct ReconcilerWorld {
         var isFrozen = false
         /// It closes the daemon's connections unanswered, and is well.
         var isFull = false
+        /// It takes the daemon's connections and answers none, and is well.
+        var isDeaf = false
         /// Its directory can't be looked at since then: an absent mount, an I/O error.
         var unreadableSince: Instant?
         var mode: LaunchMode = .existing
@@ -231,7 +233,7 @@ struct ReconcilerWorld {
                 step(server.hasData ? .dataSeen(server.id, at: now) : .dataVanished(server.id, .missing))
             }
             step(.processSeen(server.id, ProcessSight(server.isFrozen ? .stopped : .runs)))
-            if server.isFrozen {
+            if server.isFrozen || server.isDeaf {
                 step(.unanswered(server.id))
             } else if server.isFull {
                 step(.turnedAway(server.id))
