@@ -168,6 +168,8 @@ extension DeliberateBug {
         case .epochBeforeLog: plan.atlas.formUnion([.crashes, .slowDisks])
         case .commitLostBeforeUpToDate, .commitsBehindUpToDate, .proposalAckedFirst:
             plan.servers = 3
+            // Our leader sends nothing in between that is not whole by itself.
+            plan.apachePeer = 3
             plan.atlas.formUnion([.crashes, .resets])
         case .checkProposed: plan.asksMore = true
         case .treeLosesRights:
