@@ -78,6 +78,8 @@ extension World {
         guard plan.smallFiles, faultsEnabled, Int.random(in: 0..<2, using: &fileRandom) == 0 else { return }
         let drive = servers[index(id)].disk.drive
         let aside = SimDisk.version2 + "/" + DataLayout.setAsideName
+        // Rot is found by whoever reads it, and that is not to be the world.
+        guard !drive.hasRot else { return }
         guard let oldest = drive.numberedNames.first(where: \.isSnapshot), !drive.sees(SimDisk.version2 + "/installation")
         else { return }
         var end = Zxid.zero
