@@ -218,7 +218,7 @@ extension World {
 
     /// Drops proposals between the sync and NEWLEADER whose commits are not with them.
     private func withoutUncommitted(_ actions: [KeeperAction]) -> [KeeperAction] {
-        guard actions.contains(where: { if case .sendToLearner(_, .newLeader) = $0 { true } else { false } }) else { return actions }
+        guard actions.contains(where: { if case .sendToLearner(_, .upToDate) = $0 { true } else { false } }) else { return actions }
         var committed: Set<Zxid> = []
         for case .sendToLearner(_, .commit(let zxid)) in actions { committed.insert(zxid) }
         return actions.filter { action in
