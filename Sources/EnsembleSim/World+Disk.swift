@@ -47,9 +47,7 @@ extension World {
     private mutating func duration(on lane: SimLane) -> Duration {
         let chance = Int.random(in: 0..<1000, using: &random)
         if faultsEnabled, atlas.contains(.slowDisks) {
-            // With an operator no stall outlasts its probes: its ledger takes for acknowledged what a member has applied,
-            // and a member that others outran and that dies then would count as lost.
-            if chance < 2, !isOperated { return .milliseconds(Int64.random(in: 500...3_000, using: &random)) }
+            if chance < 2 { return .milliseconds(Int64.random(in: 500...3_000, using: &random)) }
             if chance < 50 { return .microseconds(Int64.random(in: 5_000...300_000, using: &random)) }
         }
         return .microseconds(Int64.random(in: lane.name == "log" ? 100...2_000 : 20...2_000, using: &random))

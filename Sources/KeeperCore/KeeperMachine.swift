@@ -206,7 +206,7 @@ package struct KeeperMachine: Sendable {
             role: shown, serving: isServing,
             leader: role == .following ? follower?.leader : role == .leading ? configuration.serverID : nil,
             acceptedEpoch: acceptedEpoch, currentEpoch: currentEpoch, lastProcessed: tree.lastProcessedZxid,
-            lastLogged: history.lastAppended, lastCommitted: history.lastCommitted, recovering: recovering,
+            lastLogged: history.lastAppended, lastCommitted: history.lastCommitted, lastSynced: history.lastSynced, recovering: recovering,
             learners: leader?.learners.count ?? 0, syncedFollowers: established,
             pendingSyncs: leader?.pendingSyncs.count ?? 0, outstandingProposals: history.outstanding.count,
             connections: clients.count, electionRound: election.round)

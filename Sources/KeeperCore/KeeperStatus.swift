@@ -20,6 +20,8 @@ package struct KeeperStatus: Hashable, Sendable {
     package var lastProcessed: Zxid
     package var lastLogged: Zxid
     package var lastCommitted: Zxid
+    /// Up to here this member's own disk has it.
+    package var lastSynced: Zxid
     package var recovering: Bool
     /// Leaders: learners connected, and voters synced (without itself).
     package var learners: Int

@@ -137,17 +137,21 @@ package struct MemberAnswer: Sendable, Hashable {
     package var role: Role
     /// The last transaction it has applied. Its high 32 bits are an epoch.
     package var zxid: Int64
+    /// Up to which of them its own disk has them; nil where the server doesn't say.
+    package var durable: Int64?
     /// Only a leader's: how many followers it counts as synced.
     package var syncedFollowers: Int?
     package var clients: Int
     package var version: String
 
     package init(
-        at: Instant, role: Role, zxid: Int64, syncedFollowers: Int? = nil, clients: Int = 0, version: String = ""
+        at: Instant, role: Role, zxid: Int64, durable: Int64? = nil, syncedFollowers: Int? = nil, clients: Int = 0,
+        version: String = ""
     ) {
         self.at = at
         self.role = role
         self.zxid = zxid
+        self.durable = durable
         self.syncedFollowers = syncedFollowers
         self.clients = clients
         self.version = version

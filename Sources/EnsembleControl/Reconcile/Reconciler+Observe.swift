@@ -153,9 +153,10 @@ extension ReconcilerStateMachine {
         guard answer.role.serves else { return }
         if intents.reseed?.member == id { clock.joinerServed = true }
         ledger.highestEpoch = max(ledger.highestEpoch, answer.zxid >> 32)
-        // A member applies what a quorum has logged, and may die before its own disk has it. What it had applied when it
-        // was asked the time before is logged by now.
-        let logged = before.flatMap { $0.role.serves ? $0.zxid : nil }
+        // A member applies what a quorum has logged, and may die before its own disk has it: then its directory would count
+        // as a loss. Where the server does not say what is durable (Apache's), what it had applied when it was asked the
+        // time before is taken to be.
+        let logged = answer.durable ?? before.flatMap { $0.role.serves ? $0.zxid : nil }
         // A follower of a new ensemble that has applied nothing yet says 0x0, and has promised the first epoch.
         let epoch = max(answer.zxid >> 32, policy.voters.count > 1 ? 1 : 0)
         guard ledger.raise(id, epoch: epoch, zxid: logged) else { return }

@@ -29,10 +29,12 @@ package enum MemberProbe {
             return .silent
         }
         guard var answer = parse(text, at: askedAt) else { return .silent }
-        if answer.role == .leading,
+        // The bundled server says in `mntr` what no other does.
+        if answer.role == .leading || answer.role.serves && answer.version.contains("ensembled"),
             let monitor = try? await KeeperClient.fourLetterWord("mntr", host: host, port: port, timeout: timeout)
         {
             answer.syncedFollowers = value(of: "zk_synced_followers", in: monitor).flatMap { Int($0) }
+            answer.durable = value(of: "zk_ensembled_durable_zxid", in: monitor).flatMap(zxid)
         }
         return .answered(answer)
     }
@@ -47,12 +49,15 @@ package enum MemberProbe {
             let value = line[line.index(after: colon)...].drop { $0 == " " }
             if fields[name] == nil { fields[name] = String(value) }
         }
-        guard let mode = fields["Mode"], let zxidText = fields["Zxid"], zxidText.hasPrefix("0x"),
-            let bits = UInt64(zxidText.dropFirst(2), radix: 16), let role = role(mode)
-        else { return nil }
+        guard let mode = fields["Mode"], let zxid = fields["Zxid"].flatMap(zxid), let role = role(mode) else { return nil }
         return MemberAnswer(
-            at: now, role: role, zxid: Int64(bitPattern: bits), clients: fields["Connections"].flatMap { Int($0) } ?? 0,
+            at: now, role: role, zxid: zxid, clients: fields["Connections"].flatMap { Int($0) } ?? 0,
             version: fields["Zookeeper version"] ?? "")
+    }
+
+    private static func zxid(_ text: String) -> Int64? {
+        guard text.hasPrefix("0x"), let bits = UInt64(text.dropFirst(2), radix: 16) else { return nil }
+        return Int64(bitPattern: bits)
     }
 
     private static func role(_ mode: String) -> MemberAnswer.Role? {

@@ -170,6 +170,7 @@ extension World {
                 Int(id),
                 MemberAnswer(
                     at: askedAt, role: isLeading ? .leading : .following, zxid: status.lastProcessed.rawValue,
+                    durable: min(status.lastSynced, status.lastProcessed).rawValue,
                     syncedFollowers: isLeading ? status.syncedFollowers : nil)))
         lookAtDirectory(of: id)
     }

@@ -114,9 +114,9 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     /// The epoch is on the disk before the history that it vouches for.
     case epochBeforeLog
 
-    /// A learner forgets a commit that comes between NEWLEADER and UPTODATE (ZOOKEEPER-4394: it has no list of what it is
-    /// for, and ends).
-    case commitLostBeforeUpToDate
+    /// A learner knows nothing of what a commit between NEWLEADER and UPTODATE is for, and leaves (ZOOKEEPER-4394: it has
+    /// emptied its list of proposals at NEWLEADER).
+    case commitUnknownBeforeUpToDate
     /// What a learner was synced with is committed behind UPTODATE, when it serves already (ZOOKEEPER-3023).
     case commitsBehindUpToDate
     /// A leader drops a learner whose acknowledgement of a proposal comes before that of NEWLEADER (ZOOKEEPER-4685).

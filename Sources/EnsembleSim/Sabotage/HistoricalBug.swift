@@ -30,7 +30,7 @@ package struct HistoricalBug: Sendable {
 
     private static let apaches = [
         HistoricalBug("ZOOKEEPER-3023", "a follower serves before it has committed what it was synced with", .planted(.commitsBehindUpToDate)),
-        HistoricalBug("ZOOKEEPER-4394", "a COMMIT between NEWLEADER and UPTODATE has nothing to belong to", .planted(.commitLostBeforeUpToDate)),
+        HistoricalBug("ZOOKEEPER-4394", "a COMMIT between NEWLEADER and UPTODATE has nothing to belong to", .planted(.commitUnknownBeforeUpToDate)),
         HistoricalBug("ZOOKEEPER-4643", "currentEpoch is on disk before the history that it vouches for", .planted(.epochBeforeLog)),
         HistoricalBug("ZOOKEEPER-4646", "NEWLEADER is acknowledged before the synced history is on disk", .planted(.newLeaderBeforeSync)),
         HistoricalBug("ZOOKEEPER-4685", "a proposal's acknowledgement before NEWLEADER's ends the sync, again and again", .planted(.proposalAckedFirst)),

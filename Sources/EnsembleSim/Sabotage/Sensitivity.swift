@@ -80,7 +80,8 @@ extension DeliberateBug {
         case .departuresUnnoticed: [.leftovers]
         case .watchNotRemoved: [.watches]
         case .epochBeforeLog: [.quorum]
-        case .commitLostBeforeUpToDate, .commitsBehindUpToDate: [.digest]
+        case .commitUnknownBeforeUpToDate: [.protocolOrder]
+        case .commitsBehindUpToDate: [.digest]
         case .proposalAckedFirst: [.convergence]
         case .checkProposed: [.outcomes]
         case .treeLosesRights: [.reads]
@@ -166,7 +167,7 @@ extension DeliberateBug {
             plan.clientsMisbehave = true
             plan.turnsPerMove = 60
         case .epochBeforeLog: plan.atlas.formUnion([.crashes, .slowDisks])
-        case .commitLostBeforeUpToDate, .commitsBehindUpToDate, .proposalAckedFirst:
+        case .commitUnknownBeforeUpToDate, .commitsBehindUpToDate, .proposalAckedFirst:
             plan.servers = 3
             // Our leader sends nothing in between that is not whole by itself.
             plan.apachePeer = 3

@@ -49,7 +49,9 @@ extension World {
         case .leaderPacketReceived(.newLeader): sabotage.synced.insert(id)
         case .leaderPacketReceived(.commit):
             let isServing = servers[index(id)].machine?.isServing ?? false
-            if bug == .commitLostBeforeUpToDate, sabotage.synced.contains(id) { return .clockRead(wall(of: id)) }
+            if bug == .commitUnknownBeforeUpToDate, sabotage.synced.contains(id) {
+                return .leaderPacketReceived(.commit(Zxid(rawValue: .max)))
+            }
             if bug == .commitsBehindUpToDate, !isServing {
                 schedule(.lie(id, incarnation: servers[index(id)].incarnation, event), in: .milliseconds(30))
                 return .clockRead(wall(of: id))

@@ -95,6 +95,7 @@ extension ServerView {
             ("ensembled_last_zxid", "\(status.lastProcessed)"),
             ("ensembled_last_logged_zxid", "\(status.lastLogged)"),
             ("ensembled_last_committed_zxid", "\(status.lastCommitted)"),
+            ("ensembled_durable_zxid", "\(min(status.lastSynced, status.lastProcessed))"),
             ("ensembled_outstanding_proposals", "\(status.outstandingProposals)"),
             ("ensembled_election_round", "\(status.electionRound)"),
             ("ensembled_refused_connections", "\(statistics.refusedConnections)"),

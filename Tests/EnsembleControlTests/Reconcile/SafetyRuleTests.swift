@@ -296,6 +296,23 @@ import Testing
         #expect(world.machine.ledger[2]?.zxid == 1 << 32)
     }
 
+    /// Found by the simulator: a member whose disk stood still for three seconds was killed, and its directory counted as
+    /// lost, since it had applied what the others had logged.
+    @Test func whatIsAppliedAndNotDurableIsNotAskedOfADirectory() {
+        var ledger = Ledger(cluster: "w")
+        for id in 1...3 { ledger.set(LedgerEntry(id: id, standing: .voter, zxid: 1 << 32, acceptedEpoch: 1, identity: nil)) }
+        var world = ReconcilerWorld(seed: 64)
+        world.machine = ReconcilerStateMachine(
+            policy: world.policy, fingerprints: world.fingerprints, ledger: ledger, intents: Intents(), seed: 1)
+        world.step(.adopted(2, pid: 2, fingerprint: nil))
+        let durable = Int64(1) << 32 + 4
+        for applied in Int64(5)...9 {
+            let answer = MemberAnswer(at: world.now, role: .following, zxid: Int64(1) << 32 + applied, durable: durable)
+            world.step(.answered(2, answer))
+        }
+        #expect(world.machine.ledger[2]?.zxid == durable)
+    }
+
     @Test func theLedgersHighestEpochOnlyRises() {
         var ledger = Ledger(cluster: "c")
         ledger.set(LedgerEntry(id: 1, standing: .voter, zxid: 9 << 32, acceptedEpoch: 4, identity: nil))
