@@ -21,7 +21,7 @@ extension ReconcilerStateMachine {
         // S5: a lost member being brought back is a disruption already.
         if let reseed = intents.reseed { return .reseedRunning(reseed.member) }
         // One that a person wants reseeded is whole until then, and may wait for the very backup that `member` is to give.
-        if let lost = candidateForReseed, lost.member != member {
+        for lost in candidatesForReseed where lost.member != member {
             if case .askedFor = lost.reason {} else { return .memberNotParticipating(lost.member) }
         }
         if let reason = QuorumGate(observed, at: now).objection(toDisrupting: member, acceptOutage: acceptOutage) {
@@ -64,7 +64,7 @@ extension ReconcilerStateMachine {
 
     /// The lock is given back when nothing needs it: a person's command or another tool may.
     mutating func releaseIdleLock(into actions: inout ActionBuffer<ReconcilerAction>) {
-        guard intents.operation == nil, intents.reseed == nil, candidateForReseed == nil else { return }
+        guard intents.operation == nil, intents.reseed == nil, candidatesForReseed.isEmpty else { return }
         guard lock.mayBeHeld, lock.asked == nil else { return }
         lock = DisruptionLock()
         actions.append(.releaseLock)

@@ -9,20 +9,23 @@ extension ReconcilerStateMachine {
         var operation: String?
     }
 
-    /// The first member that needs a reseed: its data isn't trusted, or vanished under a live server, or a person
+    /// The members that need a reseed, each once: their data isn't trusted, or vanished under a live server, or a person
     /// asked.
-    var candidateForReseed: ReseedCandidate? {
-        func candidate(_ id: MemberID, _ reason: UntrustedReason) -> ReseedCandidate {
+    var candidatesForReseed: [ReseedCandidate] {
+        var candidates: [ReseedCandidate] = []
+        func add(_ id: MemberID, _ reason: UntrustedReason) {
+            if candidates.contains(where: { $0.member == id }) { return }
             let asked = intents.reseedsAskedFor.first { $0.member == id }
-            return ReseedCandidate(member: id, reason: reason, operation: asked?.operation)
+            candidates.append(ReseedCandidate(member: id, reason: reason, operation: asked?.operation))
         }
         for id in policy.members {
-            if case .untrusted(let reason) = supervisor(id)?.state { return candidate(id, reason) }
+            if case .untrusted(let reason) = supervisor(id)?.state { add(id, reason) }
         }
         for run in running {
-            if let reason = run.vanished { return candidate(run.id, reason) }
+            if let reason = run.vanished { add(run.id, reason) }
         }
-        return intents.reseedsAskedFor.first.map { candidate($0.member, .askedFor("a person")) }
+        for asked in intents.reseedsAskedFor { add(asked.member, .askedFor("a person")) }
+        return candidates
     }
 
     mutating func advanceReseed(at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
@@ -40,11 +43,19 @@ extension ReconcilerStateMachine {
     }
 
     private mutating func beginReseed(at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
-        guard let candidate = candidateForReseed else { return }
-        if let reason = objection(toReseeding: candidate, at: now, into: &actions) {
-            // S10: it waits, says for what, and goes on by itself.
-            return hold("reseed of member \(candidate.member)", member: candidate.member, reason)
+        for candidate in candidatesForReseed {
+            guard let reason = objection(toReseeding: candidate, at: now, into: &actions) else {
+                return begin(candidate, at: now, into: &actions)
+            }
+            // S10: it waits, says for what, and goes on by itself. So may another that needs what this one may not have: the
+            // one that an operation has taken out, or one whose budget is not spent.
+            hold("reseed of member \(candidate.member)", member: candidate.member, reason)
         }
+    }
+
+    private mutating func begin(
+        _ candidate: ReseedCandidate, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
         let why = candidate.reason.description
         actions.append(.note(Note(.warning, .reseedStarted, member: candidate.member, "reseed begins: \(why)")))
         ledger.reseeds.append(ReseedRecord(member: candidate.member, at: wallTime(now)))

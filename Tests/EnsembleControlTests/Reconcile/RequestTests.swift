@@ -254,6 +254,37 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// The lowest lost member blocked the others: with its budget spent nobody else was brought back (issue 9, B12).
+    @Test func whoMayNotBeReseededBlocksNobody() {
+        var world = ReconcilerWorld.started(46, members: 5, reseedsPerHour: 1)
+        world.loseData(2)
+        world.run(for: .seconds(40))
+        #expect(world.isWhole && world.seeds == 1)
+        world.loseData(2)
+        world.run(for: .seconds(10))
+        world.loseData(4)
+        world.run(for: .seconds(60))
+        #expect(world.participants.contains(4) && world.seeds == 2)
+        #expect(world.machine.holds.contains { $0.reason == .budgetSpent(2, count: 1) })
+        #expect(world.violations == [])
+    }
+
+    /// Found by the simulator: the reseed of one waited for the roll, the roll for its own member, and that one's reseed for
+    /// nobody's turn.
+    @Test(arguments: [1, 5]) func aMemberThatIsLostInItsRollIsBroughtBackFirst(other: Int) {
+        var world = ReconcilerWorld.started(47, members: 5)
+        world.request("r", .restart(3, acceptOutage: false))
+        while world.savedIntents.operation?.disrupted == nil { world.run(for: .milliseconds(100)) }
+        world.loseData(other)
+        world.loseData(3)
+        world.makeUnreadable(3)
+        world.run(for: .seconds(5))
+        world.change(3) { $0.unreadableSince = nil }
+        world.run(for: .seconds(120))
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
     /// S2: a quick look before an ordinary launch; everything is replayed before a directory is given up.
     @Test func aDirectoryThatContradictsTheLedgerIsLookedAtClosely() {
         var world = ReconcilerWorld.started(44)
