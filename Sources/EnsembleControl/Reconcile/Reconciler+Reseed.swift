@@ -60,11 +60,12 @@ extension ReconcilerStateMachine {
         actions.append(.note(Note(.warning, .reseedStarted, member: candidate.member, "reseed begins: \(why)")))
         ledger.reseeds.append(ReseedRecord(member: candidate.member, at: wallTime(now)))
         intents.reseedsAskedFor.removeAll { $0.member == candidate.member }
-        // The ledger goes first: whenever the daemon dies from here on, this member is started only to abstain (S2).
+        // The ledger goes first: whenever the daemon dies from here on, this member is started only to abstain (S2). One that
+        // a person wants reseeded is whole until its directory is moved (`quarantine`).
         var entry =
             ledger[candidate.member]
             ?? LedgerEntry(id: candidate.member, standing: .recovering, zxid: 0, acceptedEpoch: 0, identity: nil)
-        entry.standing = .recovering
+        if case .askedFor = candidate.reason {} else { entry.standing = .recovering }
         ledger.set(entry)
         saveLedger(into: &actions)
         let backup = policy.engine == .bundled ? seedBackup?.id : nil
@@ -189,13 +190,14 @@ extension ReconcilerStateMachine {
 
     /// Nothing of the member's data was touched: it is a voter as before, and its reseed waits for the conditions anew.
     mutating func postpone(_ reseed: Reseed, into actions: inout ActionBuffer<ReconcilerAction>) {
+        // The ledger first: a voter with an intent is judged anew before it is touched, and one that recovers without an
+        // intent would count as lost.
+        setStanding(of: reseed.member, .voter, into: &actions)
         intents.reseed = nil
         if let operation = reseed.operation {
             intents.reseedsAskedFor.insert(AskedReseed(member: reseed.member, operation: operation), at: 0)
         }
         saveIntents(into: &actions)
-        // S2: only behind the intents. Else a daemon that dies between would go on with the reseed of a voter.
-        setStanding(of: reseed.member, .voter, into: &actions)
     }
 
     private mutating func quarantine(
@@ -219,6 +221,8 @@ extension ReconcilerStateMachine {
             }
         }
         guard startEffect(at: now) else { return }
+        // S2: what may be moved from here on votes no more, whenever the daemon dies.
+        setStanding(of: reseed.member, .recovering, into: &actions)
         let token = token()
         clock.reseedEffect = token
         actions.append(.quarantine(reseed.member, reason: reseed.reason.description, token))

@@ -285,6 +285,26 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// Found by the simulator: a daemon died when it had written in its ledger that a whole, stopped member was to be reseeded,
+    /// and nothing else. With another one lost, a majority counted as lost, and nobody could be brought back.
+    @Test(arguments: 1...5) func aReseedThatTouchedNothingHasLostNothing(actions: Int) {
+        var world = ReconcilerWorld.started(48)
+        world.request("s", .stop(1, acceptOutage: false))
+        world.run(for: .seconds(5))
+        world.actionsUntilCrash = actions
+        world.request("r", .reseed(1))
+        while world.daemons == 1, world.quarantined == 0 { world.run(for: .milliseconds(100)) }
+        world.actionsUntilCrash = nil
+        guard world.quarantined == 0 else { return }
+        world.loseData(3)
+        world.run(for: .seconds(10))
+        #expect(world.quarantined == 0)
+        world.request("t", .start(1))
+        world.run(for: .seconds(120))
+        #expect(world.participants.count == 3)
+        #expect(world.violations == [])
+    }
+
     /// S2: a quick look before an ordinary launch; everything is replayed before a directory is given up.
     @Test func aDirectoryThatContradictsTheLedgerIsLookedAtClosely() {
         var world = ReconcilerWorld.started(44)
