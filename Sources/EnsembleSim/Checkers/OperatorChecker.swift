@@ -107,9 +107,9 @@ struct OperatorChecker: Sendable {
     ) {
         let it = members[member]
         guard !it.isStopping else { return }
-        guard victim.hasDirectory else { return judgeFence(of: member, patience: patience, at: now, &verdict) }
         let slack = Duration.milliseconds(600)
         if let since = it.stillSince, now - (it.stillUntil ?? now) <= slack, (it.stillUntil ?? now) - since >= bounds.stopped - slack { return }
+        guard victim.hasDirectory else { return judgeFence(of: member, patience: patience, at: now, &verdict) }
         if victim.isServing, victim.lastUnheard.map({ now - $0 > .milliseconds(2_500) }) ?? true {
             verdict.fail(.harm, "S11: \(member + 1) is killed, serves, and can be heard")
         }
