@@ -94,12 +94,34 @@ package struct KeeperMachine: Sendable {
         snapshots = SnapshotSchedule(configuration, &random)
     }
 
+    /// What a host must know after each step. Returned, and not asked for: a getter of another module that is called on a
+    /// class's property takes a copy of the whole machine, and two of those cost a third of a read.
+    package struct Aftermath: Sendable {
+        package var deadline: Instant?
+        /// How many entries are appended and not committed: what hosts hold memory for.
+        package var outstandingEntries = 0
+
+        package init() {}
+
+        init(deadline: Instant?, outstandingEntries: Int) {
+            self.deadline = deadline
+            self.outstandingEntries = outstandingEntries
+        }
+    }
+
+    /// Bytes of the answer to a read, as the tree is now (`DataTree.answerSize`). In place, as `Aftermath` says.
+    package mutating func answerSize(to request: Request, from session: SessionID, least: Int, upTo limit: Int) -> Int {
+        tree.answerSize(to: request, from: session, least: least, upTo: limit)
+    }
+
+    @discardableResult
     package mutating func step(
         _ event: KeeperEvent, at instant: Instant, into actions: inout ActionBuffer<KeeperAction>
-    ) {
+    ) -> Aftermath {
         let now = clock.read(at: instant, event, isPatient: isServing || role == .following)
         handle(event, at: now, into: &actions)
         clock.isDue(at: due)
+        return Aftermath(deadline: clock.deadline, outstandingEntries: history.outstanding.count)
     }
 
     private mutating func handle(
@@ -174,8 +196,7 @@ package struct KeeperMachine: Sendable {
         }
     }
 
-    /// When `deadlineReached` is due; nil while only events can bring progress. Stored, so that a shell that asks after
-    /// each step touches nothing else of the machine.
+    /// When `deadlineReached` is due; nil while only events can bring progress.
     package var deadline: Instant? { clock.deadline }
 
     /// By the machine's own clock.
@@ -217,7 +238,7 @@ package struct KeeperMachine: Sendable {
 
     package var isLeading: Bool { role == .leading }
 
-    /// How many entries are appended and not committed: what hosts hold memory for.
+    /// For whoever watches from outside; hosts have `Aftermath`.
     package var outstandingEntries: Int { history.outstanding.count }
 
     /// Whether clients are served.

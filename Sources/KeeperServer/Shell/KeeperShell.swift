@@ -17,6 +17,8 @@ package final class KeeperShell {
     /// For whoever judges whole servers: sees each step's event and what it asks for before that is done, and may change
     /// it. nil in production.
     package var stepped: ((KeeperEvent, inout [KeeperAction]) -> Void)?
+    /// As the last step has left it.
+    private var aftermath = KeeperMachine.Aftermath()
     private let configuration: ServerConfiguration
     private let wallTime: () -> WallTime
     private let statistics: ServerStatistics
@@ -62,7 +64,7 @@ package final class KeeperShell {
         clients.warn = { log.warning("\($0)") }
         clients.capacity = Descriptors.forClients(members: configuration.members.count)
         clients.answerSize = { [unowned self] request, session, least in
-            machine.tree.answerSize(to: request, from: session, least: least, upTo: ClientConnection.outputMark)
+            machine.answerSize(to: request, from: session, least: least, upTo: ClientConnection.outputMark)
         }
         clients.answerLater = { [unowned self] word in directories(for: word) }
         clients.answer = { [unowned self] word in Array(view.answer(word).utf8) }
@@ -117,7 +119,7 @@ package final class KeeperShell {
 
     private func step(_ event: KeeperEvent, at now: Instant) {
         guard !isHalted else { return }
-        machine.step(event, at: now, into: &buffer)
+        aftermath = machine.step(event, at: now, into: &buffer)
         buffer.exchange(with: &spare)
         stepped?(event, &spare)
         for action in spare {
@@ -133,7 +135,7 @@ package final class KeeperShell {
 
     /// Re-armed only when the deadline moved earlier: one that moved later is noticed when the timer fires.
     private func armTimer() {
-        guard !isHalted, let deadline = machine.deadline, deadline < timerDeadline else { return }
+        guard !isHalted, let deadline = aftermath.deadline, deadline < timerDeadline else { return }
         timer?.cancel()
         timerDeadline = deadline
         let at = NIODeadline.uptimeNanoseconds(UInt64(clamping: deadline.nanoseconds))
@@ -144,7 +146,7 @@ package final class KeeperShell {
         timer = nil
         timerDeadline = .distantFuture
         guard !isHalted else { return }
-        if let deadline = machine.deadline, deadline <= turn.now {
+        if let deadline = aftermath.deadline, deadline <= turn.now {
             turn.raise(.deadlineReached)
         }
         armTimer()
@@ -228,7 +230,7 @@ package final class KeeperShell {
     }
 
     private func releaseCommitted() {
-        while held.count > machine.outstandingEntries, let size = held.popFirst() { turn.budget.release(size) }
+        while held.count > aftermath.outstandingEntries, let size = held.popFirst() { turn.budget.release(size) }
         if clients.room.isWanted { clients.room.admit() }
     }
 
