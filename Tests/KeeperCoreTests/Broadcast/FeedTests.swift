@@ -137,25 +137,6 @@ import Testing
         #expect(leader.member.machine.status.syncedFollowers == 2)
     }
 
-    /// A quorum of others may be ahead of this member's own disk.
-    @Test func onlyWhatIsDurableIsReadFromTheLog() {
-        var leader = Leading(windowCount: 2)
-        _ = leader.join()
-        leader.member.heard(.ping(zxid: .zero, sessions: []), from: 2)
-        for _ in 0..<2 {
-            _ = leader.propose()
-            leader.member.commitAll()
-        }
-        // Learner 2 and a third of five have what this disk has not: said by the machine's history alone.
-        var machine = leader.member.machine
-        #expect(machine.history.lastSynced == machine.history.lastCommitted)
-        for _ in 0..<3 { _ = leader.propose() }
-        leader.member.heard(.ack(leader.member.machine.history.lastAppended), from: 2)
-        machine = leader.member.machine
-        #expect(machine.history.lastCommitted == Zxid(epoch: 1, counter: 3), "its own disk makes the second vote")
-        #expect(reads(leader.took()) == [])
-    }
-
     /// ZOOKEEPER-4925: a hole would enter the learner's log.
     @Test(arguments: [[1], [0, 2], [5]])
     func aLogWithAHoleIsNotSent(_ read: [Int]) {
