@@ -49,7 +49,7 @@ final class DyingDisk: Sendable {
         }
         // The remains of the dead ones are swept, and nothing that is needed goes with them.
         let later = WallTime(milliseconds: 4_000_000_000_000)
-        _ = try whole.prune(policy: try RetentionPolicy(keepLast: 1), now: later)
+        _ = try whole.prune(of: MemberFiles.identity, policy: try RetentionPolicy(keepLast: 1), now: later)
         #expect(names(path + "/staging").isEmpty)
         let kept = try whole.list()
         #expect(kept.count == 1 && names(path + "/backups") == kept.map(\.id.text))

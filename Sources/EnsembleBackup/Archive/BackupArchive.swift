@@ -1,5 +1,6 @@
 import EnsembleBase
 import Glibc
+import KeeperCore
 
 /// A directory that holds backups:
 ///
@@ -40,14 +41,15 @@ package struct BackupArchive: Sendable {
 
     // MARK: Reading
 
-    /// Every backup, oldest first, also those whose manifest cannot be read.
+    /// Every backup, by what it holds, the earliest first; before all others those whose manifest cannot be read, by the
+    /// second that their id names.
     package func list() throws(BackupError) -> [ArchivedBackup] {
         var backups: [ArchivedBackup] = []
         for name in try directoryEntries(backupsPath) {
             guard let id = BackupID(name), let backup = try backup(id) else { continue }
             backups.append(backup)
         }
-        return backups.sorted { ($0.capturedAt, $0.id) < ($1.capturedAt, $1.id) }
+        return backups.sorted { ($0.end ?? .none, $0.capturedAt, $0.id) < ($1.end ?? .none, $1.capturedAt, $1.id) }
     }
 
     /// Nil if there is no such backup: a directory without a manifest is what a crash left of one.
@@ -144,6 +146,12 @@ package struct ArchivedBackup: Sendable {
     package var manifestSHA256: ContentHash
     /// S7: nil unless the proof belongs to this manifest.
     package var verified: VerifiedRecord?
+
+    /// The last transaction that it holds; nil if the manifest cannot be read.
+    package var end: Zxid? {
+        if case .success(let manifest) = content { return manifest.lastZxid }
+        return nil
+    }
 
     /// When the capture began; the second that the id names if the manifest cannot be read.
     package var capturedAt: WallTime {

@@ -12,31 +12,31 @@ extension BackupArchive {
     /// Objects younger than this stay even if no manifest names them.
     package static let defaultGrace: Duration = .seconds(3600)
 
-    /// Applies `policy`, then removes the objects that no backup needs. Of several clusters in one archive each is
-    /// judged by itself. The backup `inUse` stays whatever the policy says.
+    /// Applies `policy` to the backups of one cluster, then removes the objects that no backup needs, whosever it is.
+    /// S6: another cluster's backups in the same archive are for its own daemon to judge, by its own policy. The backup
+    /// `inUse` stays whatever the policy says.
     ///
+    /// - Parameter cluster: the identity that its backups carry.
     /// - Throws: `.busy` while anything uses the archive; S10: `.damaged` or `.unsupported`, before anything is
     ///   deleted, if a manifest cannot be read, because what it needs is not known.
     package func prune(
-        policy: RetentionPolicy, inUse: BackupID? = nil, now: WallTime, grace: Duration = defaultGrace,
-        dryRun: Bool = false
+        of cluster: String, policy: RetentionPolicy, inUse: BackupID? = nil, now: WallTime,
+        grace: Duration = defaultGrace, dryRun: Bool = false
     ) throws(BackupError) -> PruneReport {
         let lock = try lock(exclusively: true)
         defer { _ = lock }
         let backups = try readableBackups()
-        var decisions: [Retention.Decision] = []
-        for cluster in Set(backups.map(\.manifest.clusterIdentity)).sorted() {
-            let candidates = backups.filter { $0.manifest.clusterIdentity == cluster }.map {
-                Retention.Candidate(id: $0.manifest.id, capturedAt: $0.manifest.capturedAt, isVerified: $0.isVerified)
-            }
-            decisions += Retention.decide(candidates, policy: policy, inUse: inUse, now: now)
+        let candidates = backups.filter { $0.manifest.clusterIdentity == cluster }.map {
+            Retention.Candidate(
+                id: $0.manifest.id, end: $0.manifest.lastZxid, capturedAt: $0.manifest.capturedAt, isVerified: $0.isVerified)
         }
-        let kept = Set(decisions.filter(\.isKept).map(\.id))
+        let decisions = Retention.decide(candidates, policy: policy, inUse: inUse, now: now)
+        let leaving = Set(decisions.filter { !$0.isKept }.map(\.id))
         let objects = try objects()
         let unneeded = ObjectCollection.unneeded(
-            objects.map(\.candidate), manifests: backups.map(\.manifest).filter { kept.contains($0.id) }, grace: grace,
+            objects.map(\.candidate), manifests: backups.map(\.manifest).filter { !leaving.contains($0.id) }, grace: grace,
             now: now)
-        let sizes = Dictionary(uniqueKeysWithValues: objects.map { ($0.candidate.hash, $0.size) })
+        let sizes = Dictionary(objects.map { ($0.candidate.hash, $0.size) }, uniquingKeysWith: { first, _ in first })
         let report = PruneReport(
             decisions: decisions, objectsRemoved: unneeded, bytesFreed: unneeded.reduce(0) { $0 + (sizes[$1] ?? 0) })
         if dryRun { return report }
@@ -63,11 +63,15 @@ extension BackupArchive {
         return backups
     }
 
+    /// Those that lie where their name belongs. What else is there is nobody's object: it stays, and keeps nothing from
+    /// being pruned.
     private func objects() throws(BackupError) -> [(candidate: ObjectCollection.Candidate, size: Int64)] {
         var objects: [(candidate: ObjectCollection.Candidate, size: Int64)] = []
-        for folder in try directoryEntries(objectsPath) {
+        for folder in try directoryEntries(objectsPath) where fileKind("\(objectsPath)/\(folder)") == .directory {
             for name in try directoryEntries("\(objectsPath)/\(folder)") {
-                guard let hash = ContentHash(hex: name), let status = status("\(objectsPath)/\(folder)/\(name)") else { continue }
+                guard let hash = ContentHash(hex: name), let status = status("\(objectsPath)/\(folder)/\(name)"),
+                    objectPath(hash) == "\(objectsPath)/\(folder)/\(name)"
+                else { continue }
                 objects.append((ObjectCollection.Candidate(hash: hash, writtenAt: status.modified), status.size))
             }
         }

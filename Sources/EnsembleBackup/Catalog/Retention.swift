@@ -1,15 +1,19 @@
 import EnsembleBase
+import KeeperCore
 
 /// Which backups of an archive go. Pure; rule S6 lives here.
 package enum Retention {
     package struct Candidate: Hashable, Sendable {
         package var id: BackupID
+        /// The last transaction that it holds.
+        package var end: Zxid
         package var capturedAt: WallTime
         /// S7: its verified record is there and belongs to its manifest.
         package var isVerified: Bool
 
-        package init(id: BackupID, capturedAt: WallTime, isVerified: Bool) {
+        package init(id: BackupID, end: Zxid, capturedAt: WallTime, isVerified: Bool) {
             self.id = id
+            self.end = end
             self.capturedAt = capturedAt
             self.isVerified = isVerified
         }
@@ -24,7 +28,7 @@ package enum Retention {
         case awaitsVerification
         /// Nothing in the archive is proved good, so nothing is given up.
         case nothingIsVerified
-        /// The clock went back; ages mean nothing.
+        /// The clock was ahead, or went back: its age is not known.
         case fromTheFuture
         case outlived
         case neverVerified
@@ -53,10 +57,13 @@ package enum Retention {
     /// One decision for each candidate, newest first. `keepLast` counts verified backups, so that failing captures
     /// cannot push good ones out; of the unverified ones since the newest verified as many are kept again, so that
     /// they cannot fill the disk.
+    ///
+    /// The newest is the one that holds the latest transaction: epochs only rise, also over a restore (S8), and clocks
+    /// don't. A host whose clock was once a year ahead would else have a year's backups pruned as older than those of then.
     package static func decide(
         _ candidates: [Candidate], policy: RetentionPolicy, inUse: BackupID? = nil, now: WallTime
     ) -> [Decision] {
-        let newestFirst = candidates.sorted { ($0.capturedAt, $0.id) > ($1.capturedAt, $1.id) }
+        let newestFirst = candidates.sorted { ($0.end, $0.capturedAt, $0.id) > ($1.end, $1.capturedAt, $1.id) }
         guard let newestVerified = newestFirst.firstIndex(where: \.isVerified) else {
             // S6, S10: without one proved good, each may be the one that matters.
             return newestFirst.map { Decision(id: $0.id, isKept: true, reason: .nothingIsVerified) }

@@ -155,9 +155,10 @@ struct FileHandle: ~Copyable {
 
 enum FileKind { case file, directory, other, absent }
 
+/// S10: what can't be looked at is something, not nothing.
 func fileKind(_ path: String) -> FileKind {
     var status = stat()
-    guard lstat(path, &status) == 0 else { return .absent }
+    guard lstat(path, &status) == 0 else { return errno == ENOENT || errno == ENOTDIR ? .absent : .other }
     return switch status.st_mode & S_IFMT {
     case S_IFREG: .file
     case S_IFDIR: .directory

@@ -91,7 +91,8 @@ package struct BackupEffects: Sendable {
     /// - Parameter inUse: id of the backup that a reseed or restore is made from.
     package func prune(keeping inUse: String? = nil, now: WallTime, dryRun: Bool) throws -> PruneReport? {
         guard let retention else { return nil }
-        return try archive().prune(policy: retention, inUse: inUse.flatMap { BackupID($0) }, now: now, dryRun: dryRun)
+        return try archive().prune(
+            of: clusterIdentity, policy: retention, inUse: inUse.flatMap { BackupID($0) }, now: now, dryRun: dryRun)
     }
 
     private func backupID(_ text: String) throws -> BackupID {

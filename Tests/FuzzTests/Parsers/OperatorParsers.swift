@@ -63,8 +63,10 @@ extension FuzzedParser {
         }
         // What status and retention make of whatever passed.
         try require(manifest.storedSize >= 0 && manifest.size >= 0, "sizes below nothing")
-        let candidate = Retention.Candidate(id: manifest.id, capturedAt: manifest.capturedAt, isVerified: false)
-        let proved = Retention.Candidate(id: manifest.id, capturedAt: WallTime(milliseconds: 1_700_000_000_000), isVerified: true)
+        let candidate = Retention.Candidate(
+            id: manifest.id, end: manifest.lastZxid, capturedAt: manifest.capturedAt, isVerified: false)
+        let proved = Retention.Candidate(
+            id: manifest.id, end: manifest.snapshotZxid, capturedAt: WallTime(milliseconds: 1_700_000_000_000), isVerified: true)
         guard let policy = try? RetentionPolicy(keepLast: 1, keepFor: .seconds(60)) else { return }
         let kept = Retention.decide([candidate, proved], policy: policy, now: WallTime(milliseconds: 1_790_000_000_000))
         try require(kept.contains { $0.reason == .newestVerified && $0.isKept }, "the proved one goes")
