@@ -41,7 +41,6 @@ package struct Daemon: Sendable {
     private let shell: ReconcilerShell
     private let state: StateDirectory
     private let socketPath: String
-    private let files: NIOThreadPool
 
     /// - Throws: `ManifestError`, `ControlError` or `HostError`; nothing was started.
     package init(_ configuration: Configuration) async throws {
@@ -63,13 +62,10 @@ package struct Daemon: Sendable {
             try state.save(ledger)
         }
         try state.save(manifestInForce: text)
-        let (files, bulk) = (NIOThreadPool(numberOfThreads: 4), NIOThreadPool(numberOfThreads: 8))
-        for pool in [files, bulk] { pool.start() }
-        self.files = files
         let desired = DesiredCluster(
             manifest: manifest, layout: layout, clusterIdentity: ledger.clusterIdentity, version: configuration.version)
         shell = ReconcilerShell(
-            state: state, desired: desired, ledger: ledger, intents: try state.loadIntents(), files: files, bulk: bulk)
+            state: state, desired: desired, ledger: ledger, intents: try state.loadIntents())
         start.say(to: shell)
         socketPath = configuration.socket ?? Self.environment("RUNTIME_DIRECTORY").map { $0 + "/control.sock" } ?? path + "/control.sock"
     }
@@ -112,7 +108,8 @@ package struct Daemon: Sendable {
     private func terminate() async {
         var mode = configuration.onTerminate
         if shell.notifier.isUnderSystemd {
-            let job = (try? await files.runIfActive { UnitJob.current() }) ?? .unknown
+            // It answers within seconds, or not (S10).
+            let job = (try? await shell.runner.lanes.bus.run("its answer", within: .seconds(10)) { UnitJob.current() }) ?? .unknown
             switch job {
             case .stop: mode = .stop
             case .restart: mode = .leave
@@ -143,7 +140,9 @@ package struct Daemon: Sendable {
     /// For `refusals(of:stateDirectory:)`; the manifest is in force with or without it.
     private func keep(_ manifestInForce: [UInt8]) async {
         do {
-            try await files.runIfActive { try self.state.save(manifestInForce: manifestInForce) }
+            try await shell.runner.lanes.state.run("writing the manifest in force") {
+                try self.state.save(manifestInForce: manifestInForce)
+            }
         } catch {
             shell.log(Note(.error, .manifestChanged, "it is in force, and the next reload is checked against the one before: \(error)"))
         }

@@ -1,11 +1,12 @@
+import EnsembleBackup
 import EnsembleBase
 import EnsembleControl
 import Glibc
 import NIOConcurrencyHelpers
-import NIOPosix
 
 /// Turns the reconciler: events in, actions out to the hands, one at a time and in order. Probes, timers, the API and
-/// long effects run beside it and come back as events, so that nothing here ever waits for a member.
+/// effects run beside it and come back as events. A turn waits for nothing: actions stand in an outbox, in which what must
+/// be durable first (S9) keeps back what comes behind it, while the core hears and judges on.
 package final class ReconcilerShell: Sendable {
     /// What the API shows: a copy of the core after its last step.
     package struct View: Sendable {
@@ -33,16 +34,14 @@ package final class ReconcilerShell: Sendable {
     private let isReady = NIOLockedValueBox(false)
 
     package init(
-        state: StateDirectory, desired: DesiredCluster, ledger: Ledger, intents: Intents, files: NIOThreadPool,
-        bulk: NIOThreadPool
+        state: StateDirectory, desired: DesiredCluster, ledger: Ledger, intents: Intents
     ) {
         let clock = HostClock()
         self.clock = clock
         let (stream, input) = AsyncStream.makeStream(of: ReconcilerEvent.self)
         self.stream = stream
         self.input = input
-        runner = EffectRunner(
-            state: state, desired: desired, files: files, bulk: bulk, clock: clock, emit: { input.yield($0) })
+        runner = EffectRunner(state: state, desired: desired, ledger: ledger, clock: clock, emit: { input.yield($0) })
         events = EventLog(file: state.path + "/events.jsonl")
         journal = Journal(cluster: desired.manifest.cluster)
         notifier = Notifier()
@@ -91,7 +90,11 @@ package final class ReconcilerShell: Sendable {
             group.addTask { await self.tick() }
             group.addTask { await self.scheduleBackups() }
             group.addTask { await self.report() }
-            try await turn(background)
+            let (actions, outbox) = AsyncStream.makeStream(of: ReconcilerAction.self)
+            group.addTask { await self.turn(into: outbox) }
+            // Whoever waits for what hangs is let go, also when the daemon's own state can't be written.
+            defer { runner.end() }
+            try await carryOut(actions, background)
             let left = answers.withLockedValue { waiting in
                 defer { waiting = [:] }
                 return waiting
@@ -106,7 +109,7 @@ package final class ReconcilerShell: Sendable {
     }
 
     private func begin(_ background: EffectRunner.Background) async {
-        let found = (try? await runner.files.runIfActive { self.runner.findRunningServers() }) ?? []
+        let found = (try? await runner.lanes.state.run("the search for running servers") { self.runner.findRunningServers() }) ?? []
         let fingerprints = runner.cluster.fingerprints
         for (id, record, isCurrent) in found {
             var fingerprint = isCurrent ? fingerprints.first { $0.member == id }?.fingerprint : nil
@@ -134,22 +137,27 @@ package final class ReconcilerShell: Sendable {
         }
     }
 
-    private func turn(_ background: @escaping EffectRunner.Background) async throws {
+    private func turn(into outbox: AsyncStream<ReconcilerAction>.Continuation) async {
         var machine = view.machine
         var buffer = ActionBuffer<ReconcilerAction>()
         for await event in stream {
             machine.step(event, at: clock.now(), into: &buffer)
             publish(machine)
-            for action in buffer.drain() {
-                switch action {
-                case .note(let note): log(note)
-                case .answer(let request, let answer):
-                    answers.withLockedValue { $0.removeValue(forKey: request) }?.resume(returning: answer)
-                case .finish: return runner.cancelLongEffects()
-                case .inspectData, .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed,
-                    .acquireLock, .releaseLock, .writeBarrier, .capture, .verify, .prune:
-                    try await runner.perform(action, background: background)
-                }
+            for action in buffer.drain() { outbox.yield(action) }
+        }
+    }
+
+    /// - Throws: when the daemon's own state can't be made durable.
+    private func carryOut(_ actions: AsyncStream<ReconcilerAction>, _ background: @escaping EffectRunner.Background) async throws {
+        for await action in actions {
+            switch action {
+            case .note(let note): log(note)
+            case .answer(let request, let answer):
+                answers.withLockedValue { $0.removeValue(forKey: request) }?.resume(returning: answer)
+            case .finish: return runner.end()
+            case .inspectData, .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed,
+                .acquireLock, .releaseLock, .writeBarrier, .capture, .verify, .prune:
+                try await runner.perform(action, background: background)
             }
         }
     }
@@ -192,7 +200,8 @@ package final class ReconcilerShell: Sendable {
 
     package func log(_ note: Note) {
         journal.write(note)
-        events.append(note, at: clock.wall())
+        let event = events.append(note, at: clock.wall())
+        runner.lanes.state.post("writing an event") { [events] in events.write(event) }
     }
 
     // MARK: What runs beside
@@ -212,7 +221,7 @@ package final class ReconcilerShell: Sendable {
                 case .answered(let answer):
                     send(.answered(id, answer))
                     looks += 1
-                    if looks.isMultiple(of: 4) { await lookAtFiles(of: member, serves: answer.role.serves) }
+                    if looks.isMultiple(of: 4) { lookAtFiles(of: member, serves: answer.role.serves) }
                 case .turnedAway: send(.turnedAway(id))
                 case .notAsked(let why): send(.notAsked(id, why))
                 // What ended meanwhile was not silent.
@@ -223,19 +232,25 @@ package final class ReconcilerShell: Sendable {
         }
     }
 
-    /// A server without a quorum prints as well, and for days.
-    private func lookAtFiles(of member: RenderedMember, serves: Bool) async {
+    /// A server without a quorum prints as well, and for days. Beside the probe, which goes on when the disk hangs.
+    private func lookAtFiles(of member: RenderedMember, serves: Bool) {
         let expected = view.machine.ledger[member.id]?.identity
+        let lane = runner.lanes.member(member.id)
+        guard lane.occupation == nil else { return }
         let begin = clock.now()
-        let found = try? await runner.files.runIfActive { () -> DataProbe.Glance in
+        lane.post("a glance at its files") { [self] in
             OutputFile(path: member.outputFile).rotateIfLarge()
-            return serves ? DataProbe.glance(at: member, expected: expected) : .untold
-        }
-        guard let found, runner.status(of: member.id)?.isAlive == true else { return }
-        switch found {
-        case .there: send(.dataSeen(member.id, at: begin))
-        case .vanished(let reason): send(.dataVanished(member.id, reason))
-        case .untold: break
+            let found = serves ? DataProbe.glance(at: member, expected: expected) : .untold
+            guard runner.status(of: member.id)?.isAlive == true else { return }
+            switch found {
+            case .there:
+                let mounts = MountTable.points(of: [member.dataDirectory, member.logDirectory])
+                send(.dataSeen(member.id, at: begin, mounts: mounts))
+            case .vanished(let reason):
+                // S10
+                if (try? runner.requireMounted(member)) != nil { send(.dataVanished(member.id, reason)) }
+            case .untold: break
+            }
         }
     }
 
@@ -247,21 +262,19 @@ package final class ReconcilerShell: Sendable {
     }
 
     private func scheduleBackups() async {
+        var calendar: BackupCalendar?
         while !Task.isCancelled {
-            guard let backups = runner.cluster.manifest.backups else {
-                viewBox.withLockedValue { $0.nextBackup = nil }
-                try? await Task.sleep(for: .seconds(1))
-                continue
-            }
-            let next = backups.schedule.next(after: clock.wall())
+            let (backups, now) = (runner.cluster.manifest.backups, clock.wall())
+            if calendar?.schedule != backups?.schedule { calendar = backups.map { BackupCalendar($0.schedule, now: now) } }
+            // One that is not verified, though the manifest wants it to be, makes up for nothing.
+            let counted = runner.backups.filter { $0.verified != nil || backups?.verify == false }
+            let newest = counted.map(\.capturedAt).filter { $0 <= now }.max()
+            let machine = view.machine
+            let canCatchUp = machine.observed.hasQuorum(at: clock.now()) && machine.obstacleToScheduledBackup == nil
+            if calendar?.isDue(newest: newest, canCatchUp: canCatchUp, now: now) == true { send(.backupDue) }
+            let next = calendar?.next
             viewBox.withLockedValue { $0.nextBackup = next }
-            var seen = clock.wall()
-            // When the wall clock is set back, the next backup is not a day later for it.
-            while !Task.isCancelled, clock.wall() < next, clock.wall() >= seen, runner.cluster.manifest.backups == backups {
-                seen = clock.wall()
-                try? await Task.sleep(for: .milliseconds(200))
-            }
-            if clock.wall() >= next { send(.backupDue) }
+            try? await Task.sleep(for: .milliseconds(200))
         }
     }
 
@@ -312,41 +325,5 @@ package final class ReconcilerShell: Sendable {
         if old.backups.archivePath != desired.backups.archivePath { Task { await runner.refreshBackups() } }
         send(.policyChanged(ReconcilePolicy(new), fingerprints: desired.fingerprints))
         return change
-    }
-}
-
-extension HoldReason {
-    /// Passing states of a step that goes well aren't warnings.
-    var isWorthSaying: Bool {
-        switch self {
-        case .soaking, .waitingForBarrier, .epochPromises, .processNotProvedDead, .stopping, .lockNotHeld(nil),
-            .memberLags, .operationRunning, .directoriesNotSeen:
-            false
-        case .noLeader, .majorityLost, .turnedAway, .noQuorum, .quorumWouldBreak, .leaderCountsFewer, .memberNotParticipating,
-            .lockNotHeld, .reseedRunning, .noVerifiedBackup, .archiveUnknown, .budgetSpent, .effectFailed,
-            .noSource, .dataUnknown, .needsPerson, .verdictOpen, .anotherEndedFirst:
-            true
-        }
-    }
-}
-
-/// One line for people: systemd's STATUS= and the head of `ensemblectl status`.
-package enum StatusLine {
-    package static func text(_ machine: ReconcilerStateMachine, at now: Instant) -> String {
-        let observed = machine.observed
-        let participating = observed.certainParticipants(at: now)
-        var parts: [String] = []
-        if let leader = observed.leader(at: now), participating >= observed.quorum {
-            parts.append("serving, \(participating) of \(observed.voters.count) members, leader \(leader)")
-        } else {
-            parts.append("not serving, \(participating) of \(observed.voters.count) members participate")
-        }
-        if machine.termination != nil { parts.append("stopping") }
-        if let reseed = machine.intents.reseed {
-            parts.append("reseed of member \(reseed.member): \(reseed.phase.description)")
-        }
-        if let operation = machine.intents.operation { parts.append(operation.title) }
-        if let held = machine.holds.first { parts.append("\(held.what) waits: \(held.reason.description)") }
-        return parts.joined(separator: "; ")
     }
 }

@@ -36,6 +36,27 @@ import Testing
             DataProbe.glance(at: member, expected: "5f1c") == .vanished(.otherIdentity(expected: "5f1c", found: nil)))
     }
 
+    /// A log directory of its own that was removed under its server: it acknowledged into deleted files, and nobody noticed.
+    @Test func aLogDirectoryThatIsGoneIsMissed() throws {
+        let root = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        let declaration = MemberDeclaration(
+            id: 1, host: "127.0.0.1", clientPort: 2181, quorumPort: 2881, electionPort: 3881, dataDirectory: root + "/data",
+            logDirectory: root + "/log")
+        let manifest = Manifest(cluster: "orders", dataDirectory: root, members: [declaration])
+        let member = manifest.rendered(on: HostLayout(stateDirectory: root, bundledServer: "/usr/bin/ensemble-server"))[0]
+        for name in ["data", "log"] {
+            try FileManager.default.createDirectory(atPath: "\(root)/\(name)/version-2", withIntermediateDirectories: true)
+        }
+        #expect(DataProbe.glance(at: member, expected: nil) == .there)
+        try FileManager.default.removeItem(atPath: root + "/log/version-2")
+        #expect(DataProbe.glance(at: member, expected: nil) == .vanished(.missing))
+        // S10: what can't be looked at is not empty.
+        symlink("version-2", root + "/log/version-2")
+        #expect(DataProbe.glance(at: member, expected: nil) == .untold)
+        guard case .unreadable = DataProbe.inspect(member, .seals) else { return #expect(Bool(false), "unreadable") }
+    }
+
     /// S2: what is looked for right before Apache's server is launched.
     @Test func aDirectoryThatLostSomethingIsNotTheOneThatWasSeen() throws {
         let root = try scratch()

@@ -337,5 +337,17 @@ exec {self.entering()}"{real}" "$@"
     def hosts(self):
         return ",".join(self.host(identity) for identity in (1, 2, 3))
 
+    def word(self, identity, word="srvr"):
+        """What the member's server says to a four-letter word; empty if it says nothing."""
+        try:
+            with socket.create_connection((self.address(identity), self.ports[identity - 1]), timeout=2) as connection:
+                connection.sendall(word.encode())
+                said = b""
+                while part := connection.recv(4096):
+                    said += part
+                return said.decode(errors="replace")
+        except OSError:
+            return ""
+
     def host(self, identity):
         return f"{self.address(identity)}:{self.ports[identity - 1]}"

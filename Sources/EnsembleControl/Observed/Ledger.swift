@@ -102,6 +102,8 @@ package struct LedgerEntry: Sendable, Hashable, Codable {
     package var acceptedEpoch: Int64
     /// The identity of its data directory.
     package var identity: String?
+    /// Where the file systems are mounted on which its directories were when it served, but for the root's; nil: not known.
+    package var mounts: [String]?
 
     package init(id: MemberID, standing: Standing, zxid: Int64, acceptedEpoch: Int64, identity: String?) {
         self.id = id

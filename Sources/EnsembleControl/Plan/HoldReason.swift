@@ -21,8 +21,10 @@ package enum HoldReason: Sendable, Hashable, Codable {
     case operationRunning(String)
     case noVerifiedBackup
     case archiveUnknown
-    case budgetSpent(MemberID, count: Int)
+    case budgetSpent(MemberID, count: Int, isOfOneMember: Bool)
     case processNotProvedDead(MemberID)
+    case filesSilent(MemberID)
+    case cannotBeKilled(MemberID)
     case epochPromises(MemberID)
     case effectFailed(String)
     case noSource
@@ -56,8 +58,15 @@ package enum HoldReason: Sendable, Hashable, Codable {
         case .operationRunning(let what): "\(what) is under way"
         case .noVerifiedBackup: "there is no verified backup"
         case .archiveUnknown: "the archive could not be listed"
-        case .budgetSpent(let id, let count): "member \(id) was reseeded \(count) times already; it may be its disk"
+        case .budgetSpent(let id, let count, isOfOneMember: true):
+            "member \(id) was reseeded \(count) times within the hour (reseed.perMemberPerHour), perhaps for its disk; "
+                + "ensemblectl reseed \(id) does it now"
+        case .budgetSpent(let id, let count, isOfOneMember: false):
+            "\(count) members were reseeded within the day (reseed.perDay); ensemblectl reseed \(id) does it now"
         case .processNotProvedDead(let id): "the old process of member \(id) is not proved dead"
+        case .filesSilent(let id): "the files of member \(id) don't answer: look at the disk that they are on"
+        case .cannotBeKilled(let id):
+            "member \(id) was killed and does not end: the kernel waits for something, its disk as a rule"
         case .epochPromises(let id):
             "waiting out the epoch promises that member \(id) may have forgotten (3 x initLimit x tickTime)"
         case .effectFailed(let why): why

@@ -15,7 +15,7 @@ extension MemberSupervisor {
         case .inspecting: whileInspecting(event, at: now, into: &actions)
         case .launching, .running: whileAlive(event, at: now, into: &actions)
         case .stopping(let deadline): whileStopping(event, deadline: deadline, at: now, into: &actions)
-        case .killing: whileKilling(event, at: now, into: &actions)
+        case .killing(_, let again): whileKilling(event, again: again, at: now, into: &actions)
         case .backingOff(let until), .doubtful(_, let until): whileWaiting(event, until: until, at: now, into: &actions)
         case .untrusted: whileUntrusted(event, into: &actions)
         case .gaveUp: whileGivenUp(event, into: &actions)
@@ -43,15 +43,22 @@ extension MemberSupervisor {
         switch event {
         case .dataTrusted:
             guard isWanted else { return state = .stopped }
+            if let why = complaint {
+                complaint = nil
+                state = .gaveUp(why)
+                return actions.append(.note(Note(.error, .memberGaveUp, member: id, "not restarted: \(why)")))
+            }
             state = .launching
             actions.append(.launch)
         case .dataUntrusted(let reason):
+            complaint = nil
             state = .untrusted(reason)
             actions.append(.note(Note(.warning, .dataUntrusted, member: id, reason.description)))
         case .dataUnknown(let why):
             // S10: looked at again after a while, started never.
             state = .doubtful(why, until: now + .seconds(1))
         case .unwanted, .fenced:
+            complaint = nil
             state = .stopped
         case .wanted, .launched, .launchFailed, .exited, .frozen, .proved, .revived, .reseeded, .timePassed:
             break
@@ -72,12 +79,10 @@ extension MemberSupervisor {
             state = .stopping(deadline: now + stopTimeout)
             actions.append(.terminate)
         case .fenced:
-            state = .killing
-            actions.append(.kill)
+            kill(at: now, into: &actions)
         case .frozen(let why):
-            state = .killing
             actions.append(.note(Note(.warning, .memberSilent, member: id, "killed: \(why.description)")))
-            actions.append(.kill)
+            kill(at: now, into: &actions)
         case .proved:
             backoff.reset()
             recentDeaths = []
@@ -97,15 +102,15 @@ extension MemberSupervisor {
             // It was no longer wanted while it was being launched: there is no process to wait for.
             stoppedAsAsked(into: &actions)
         case .fenced:
-            state = .killing
-            actions.append(.kill)
+            kill(at: now, into: &actions)
         case .timePassed:
             guard now >= deadline else { return }
-            state = .killing
             actions.append(.note(Note(.warning, .memberSilent, member: id, "it did not stop in \(stopTimeout): killed")))
-            actions.append(.kill)
-        case .wanted, .unwanted, .dataTrusted, .dataUntrusted, .dataUnknown, .launched, .frozen, .proved, .revived,
-            .reseeded:
+            kill(at: now, into: &actions)
+        case .launched:
+            // Its launch was under way when it was to stop: there was no process to ask.
+            actions.append(.terminate)
+        case .wanted, .unwanted, .dataTrusted, .dataUntrusted, .dataUnknown, .frozen, .proved, .revived, .reseeded:
             break
         }
     }
@@ -116,7 +121,16 @@ extension MemberSupervisor {
         if isWanted { inspect(into: &actions) }
     }
 
-    private mutating func whileKilling(_ event: Event, at now: Instant, into actions: inout ActionBuffer<Action>) {
+    private mutating func kill(at now: Instant, into actions: inout ActionBuffer<Action>) {
+        var begun = now
+        if case .killing(let since, _) = state { begun = since }
+        state = .killing(since: begun, again: now + .seconds(2))
+        actions.append(.kill)
+    }
+
+    private mutating func whileKilling(
+        _ event: Event, again: Instant, at now: Instant, into actions: inout ActionBuffer<Action>
+    ) {
         switch event {
         case .exited(let cause):
             lastExit = cause
@@ -125,8 +139,13 @@ extension MemberSupervisor {
         case .launchFailed:
             state = .stopped
             if isWanted { inspect(into: &actions) }
-        case .wanted, .unwanted, .fenced, .dataTrusted, .dataUntrusted, .dataUnknown, .launched, .frozen, .proved,
-            .revived, .reseeded, .timePassed:
+        case .launched:
+            kill(at: now, into: &actions)
+        case .timePassed:
+            // A signal may be lost: out of descriptors, or sent before there was a process.
+            if now >= again { kill(at: now, into: &actions) }
+        case .wanted, .unwanted, .fenced, .dataTrusted, .dataUntrusted, .dataUnknown, .frozen, .proved, .revived,
+            .reseeded:
             break
         }
     }
@@ -183,8 +202,10 @@ extension MemberSupervisor {
         actions.append(.note(Note(.warning, .memberDied, member: id, cause.description)))
         switch cause {
         case .configuration(let why):
-            state = .gaveUp(why)
-            actions.append(.note(Note(.error, .memberGaveUp, member: id, "not restarted: \(why)")))
+            // What the server takes for a mistake in its configuration may be the loss of its directory: what is on the disk
+            // says which.
+            complaint = why
+            inspect(into: &actions)
         case .damagedData(let why):
             state = .untrusted(.refusedByServer(why))
             actions.append(.note(Note(.warning, .dataUntrusted, member: id, why)))

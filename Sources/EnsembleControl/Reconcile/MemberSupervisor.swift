@@ -14,8 +14,8 @@ package struct MemberSupervisor: Sendable {
         case running
         /// SIGTERM was sent. → stopped, killing
         case stopping(deadline: Instant)
-        /// SIGKILL was sent; the kernel ends it when it can. → stopped, backingOff
-        case killing
+        /// SIGKILL was sent; the kernel ends it when it can, and is asked anew while it can't. → stopped, backingOff
+        case killing(since: Instant, again: Instant)
         /// → inspecting, stopped
         case backingOff(until: Instant)
         /// Waits for a reseed. → stopped
@@ -76,6 +76,8 @@ package struct MemberSupervisor: Sendable {
     var stopTimeout: Duration
     var random: SeededRandom
     package internal(set) var lastExit: ExitCause?
+    /// What the last server found wrong with its configuration, until it is known that its directory is there.
+    var complaint: String?
 
     package init(id: MemberID, policy: RestartPolicy, stopTimeout: Duration, seed: UInt64) {
         self.id = id
@@ -88,9 +90,9 @@ package struct MemberSupervisor: Sendable {
     /// When `timePassed` will change something; nil: not by itself.
     package var deadline: Instant? {
         switch state {
-        case .stopping(let deadline): deadline
+        case .stopping(let deadline), .killing(_, let deadline): deadline
         case .backingOff(let until), .doubtful(_, let until): until
-        case .stopped, .inspecting, .launching, .running, .killing, .untrusted, .gaveUp: nil
+        case .stopped, .inspecting, .launching, .running, .untrusted, .gaveUp: nil
         }
     }
 

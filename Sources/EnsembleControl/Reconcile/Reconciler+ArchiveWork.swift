@@ -63,7 +63,7 @@ extension ReconcilerStateMachine {
     }
 
     /// A live one stops nobody, so that a roll which stands still for days doesn't end the backups as well.
-    private var obstacleToScheduledBackup: String? {
+    package var obstacleToScheduledBackup: String? {
         if let work = archiveWork { return work.title }
         guard let operation = intents.operation else { return nil }
         switch (policy.backupMode, operation.kind) {

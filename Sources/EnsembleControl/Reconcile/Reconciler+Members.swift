@@ -7,7 +7,7 @@ extension ReconcilerStateMachine {
             if termination == nil { wantOrNot(id, at: now, into: &actions) }
             judgeHealth(of: id, at: now, into: &actions)
             judgeParticipation(of: id, at: now, into: &actions)
-            nameHold(of: id)
+            nameHold(of: id, at: now)
         }
     }
 
@@ -113,11 +113,22 @@ extension ReconcilerStateMachine {
         }
     }
 
-    private mutating func nameHold(of id: MemberID) {
-        switch supervisor(id)?.state {
+    private mutating func nameHold(of id: MemberID, at now: Instant) {
+        guard let supervisor = supervisor(id), let run = running.first(where: { $0.id == id }) else { return }
+        let bound = Duration.seconds(5)
+        switch supervisor.state {
         case .doubtful(let why, _): hold("start of member \(id)", member: id, .dataUnknown(id, why))
         case .gaveUp(let why): hold("restart of member \(id)", member: id, .needsPerson(why))
-        case .stopped, .inspecting, .launching, .running, .stopping, .killing, .backingOff, .untrusted, nil: break
+        case .inspecting where run.depth == .replay: break  // All of its data is read, which takes as long as it takes.
+        // It is looked at again and again, and is held all the while.
+        case .inspecting where run.doubt != nil:
+            hold("start of member \(id)", member: id, .dataUnknown(id, run.doubt ?? ""))
+        case .inspecting, .launching:
+            guard let asked = run.askedOfFilesAt, now - asked >= bound else { return }
+            hold("start of member \(id)", member: id, .filesSilent(id))
+        case .killing(let since, _):
+            if now - since >= bound { hold("end of member \(id)", member: id, .cannotBeKilled(id)) }
+        case .stopped, .running, .stopping, .backingOff, .untrusted: break
         }
     }
 }

@@ -14,10 +14,11 @@ extension ReconcilerStateMachine {
             judge(id, condition, at: now, into: &actions)
         case .dataVanished(let id, let reason):
             updateRun(id) { $0.vanished = reason }
-        case .dataSeen(let id, let at):
+        case .dataSeen(let id, let at, let mounts):
             updateRun(id) { $0.seenAt = at }
-        case .launched(let id, let pid):
-            launched(id, pid: pid, at: now, into: &actions)
+            remember(mounts, of: id, into: &actions)
+        case .launched(let id, let pid, let fingerprint):
+            launched(id, pid: pid, fingerprint, at: now, into: &actions)
         case .launchFailed(let id, let why):
             // There was no process, so it has not voted yet.
             if running.contains(where: { $0.id == id && $0.isFirst }) { setStanding(of: id, .bootstrapping, into: &actions) }
@@ -117,16 +118,16 @@ extension ReconcilerStateMachine {
     }
 
     private mutating func launched(
-        _ id: MemberID, pid: Int32, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+        _ id: MemberID, pid: Int32, _ fingerprint: Fingerprint, at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         observed[id]?.began(pid: pid)
         updateRun(id) {
             $0 = MemberRun(id: id)
             $0.launchedAt = now
+            $0.fingerprint = fingerprint
         }
         if intents.reseed?.member == id { clock.joinsFirst = false }
-        let fingerprint = fingerprints.first { $0.member == id }?.fingerprint
-        updateRun(id) { $0.fingerprint = fingerprint }
         signal(id, .launched, at: now, into: &actions)
         actions.append(.note(Note(.information, .memberLaunched, member: id, "launched as process \(pid)")))
     }
@@ -156,7 +157,10 @@ extension ReconcilerStateMachine {
         // A member applies what a quorum has logged, and may die before its own disk has it: then its directory would count
         // as a loss. Where the server does not say what is durable (Apache's), what it had applied when it was asked the
         // time before is taken to be.
-        let logged = answer.durable ?? before.flatMap { $0.role.serves ? $0.zxid : nil }
+        // Where an epoch begins nothing is logged: a leader says its number with the counter 0, and the directory of one that
+        // has led a quiet epoch ends in the epoch before.
+        let shown = answer.durable ?? before.flatMap { $0.role.serves ? $0.zxid : nil }
+        let logged = shown.flatMap { $0 & 0xffff_ffff == 0 ? nil : $0 }
         // A follower of a new ensemble that has applied nothing yet says 0x0, and has promised the first epoch.
         let epoch = max(answer.zxid >> 32, policy.voters.count > 1 ? 1 : 0)
         guard ledger.raise(id, epoch: epoch, zxid: logged) else { return }
@@ -166,6 +170,16 @@ extension ReconcilerStateMachine {
             savedLedgerAt = now
             saveLedger(into: &actions)
         }
+    }
+
+    /// S10: a directory that is not there is lost only where the file system is mounted on which it was.
+    private mutating func remember(
+        _ mounts: [String]?, of id: MemberID, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        guard let mounts, var entry = ledger[id], entry.mounts != mounts else { return }
+        entry.mounts = mounts
+        ledger.set(entry)
+        saveLedger(into: &actions)
     }
 
     /// What is heard of a process that has ended says nothing about the next one.
@@ -228,6 +242,7 @@ extension ReconcilerStateMachine {
     private mutating func act(
         on trust: DataTrust, _ id: MemberID, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
+        if case .unknown = trust {} else { updateRun(id) { $0.doubt = nil } }
         switch trust {
         case .recovering where isLostAgain(id):
             signal(id, .dataUntrusted(.emptyButWasNot), at: now, into: &actions)
@@ -256,6 +271,7 @@ extension ReconcilerStateMachine {
         case .untrusted(let reason):
             signal(id, .dataUntrusted(reason), at: now, into: &actions)
         case .unknown(let why):
+            updateRun(id) { $0.doubt = why }
             signal(id, .dataUnknown(why), at: now, into: &actions)
         }
     }

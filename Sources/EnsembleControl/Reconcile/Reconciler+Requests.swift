@@ -23,7 +23,13 @@ extension ReconcilerStateMachine {
             roll(policy.members, reason, acceptOutage: accept, id: id, at: now, into: &actions)
         case .reseed(let member):
             // S9: kept over the daemon's end, like every operation.
-            intents.reseedsAskedFor.append(AskedReseed(member: member, operation: id))
+            if var reseed = intents.reseed, reseed.member == member {
+                // Given up by the daemon (`isRefused`), and taken up again.
+                (reseed.attempt, reseed.operation) = (0, id)
+                intents.reseed = reseed
+            } else {
+                intents.reseedsAskedFor.append(AskedReseed(member: member, operation: id))
+            }
             saveIntents(into: &actions)
         case .backup(.cold, let member):
             begin(Operation(id: id, kind: .coldBackup(ColdBackup(member: member))), at: now, into: &actions)
@@ -80,7 +86,8 @@ extension ReconcilerStateMachine {
         case .start: return nil
         case .reseed(let member):
             let isAsked = intents.reseedsAskedFor.contains { $0.member == member }
-            return isAsked || intents.reseed?.member == member ? busy("a reseed of member \(member)") : nil
+            let isAtWork = intents.reseed.map { $0.member == member && !isRefused($0) } ?? false
+            return isAsked || isAtWork ? busy("a reseed of member \(member)") : nil
         case .backup(.live, _), .verify: return archiveWork.map { busy("a \($0.title)") }
         case .restore:
             // S6: retention may be about to remove the very backup. It is over in a moment.

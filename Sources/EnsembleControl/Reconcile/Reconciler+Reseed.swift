@@ -6,7 +6,11 @@ extension ReconcilerStateMachine {
     struct ReseedCandidate {
         var member: MemberID
         var reason: UntrustedReason
+        /// The operation of the person who asked for it, of a lost member as well as of a whole one.
         var operation: String?
+
+        /// It has its data: only a person's word puts it into quarantine.
+        var isWhole: Bool { if case .askedFor = reason { true } else { false } }
     }
 
     /// The members that need a reseed, each once: their data isn't trusted, or vanished under a live server, or a person
@@ -65,7 +69,7 @@ extension ReconcilerStateMachine {
         var entry =
             ledger[candidate.member]
             ?? LedgerEntry(id: candidate.member, standing: .recovering, zxid: 0, acceptedEpoch: 0, identity: nil)
-        if case .askedFor = candidate.reason {} else { entry.standing = .recovering }
+        if !candidate.isWhole { entry.standing = .recovering }
         ledger.set(entry)
         saveLedger(into: &actions)
         let backup = policy.engine == .bundled ? seedBackup?.id : nil
@@ -83,7 +87,7 @@ extension ReconcilerStateMachine {
         toReseeding candidate: ReseedCandidate, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) -> HoldReason? {
         let id = candidate.member
-        if case .askedFor = candidate.reason {} else if !policy.reseed.automatic {
+        if candidate.operation == nil, !policy.reseed.automatic {
             return .needsPerson("the manifest forbids automatic reseeds; ensemblectl reseed \(id) begins one")
         }
         // S5: one member at a time is out of service because of us.
@@ -99,11 +103,9 @@ extension ReconcilerStateMachine {
         // S7: only a verified backup. Also where the seed will be empty: while a member is brought back, one more
         // loss would leave the archive as the only copy.
         guard seedBackup != nil || hasNeverServed(id) else { return .noVerifiedBackup }
-        if case .askedFor = candidate.reason {
-            if let reason = objection(toLosing: id, seenSince: now - policy.answerTimeout) { return reason }
-        } else if let spent = spentBudget(id, at: now) {
-            return spent
-        }
+        if candidate.isWhole, let reason = objection(toLosing: id, seenSince: now - policy.answerTimeout) { return reason }
+        // It holds back the daemon, not a person.
+        if candidate.operation == nil, let spent = spentBudget(id, at: now) { return spent }
         return objectionOfLock(at: now, into: &actions)
     }
 
@@ -144,8 +146,10 @@ extension ReconcilerStateMachine {
         let wall = wallTime(now)
         ledger.reseeds.removeAll { wall - $0.at >= .seconds(86_400) }
         let own = ledger.reseeds.count { $0.member == id && wall - $0.at < .seconds(3600) }
-        guard own < policy.reseed.perMemberPerHour else { return .budgetSpent(id, count: own) }
-        guard ledger.reseeds.count < policy.reseed.perDay else { return .budgetSpent(id, count: ledger.reseeds.count) }
+        guard own < policy.reseed.perMemberPerHour else { return .budgetSpent(id, count: own, isOfOneMember: true) }
+        guard ledger.reseeds.count < policy.reseed.perDay else {
+            return .budgetSpent(id, count: ledger.reseeds.count, isOfOneMember: false)
+        }
         return nil
     }
 
@@ -286,8 +290,10 @@ extension ReconcilerStateMachine {
             next.reason = reason
             next.backup = nil
             next.attempt += 1
-            guard next.attempt <= 3 else {
-                return hold(title(reseed), member: id, .needsPerson("three seeds were refused: \(reason.description)"))
+            guard !isRefused(reseed) else {
+                return hold(
+                    title(reseed), member: id,
+                    .needsPerson("three seeds were refused, perhaps by its disk: \(reason.description); ensemblectl reseed \(id) tries again"))
             }
             // S2: a daemon that died had entered it as a voter, and it was lost again before the intent was gone.
             setStanding(of: id, .recovering, into: &actions)
@@ -306,6 +312,13 @@ extension ReconcilerStateMachine {
         }
         guard answer.zxid >= barrier else { return hold(title(reseed), member: id, .waitingForBarrier(id)) }
         finishReseed(reseed, answer, into: &actions)
+    }
+
+    /// It has been seeded as often as makes sense without a person.
+    func isRefused(_ reseed: Reseed) -> Bool {
+        guard reseed.phase == .joining, reseed.attempt >= 3 else { return false }
+        if case .untrusted = supervisor(reseed.member)?.state { return true }
+        return false
     }
 
     /// The directory that was being brought back is lost as well: another loss, with its own conditions and of the same

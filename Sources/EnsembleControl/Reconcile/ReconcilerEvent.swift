@@ -9,8 +9,10 @@ package enum ReconcilerEvent: Sendable {
     /// The data directory of a running member is gone or replaced.
     case dataVanished(MemberID, UntrustedReason)
     /// The data directory of a running member is there, and the one it was started from, as of a look begun at `at`.
-    case dataSeen(MemberID, at: Instant)
-    case launched(MemberID, pid: Int32)
+    /// `mounts`: where the file systems are mounted that its directories are on; nil: it can't be told.
+    case dataSeen(MemberID, at: Instant, mounts: [String]? = nil)
+    /// With the settings that it was started with: the manifest may have changed since the launch was asked for.
+    case launched(MemberID, pid: Int32, Fingerprint)
     case launchFailed(MemberID, LaunchFailure)
     case exited(MemberID, ExitCause)
     case answered(MemberID, MemberAnswer)

@@ -72,6 +72,10 @@ package struct ReconcilerStateMachine: Sendable {
         var condition: DataDirectoryCondition?
         /// A restore waits for `condition`.
         var isBeingLookedAt = false
+        /// Why nothing could be told of its directory, while that is so.
+        var doubt: String?
+        /// When a look at its directory, or its launch, was asked for last: both may hang with its disk.
+        var askedOfFilesAt: Instant?
         /// How closely `condition` was looked for.
         var depth: InspectionDepth = .seals
         var vanished: UntrustedReason?
@@ -166,8 +170,12 @@ package struct ReconcilerStateMachine: Sendable {
         supervisors[index].step(event, at: now, into: &own)
         for action in own.drain() {
             switch action {
-            case .inspect: inspect(id, depthBeforeLaunch(of: id), into: &actions)
-            case .launch: launch(id, into: &actions)
+            case .inspect:
+                updateRun(id) { $0.askedOfFilesAt = now }
+                inspect(id, depthBeforeLaunch(of: id), into: &actions)
+            case .launch:
+                updateRun(id) { $0.askedOfFilesAt = now }
+                launch(id, into: &actions)
             case .terminate: actions.append(.terminate(id))
             case .kill: actions.append(.kill(id))
             case .note(let note): actions.append(.note(note))

@@ -185,8 +185,14 @@ private final class ControlChannelHandler: ChannelInboundHandler {
         let loop = context.eventLoop
         peer(of: context.channel).flatMap { peer in
             loop.makeFutureWithTask {
-                let mayChange = peer.mayChange(group: group)
-                return await service.respond(method: head.method.rawValue, target: head.uri, body: body, mayChange: mayChange)
+                await service.respond(method: head.method.rawValue, target: head.uri, body: body) {
+                    if peer.isTrusted { return true }
+                    guard let group else { return false }
+                    // A directory service may take its time, and must not take the daemon's.
+                    return try await service.shell.runner.lanes.names.run("the groups of user \(peer.uid)", within: .seconds(5)) {
+                        peer.belongs(to: group)
+                    }
+                }
             }
         }.whenComplete { result in
             let (handler, context) = bound.value
@@ -250,11 +256,10 @@ private struct PeerCredentials: Sendable {
 
     /// Root and the daemon's own user may change; others if their group is the one that the manifest names. Whoever
     /// reaches the socket at all may read.
-    func mayChange(group: gid_t?) -> Bool {
-        if uid == 0 || uid == geteuid() { return true }
-        guard let group else { return false }
-        return gid == group || groupsOfUser.contains(group)
-    }
+    var isTrusted: Bool { uid == 0 || uid == geteuid() }
+
+    /// Blocks.
+    func belongs(to group: gid_t) -> Bool { gid == group || groupsOfUser.contains(group) }
 
     /// The kernel's word is the peer's own group only; whoever "joined the group" has it beside that one, in the
     /// host's group database.

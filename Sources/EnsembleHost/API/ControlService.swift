@@ -2,7 +2,6 @@ import EnsembleBackup
 import EnsembleBase
 import EnsembleControl
 import FoundationEssentials
-import NIOPosix
 
 /// What the control API answers, apart from HTTP: reads are taken from the shell's view, changes are asked of the core.
 package struct ControlService: Sendable {
@@ -27,11 +26,13 @@ package struct ControlService: Sendable {
         }
     }
 
-    /// - Parameter mayChange: whether the caller has the right to change anything.
-    package func respond(method: String, target: String, body: [UInt8], mayChange: Bool) async -> Answer {
+    /// - Parameter mayChange: whether the caller has the right to change anything; asked where it matters.
+    package func respond(
+        method: String, target: String, body: [UInt8], mayChange: @Sendable () async throws -> Bool
+    ) async -> Answer {
         do {
             let route = try ControlRoute.match(method: method, target: target)
-            guard !route.changes || mayChange else {
+            if route.changes, !(try await answering(mayChange)) {
                 throw ControlError(
                     .denied, "this user may read and not change",
                     remedy: "run as root or as the daemon's user, or join the group that owns the socket")
@@ -98,7 +99,7 @@ package struct ControlService: Sendable {
                 .badRequest, "a restore replaces the data of the whole cluster and was not confirmed",
                 remedy: "confirm it by the cluster's name, \(cluster.manifest.cluster)")
         }
-        let found = try await shell.runner.bulk.runIfActive { try cluster.backups.list() }
+        let found = try await listed()
         guard let backup = found.first(where: { $0.id.description == wanted.backup }),
             let reference = cluster.backups.reference(backup)
         else {
@@ -114,17 +115,29 @@ package struct ControlService: Sendable {
 
     // MARK: Backups
 
+    /// An archive that hangs is said to, before the one who asks gives up.
+    private func listed() async throws -> [ArchivedBackup] {
+        let backups = shell.runner.cluster.backups
+        return try await answering { try await shell.runner.lanes.catalog.run("a listing", within: .seconds(10)) { try backups.list() } }
+    }
+
+    private func answering<Result>(_ body: () async throws -> Result) async throws -> Result {
+        do {
+            return try await body()
+        } catch let failure as HostLane.Failure {
+            throw ControlError(.busy, failure.description, remedy: "if it hangs, look at what it needs: a mount, a server of names")
+        }
+    }
+
     private func backups() async throws -> BackupsResponse {
         let cluster = shell.runner.cluster
-        let found = try await shell.runner.bulk.runIfActive { try cluster.backups.list() }
+        let found = try await listed()
         return BackupsResponse(
             archive: cluster.backups.archivePath, backups: found.reversed().compactMap { BackupViews.describe($0) })
     }
 
     private func verify(_ id: String) async throws -> (Int, [UInt8]) {
-        let backups = shell.runner.cluster.backups
-        let found = try await shell.runner.bulk.runIfActive { try backups.list() }
-        guard found.contains(where: { $0.id.description == id }) else {
+        guard try await listed().contains(where: { $0.id.description == id }) else {
             throw ControlError(.notFound, "there is no backup \(id)", remedy: "see ensemblectl backup list")
         }
         return try await accepted(.verify(backup: id))
@@ -132,8 +145,10 @@ package struct ControlService: Sendable {
 
     private func prune(_ wanted: PruneBackupsRequest) async throws -> PruneBackupsResponse {
         let (backups, now, inUse) = (shell.runner.cluster.backups, shell.clock.wall(), shell.view.machine.intents.backupInUse)
-        let found = try await shell.runner.bulk.runIfActive {
-            try backups.prune(keeping: inUse, now: now, dryRun: wanted.dryRun)
+        let found = try await answering {
+            try await shell.runner.lanes.archive.run("pruning", within: .seconds(20)) {
+                try backups.prune(keeping: inUse, now: now, dryRun: wanted.dryRun)
+            }
         }
         guard let report = found else {
             throw ControlError(.refused, "the manifest declares no backups, so no retention", remedy: "declare backups")

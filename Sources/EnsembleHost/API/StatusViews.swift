@@ -45,6 +45,12 @@ struct StatusViews {
             let hold = Hold(what: held.what, missingCondition: held.reason.description, since: since)
             if !seen.contains(where: { $0.what == hold.what }) { seen.append(hold) }
         }
+        for it in shell.runner.lanes.hanging {
+            seen.append(
+                Hold(
+                    what: "\(it.lane): \(it.work)",
+                    missingCondition: "an answer, for \(it.lasting.inMilliseconds / 1000) s: it hangs, its disk or server perhaps"))
+        }
         if !view.refusedReload.isEmpty {
             let problems = view.refusedReload.joined(separator: "; ")
             seen.append(Hold(what: "reload of the manifest", missingCondition: "a manifest that can be applied: \(problems)"))

@@ -5,43 +5,41 @@ import EnsembleControl
 import Glibc
 import KeeperStorage
 import NIOConcurrencyHelpers
-import NIOCore
-import NIOPosix
 
 /// The hands: one switch over the reconciler's actions, and no effect anywhere else.
 ///
-/// What must be done before the next action (the two files, signals, spawning) is done before `perform` returns; what
-/// takes long is handed to `background`, and its outcome comes back as an event.
+/// What must be done before the next action (the two files, signals) is done before `perform` returns; all else is handed
+/// to `background`, waits its turn on the lane of what it needs, and its outcome comes back as an event.
 package final class EffectRunner: Sendable {
     package typealias Background = @Sendable (@escaping @Sendable () async -> Void) -> Void
 
     struct Servers {
         var records: [Int: ServerRecord] = [:]
+        /// No further server is spawned: the daemon ends, and nobody would watch it.
+        var isEnding = false
     }
 
     let state: StateDirectory
-    /// For what is short: the daemon's own state, starts of servers.
-    let files: NIOThreadPool
-    /// For what may take hours or hang with its disk: archives and members' data. Were it the same, a stalled mount under
-    /// the archive would keep the daemon from writing its state, and the members without it.
-    let bulk: NIOThreadPool
+    package let lanes: HostLanes
     let emit: @Sendable (ReconcilerEvent) -> Void
     let clock: HostClock
     package let link: EnsembleLink
     let desired: NIOLockedValueBox<DesiredCluster>
+    /// The ledger as it was made durable last.
+    private let ledger: NIOLockedValueBox<Ledger>
     let servers: NIOLockedValueBox<Servers>
     package let progress = EffectProgress()
     private let listing = NIOLockedValueBox<[ArchivedBackup]?>(nil)
     private let isEnding = NIOLockedValueBox(false)
 
     package init(
-        state: StateDirectory, desired: DesiredCluster, files: NIOThreadPool, bulk: NIOThreadPool, clock: HostClock,
+        state: StateDirectory, desired: DesiredCluster, ledger: Ledger, clock: HostClock,
         emit: @escaping @Sendable (ReconcilerEvent) -> Void
     ) {
         self.state = state
-        self.files = files
-        self.bulk = bulk
         self.clock = clock
+        self.ledger = NIOLockedValueBox(ledger)
+        lanes = HostLanes(now: { clock.now() })
         self.emit = emit
         let (cluster, servers) = (NIOLockedValueBox(desired), NIOLockedValueBox(Servers()))
         (self.desired, self.servers) = (cluster, servers)
@@ -55,20 +53,30 @@ package final class EffectRunner: Sendable {
     package func change(to new: DesiredCluster) { desired.withLockedValue { $0 = new } }
 
     /// - Throws: when the ledger or the intents can't be made durable: then nothing may go on (S9).
-    package func perform(_ action: ReconcilerAction, background: Background) async throws {
+    package func perform(_ action: ReconcilerAction, background: @escaping Background) async throws {
         switch action {
         case .saveLedger(let ledger):
-            try await files.runIfActive { try self.state.save(ledger) }
+            try await lanes.state.run("writing the ledger") { try self.state.save(ledger) }
+            self.ledger.withLockedValue { $0 = ledger }
         case .saveIntents(let intents):
-            try await files.runIfActive { try self.state.save(intents) }
+            try await lanes.state.run("writing what is intended") { try self.state.save(intents) }
         case .inspectData(let id, let depth):
             guard let member = cluster.member(id) else { return }
             background { [self] in
-                let condition = try? await bulk.runIfActive { DataProbe.inspect(member, depth) }
-                emit(.dataInspected(id, condition ?? .unreadable("the daemon is stopping")))
+                do {
+                    let found = try await lanes.member(id).run("a look at its files", isLong: depth == .replay) {
+                        try Self.requireUnused(member)
+                        let found = DataProbe.inspect(member, depth)
+                        if found == .missing || found == .empty { try self.requireMounted(member) }
+                        return found
+                    }
+                    emit(.dataInspected(id, found))
+                } catch {
+                    emit(.dataInspected(id, .unreadable("\(error)")))
+                }
             }
         case .launch(let id, let mode, let identity, let floor):
-            await launch(id, mode, identity: identity, floor: floor, background)
+            background { [self] in await launch(id, mode, identity: identity, floor: floor, background) }
         case .terminate(let id): signal(id, SIGTERM)
         case .kill(let id): signal(id, SIGKILL)
         case .quarantine, .seed, .capture, .verify, .prune:
@@ -85,6 +93,13 @@ package final class EffectRunner: Sendable {
         case .answer, .note, .finish:
             preconditionFailure("the shell keeps these to itself")
         }
+    }
+
+    /// S10: where a disk is not mounted that was, nothing is known of what is on it, and nothing is put in its place.
+    func requireMounted(_ member: RenderedMember) throws {
+        guard let point = MountTable.missing(of: ledger.withLockedValue { $0[member.id]?.mounts } ?? []) else { return }
+        throw HostError(
+            point, "nothing is mounted there, and the files of member \(member.id) were on what was", remedy: "mount it; it is looked at again by itself")
     }
 
     private func answer(
@@ -109,13 +124,16 @@ package final class EffectRunner: Sendable {
     }
 
     private func startFileEffect(_ action: ReconcilerAction, _ background: Background) {
-        let cluster = cluster
-        let (files, now) = (bulk, clock.wall())
+        let (cluster, lanes, now) = (cluster, lanes, clock.wall())
         switch action {
         case .quarantine(let id, let reason, let token):
             guard let member = cluster.member(id) else { return }
             answer(token, background) {
-                try await files.runIfActive { try cluster.backups.quarantine(member, cause: reason, now: now) }
+                try await lanes.member(id).run("the move of its files to quarantine") { [self] in
+                    try Self.requireUnused(member)
+                    try requireMounted(member)
+                    try cluster.backups.quarantine(member, cause: reason, now: now)
+                }
                 return .done
             }
         case .seed(let id, let seed, let token):
@@ -124,8 +142,9 @@ package final class EffectRunner: Sendable {
             answer(token, background) { [self] in
                 do {
                     return .seeded(
-                        try await files.runIfActive {
-                            try cluster.backups.seed(
+                        try await lanes.member(id).run("its seed", isLong: true) { [self] in
+                            try requireMounted(member)
+                            return try cluster.backups.seed(
                                 member, seed, reason: "reseed by ensembled", now: now, progress: progress)
                         })
                 } catch {
@@ -139,7 +158,7 @@ package final class EffectRunner: Sendable {
             let progress = reporting(token)
             answer(token, background) {
                 .captured(
-                    try await files.runIfActive {
+                    try await lanes.archive.run("a backup of member \(id)", isLong: true) {
                         try cluster.backups.capture(member, mode, upTo: end, now: now, progress: progress)
                     })
             }
@@ -147,7 +166,7 @@ package final class EffectRunner: Sendable {
             let progress = reporting(token)
             answer(token, background) { [self] in
                 await refreshBackups()
-                let proof = try await files.runIfActive {
+                let proof = try await lanes.archive.run("the verification of \(backup)", isLong: true) {
                     Result { try cluster.backups.verify(backup, now: now, progress: progress) }
                 }
                 // What it proved, or withdrew.
@@ -157,7 +176,7 @@ package final class EffectRunner: Sendable {
             }
         case .prune(let token):
             answer(token, background) { [self] in
-                _ = try await files.runIfActive { try cluster.backups.prune(now: now, dryRun: false) }
+                _ = try await lanes.archive.run("pruning") { try cluster.backups.prune(now: now, dryRun: false) }
                 await refreshBackups()
                 return .done
             }
@@ -174,14 +193,18 @@ package final class EffectRunner: Sendable {
 
     package func refreshBackups() async {
         let backups = cluster.backups
-        guard let (found, observation) = try? await bulk.runIfActive({ backups.observe() }) else { return }
+        guard let (found, observation) = try? await lanes.catalog.run("a look at it", { backups.observe() }) else { return }
         listing.withLockedValue { $0 = found }
         emit(.backupsListed(observation))
     }
 
-    /// Copies that are under way end at their next chunk: the daemon does not outstay its stop for them. What they leave
-    /// is nothing, or begun anew (S9).
-    package func cancelLongEffects() { isEnding.withLockedValue { $0 = true } }
+    /// The daemon ends. Copies that are under way end at their next chunk: the daemon does not outstay its stop for them.
+    /// What they leave is nothing, or begun anew (S9). What hangs is left behind.
+    package func end() {
+        servers.withLockedValue { $0.isEnding = true }
+        isEnding.withLockedValue { $0 = true }
+        lanes.close()
+    }
 }
 
 /// What the manifest in force comes to on this host.

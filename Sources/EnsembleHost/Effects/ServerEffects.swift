@@ -3,18 +3,19 @@ import EnsembleControl
 import Glibc
 import KeeperStorage
 import NIOConcurrencyHelpers
-import NIOPosix
 
 /// Servers: files, spawning, adoption, signals, deaths.
 extension EffectRunner {
     func launch(
-        _ id: Int, _ mode: LaunchMode, identity: String?, floor: DataFloor?, _ background: Background
+        _ id: Int, _ mode: LaunchMode, identity: String?, floor: DataFloor?, _ background: @escaping Background
     ) async {
         guard let member = cluster.member(id) else { return }
         do {
-            let record = try await files.runIfActive { try self.start(member, mode, identity: identity, floor: floor) }
+            let record = try await lanes.member(id).run("the start of its server") {
+                try self.start(member, mode, identity: identity, floor: floor)
+            }
             servers.withLockedValue { $0.records[id] = record }
-            emit(.launched(id, pid: record.process.pid))
+            emit(.launched(id, pid: record.process.pid, member.fingerprint))
             watch(id, record, member, background)
         } catch let error as StorageError {
             // A full disk is no mistake in the configuration: tried again, as if the server itself had met it.
@@ -39,6 +40,7 @@ extension EffectRunner {
             throw HostError(
                 "process \(stray.pid)", "is a server of member \(member.id) already", remedy: "end it, or let the daemon adopt it by a restart")
         }
+        try Self.requireUnused(member)
         // S2: Apache's server can't be told what it should find, so a last look comes as late as can be.
         if member.engine == .apache, let floor, !DataProbe.finds(floor, in: member) {
             throw HostError(
@@ -66,7 +68,11 @@ extension EffectRunner {
         var launch = member.launch
         // The configuration file stays the last argument.
         if member.engine == .bundled, let floor { launch.arguments = ["--data-floor", floor.description] + launch.arguments }
-        let process = try ServerProcess.spawn(launch, directory: member.home, outputFile: member.outputFile)
+        // S3: between its last look and the daemon's end no server comes to be that nobody would know of.
+        let process = try servers.withLockedValue { servers in
+            guard !servers.isEnding else { throw HostLane.Failure.closed }
+            return try ServerProcess.spawn(launch, directory: member.home, outputFile: member.outputFile)
+        }
         let record = ServerRecord(
             process: process, fingerprint: member.fingerprint.description, executable: member.launch.executable,
             client: member.clientAddress, outputOffset: Int64(offset))
@@ -79,6 +85,13 @@ extension EffectRunner {
             throw error
         }
         return record
+    }
+
+    /// S3: neither a second server beside one that somebody started by hand, nor a directory moved from under it.
+    static func requireUnused(_ member: RenderedMember) throws {
+        guard let server = DirectoryUse.find([member.dataDirectory, member.logDirectory]) else { return }
+        throw HostError(
+            "the directory of member \(member.id)", "is in use: \(server)", remedy: "end that process; the member is looked at again by itself")
     }
 
     /// Finds the servers that an earlier daemon started: by the record (pid and start time), or by the argument where

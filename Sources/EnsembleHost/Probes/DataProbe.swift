@@ -11,6 +11,11 @@ package enum DataProbe {
     /// Blocks; for a thread of a pool.
     package static func inspect(_ member: RenderedMember, _ depth: InspectionDepth) -> DataDirectoryCondition {
         let layout = DataLayout(dataDir: member.dataDirectory, dataLogDir: member.logDirectory)
+        // S10: a log directory that can't be looked at is not one without logs.
+        errno = 0
+        if !Directory.exists(layout.logDirectory), errno != ENOENT {
+            return .unreadable("\(layout.logDirectory): \(String(cString: strerror(errno)))")
+        }
         guard Directory.exists(layout.snapshotDirectory) else {
             if errno != ENOENT { return .unreadable("\(layout.snapshotDirectory): \(String(cString: strerror(errno)))") }
             return Directory.exists(member.dataDirectory) ? .empty : .missing
@@ -59,9 +64,10 @@ package enum DataProbe {
     }
 
     package static func glance(at member: RenderedMember, expected: String?) -> Glance {
-        errno = 0
-        guard Directory.exists(member.dataDirectory + "/version-2") else {
-            return errno == ENOENT ? .vanished(.missing) : .untold
+        // A server whose log directory is gone goes on to acknowledge into a file that nobody will find again.
+        for directory in Set([member.dataDirectory, member.logDirectory]).sorted() {
+            errno = 0
+            guard Directory.exists(directory + "/version-2") else { return errno == ENOENT ? .vanished(.missing) : .untold }
         }
         guard let expected else { return .there }
         do throws(StorageError) {

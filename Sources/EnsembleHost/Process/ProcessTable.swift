@@ -106,7 +106,7 @@ package enum ProcessTable {
     }
 
     /// Files of /proc have no size: read until the end.
-    private static func small(_ path: String) -> [UInt8]? {
+    static func small(_ path: String) -> [UInt8]? {
         let descriptor = clx_open(path, O_RDONLY, 0)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }

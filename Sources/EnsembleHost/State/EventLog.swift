@@ -37,7 +37,8 @@ package final class EventLog: Sendable {
         }
     }
 
-    package func append(_ note: Note, at time: WallTime) {
+    /// Remembers it. The file has it when it was written (`write`).
+    package func append(_ note: Note, at time: WallTime) -> EventRecord {
         state.withLockedValue { state in
             let event = EventRecord(
                 sequence: state.next, at: time, severity: note.severity, code: note.code.rawValue, member: note.member,
@@ -45,7 +46,7 @@ package final class EventLog: Sendable {
             state.next += 1
             state.events.append(event)
             if state.events.count > Self.memoryLimit { state.events.removeFirst(state.events.count - Self.memoryLimit) }
-            write(event)
+            return event
         }
     }
 
@@ -59,8 +60,9 @@ package final class EventLog: Sendable {
         }
     }
 
-    /// Not synced: an event that a power failure takes is a loss for the reader, not for safety.
-    private func write(_ event: EventRecord) {
+    /// Blocks, and is called in the events' order by one thread at a time. Not synced: an event that a power failure takes
+    /// is a loss for the reader, not for safety.
+    package func write(_ event: EventRecord) {
         guard let line = try? JSONEncoder().encode(event) else { return }
         var status = stat()
         if stat(file, &status) == 0, status.st_size > Self.fileLimit { rename(file, file + ".1") }

@@ -63,7 +63,7 @@ extension World {
         if servers[i].disk.identity == nil { servers[i].disk.identity = identity }
         // S2: only the first start of a new cluster may begin empty and vote.
         setInitialize(of: id, mode == .bootstrap && servers[i].disk.isBlank)
-        tell(.launched(Int(id), pid: Int32(id)))
+        tell(.launched(Int(id), pid: Int32(id), Fingerprint()))
         daemon!.adopted.remove(id)
         record("the daemon launches \(id), \(mode.rawValue)")
         if servers[i].disk.isDamaged {

@@ -16,10 +16,13 @@ import Testing
         return supervisor
     }
 
-    private func step(_ supervisor: inout MemberSupervisor, _ event: MemberSupervisor.Event, at time: Instant? = nil) {
+    @discardableResult
+    private func step(
+        _ supervisor: inout MemberSupervisor, _ event: MemberSupervisor.Event, at time: Instant? = nil
+    ) -> [MemberSupervisor.Action] {
         var actions = ActionBuffer<MemberSupervisor.Action>()
         supervisor.step(event, at: time ?? now, into: &actions)
-        _ = actions.drain()
+        return actions.drain()
     }
 
     @Test func aPassingFailureToLaunchIsTriedAgain() {
@@ -51,7 +54,24 @@ import Testing
     @Test func aLastingFailureToLaunchNeedsAPerson() {
         var supervisor = launching()
         step(&supervisor, .launchFailed(.lasting("no such program")))
+        step(&supervisor, .dataTrusted)
         #expect(supervisor.state == .gaveUp("no such program"))
+        step(&supervisor, .revived)
+        step(&supervisor, .dataTrusted)
+        #expect(supervisor.state == .launching, "a person's word tries it again")
+    }
+
+    /// A server whose directory is gone can't make its files: it calls that a mistake in its configuration, and nobody is to
+    /// be asked for it.
+    @Test func aLostDirectoryIsNoMistakeInTheConfiguration() {
+        var supervisor = launching()
+        step(&supervisor, .launched)
+        #expect(step(&supervisor, .exited(.configuration("create failed: no such file"))).contains(.inspect))
+        step(&supervisor, .dataUntrusted(.missing))
+        #expect(supervisor.state == .untrusted(.missing))
+        step(&supervisor, .reseeded)
+        step(&supervisor, .dataTrusted)
+        #expect(supervisor.state == .launching)
     }
 
     /// Stopped while it was being launched: when that fails there is no process whose end could be awaited.
@@ -64,12 +84,39 @@ import Testing
         #expect(supervisor.state == .stopped)
     }
 
+    /// S3: its launch hung, and it was to stop meanwhile: the process that comes of it after all is ended like any other.
+    @Test func aLaunchThatComesLateIsEnded() {
+        var supervisor = launching()
+        #expect(step(&supervisor, .unwanted) == [.terminate])
+        #expect(step(&supervisor, .launched) == [.terminate])
+        #expect(supervisor.state.mayHaveProcess)
+        supervisor = launching()
+        #expect(step(&supervisor, .fenced) == [.kill])
+        #expect(step(&supervisor, .launched) == [.kill])
+        #expect(supervisor.state.mayHaveProcess)
+    }
+
+    /// A signal that was lost (no descriptor for the pidfd) held up everybody for ever.
+    @Test func aKillIsRepeatedUntilItEnds() {
+        var supervisor = launching()
+        step(&supervisor, .launched)
+        #expect(step(&supervisor, .fenced) == [.kill])
+        #expect(step(&supervisor, .timePassed, at: now + .seconds(1)) == [])
+        #expect(step(&supervisor, .timePassed, at: now + .seconds(2)) == [.kill])
+        #expect(step(&supervisor, .timePassed, at: now + .seconds(3)) == [])
+        #expect(step(&supervisor, .timePassed, at: now + .seconds(4)) == [.kill])
+        step(&supervisor, .exited(.signalled(9)))
+        #expect(supervisor.state == .stopped)
+        #expect(step(&supervisor, .timePassed, at: now + .seconds(9)) == [])
+    }
+
     /// The crash policy by cause.
     @Test func theCauseDecides() {
         func after(_ cause: ExitCause) -> MemberSupervisor.State {
             var supervisor = launching()
             step(&supervisor, .launched)
             step(&supervisor, .exited(cause))
+            if case .configuration = cause { step(&supervisor, .dataTrusted) }
             return supervisor.state
         }
         #expect(after(.configuration("x")) == .gaveUp("x"))

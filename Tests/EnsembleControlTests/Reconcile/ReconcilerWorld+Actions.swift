@@ -106,7 +106,7 @@ extension ReconcilerWorld {
 
     private mutating func launch(_ id: Int, _ mode: LaunchMode, _ identity: String?, _ floor: DataFloor?) {
         if let floor, !server(id).isAbove(floor) {
-            later(.launched(id, pid: Int32(id)))
+            later(.launched(id, pid: Int32(id), configured(id)))
             return later(.exited(id, .damagedData("not what was looked at")), takes: .milliseconds(450))
         }
         let joining = Duration.milliseconds(Int64.random(in: 200...1500, using: &random))
@@ -119,7 +119,12 @@ extension ReconcilerWorld {
             if mode == .bootstrap, !$0.hasData { $0.hasData = true; $0.identity = identity; $0.zxid = 0 }
             if $0.identity == nil { $0.identity = identity }
         }
-        later(.launched(id, pid: Int32(id)))
+        later(.launched(id, pid: Int32(id), configured(id)))
+    }
+
+    /// What a server that is started now is started with.
+    private func configured(_ id: Int) -> Fingerprint {
+        machine.fingerprints.first { $0.member == id }?.fingerprint ?? Fingerprint()
     }
 }
 

@@ -204,6 +204,34 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// What its launch wrote before the reload is what it runs with.
+    @Test func whoWasBeingLaunchedDuringAReloadIsOutdated() {
+        var world = ReconcilerWorld.started(43)
+        world.kill(1)
+        while world.machine.supervisors[0].state != .launching { world.run(for: .milliseconds(100)) }
+        var changed = Fingerprint()
+        changed.combine("other settings")
+        world.step(.policyChanged(world.policy, fingerprints: (1...3).map { MemberFingerprint(member: $0, fingerprint: changed) }))
+        world.run(for: .seconds(60))
+        #expect(world.terminated.sorted() == [1, 2, 3])
+        #expect(world.isWhole && !world.machine.isOutdated(1))
+    }
+
+    /// A disk that hangs has a name, and so has a process that it keeps from ending.
+    @Test func whatHangsIsNamed() {
+        var world = ReconcilerWorld.started(44)
+        func reasons() -> [HoldReason] { world.machine.holds.map(\.reason) }
+        world.kill(2)
+        for _ in 0..<70 {
+            world.run(for: .milliseconds(100))
+            world.due.removeAll { if case .dataInspected(2, _) = $0.event { true } else { false } }
+        }
+        #expect(reasons().contains(.filesSilent(2)))
+        world.step(.dataInspected(2, .unreadable("it was cut off")))
+        world.run(for: .seconds(20))
+        #expect(!reasons().contains(.filesSilent(2)) && world.isWhole)
+    }
+
     @Test func changedSettingsOfASmallEnsembleWaitForAPerson() {
         var world = ReconcilerWorld.started(41, members: 1)
         var changed = Fingerprint()
@@ -248,9 +276,57 @@ import Testing
         world.loseData(2)
         world.run(for: .seconds(30))
         #expect(world.seeds == 1)
-        #expect(world.machine.holds.contains { $0.reason == .budgetSpent(2, count: 1) })
+        #expect(world.machine.holds.contains { $0.reason == .budgetSpent(2, count: 1, isOfOneMember: true) })
         world.run(for: .seconds(3600))
         #expect(world.isWhole && world.seeds == 2)
+        #expect(world.violations == [])
+    }
+
+    /// What holds the daemon back holds no person back: the status names a verb, and the verb did nothing (issue 9, B8).
+    @Test func aPersonsReseedOfALostMemberIsCarriedOut() {
+        var world = ReconcilerWorld.started(49)
+        var policy = world.policy
+        policy.reseed.automatic = false
+        world.step(.policyChanged(policy, fingerprints: world.fingerprints))
+        world.loseData(2)
+        world.run(for: .seconds(40))
+        #expect(world.seeds == 0)
+        world.request("r", .reseed(2))
+        world.run(for: .seconds(40))
+        #expect(world.isWhole && world.seeds == 1)
+        #expect(world.machine.outcomes.contains { $0.id == "r" && $0.failure == nil })
+        #expect(world.violations == [])
+    }
+
+    @Test func aPersonsReseedNeedsNoBudget() {
+        var world = ReconcilerWorld.started(50, reseedsPerHour: 1)
+        world.loseData(2)
+        world.run(for: .seconds(40))
+        world.loseData(2)
+        world.run(for: .seconds(40))
+        #expect(world.seeds == 1)
+        world.request("r", .reseed(2))
+        world.run(for: .seconds(40))
+        #expect(world.isWhole && world.seeds == 2)
+        #expect(world.violations == [])
+    }
+
+    /// Three seeds were refused, the disk was mended, and the daemon said for ever that it needs a person.
+    @Test func aPersonTakesUpAReseedThatWasGivenUp() {
+        var world = ReconcilerWorld.started(51)
+        world.loseData(2)
+        func hasGivenUp() -> Bool { world.machine.holds.contains { $0.reason.description.contains("ensemblectl reseed 2 tries again") } }
+        for _ in 0..<1500 where !hasGivenUp() {
+            world.run(for: .milliseconds(100))
+            guard world.server(2).isAlive else { continue }
+            world.bury(2)
+            world.step(.exited(2, .damagedData("offset 77")))
+        }
+        #expect(hasGivenUp() && world.savedIntents.reseed?.attempt == 3)
+        world.request("r", .reseed(2))
+        world.run(for: .seconds(60))
+        #expect(world.isWhole)
+        #expect(world.machine.outcomes.contains { $0.id == "r" && $0.failure == nil })
         #expect(world.violations == [])
     }
 
@@ -265,7 +341,7 @@ import Testing
         world.loseData(4)
         world.run(for: .seconds(60))
         #expect(world.participants.contains(4) && world.seeds == 2)
-        #expect(world.machine.holds.contains { $0.reason == .budgetSpent(2, count: 1) })
+        #expect(world.machine.holds.contains { $0.reason == .budgetSpent(2, count: 1, isOfOneMember: true) })
         #expect(world.violations == [])
     }
 

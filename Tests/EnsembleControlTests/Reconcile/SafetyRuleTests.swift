@@ -503,4 +503,16 @@ import Testing
         #expect(world.isWhole && Set(world.terminated) == [1, 2, 3])
         #expect(world.violations == [])
     }
+
+    /// Seen with Apache's server: the leader of an epoch without a write was taken for one that had lost what it acknowledged,
+    /// after each stop of the whole ensemble.
+    @Test func theBeginningOfAnEpochIsNotInAnyLog() {
+        var world = ReconcilerWorld.started(52)
+        let (beginning, first) = (Int64(9) << 32, Int64(9) << 32 + 1)
+        func entry() -> LedgerEntry? { world.machine.ledger[1] }
+        for _ in 0..<2 { world.step(.answered(1, MemberAnswer(at: world.now, role: .leading, zxid: beginning))) }
+        #expect(entry().map { $0.zxid < beginning && $0.acceptedEpoch == 9 } == true)
+        for _ in 0..<2 { world.step(.answered(1, MemberAnswer(at: world.now, role: .leading, zxid: first))) }
+        #expect(entry().map { $0.zxid } == first)
+    }
 }

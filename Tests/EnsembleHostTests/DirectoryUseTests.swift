@@ -1,0 +1,71 @@
+import EnsembleControl
+import EnsembleHost
+import FoundationEssentials
+import Glibc
+import Testing
+
+/// S3: who serves from a directory is seen, whoever started it.
+@Suite struct DirectoryUseTests {
+    private func scratch() throws -> String {
+        let path = FileManager.default.temporaryDirectory.path + "/ensemble-use-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: path + "/data/version-2", withIntermediateDirectories: true)
+        return path
+    }
+
+    /// The process has what the script opens when `ready` is there.
+    private func started(_ script: String, in root: String) throws -> ProcessIdentity {
+        let launch = LaunchCommand(
+            executable: "/bin/sh", arguments: ["-c", script + "; : >\(root)/ready; exec sleep 600"],
+            environment: ["PATH=/usr/bin:/bin"])
+        let process = try ServerProcess.spawn(launch, directory: "/", outputFile: "/dev/null")
+        while access(root + "/ready", F_OK) != 0 { usleep(2000) }
+        return process
+    }
+
+    private func end(_ process: ProcessIdentity) {
+        ServerProcess.signal(process, SIGKILL)
+        _ = ServerProcess.waitForEnd(of: process)
+    }
+
+    @Test(arguments: ["version-2/log.1", "server.lock"]) func aWriterIsFound(file: String) throws {
+        let root = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        // Also by another name of the directory, and when its file was removed.
+        symlink(root + "/data", root + "/link")
+        let process = try started("exec 3>>\(root)/data/\(file)", in: root)
+        defer { end(process) }
+        #expect(DirectoryUse.find([root + "/link"])?.pid == process.pid)
+        unlink("\(root)/data/\(file)")
+        if file != "server.lock" { #expect(DirectoryUse.find([root + "/data"])?.pid == process.pid) }
+        #expect(DirectoryUse.find([root + "/other"]) == nil)
+    }
+
+    /// Backups read, and people look; what lies beside the files is nobody's concern.
+    @Test func aReaderIsNoServer() throws {
+        let root = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        let process = try started("exec 3>\(root)/data/version-2/log.1 3>&-; exec 4<\(root)/data/version-2/log.1 5>\(root)/data/notes", in: root)
+        defer { end(process) }
+        #expect(DirectoryUse.find([root + "/data"]) == nil)
+    }
+
+    /// Apache's server opens no log before its first write.
+    @Test func anApacheServerIsKnownByItsConfiguration() throws {
+        let root = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        let configuration = "tickTime=2000\ndataDir=\(root)/other\ndataLogDir=\(root)/data\n"
+        try Data(configuration.utf8).write(to: URL(filePath: root + "/zoo.cfg"))
+        let launch = LaunchCommand(
+            executable: "/bin/sh",
+            arguments: ["-c", "while :; do sleep 1; done", "org.apache.zookeeper.server.quorum.QuorumPeerMain", root + "/zoo.cfg"], environment: [])
+        let process = try ServerProcess.spawn(launch, directory: "/", outputFile: "/dev/null")
+        defer { end(process) }
+        var found: DirectoryUse.Server?
+        // Between fork and exec it has other arguments.
+        for _ in 0..<500 where found == nil {
+            found = DirectoryUse.find([root + "/data"])
+            usleep(2000)
+        }
+        #expect(found?.pid == process.pid && found?.file == root + "/zoo.cfg")
+    }
+}
