@@ -51,9 +51,12 @@ struct LogFile: Sendable {
         try file.write(records, at: position)
         try file.syncData()
         position = end
-        // Not waited for: it shares its page with the next batch. A kill keeps it, a power cut perhaps (`LogMark`).
-        try file.write(mark.bytes, at: position)
     }
+
+    /// Says at the end of the log that all of it is durable. In idle time: each batch brings the mark of the one before it
+    /// (`write`), so that it is the last one's that is missing, and nobody waits for it. It is not synced: it shares its
+    /// page with the next batch. A kill keeps it, a power cut perhaps (`LogMark`).
+    func markEnd() throws(StorageError) { try file.write(mark.bytes, at: position) }
 
     /// In idle time: keeps at least half a chunk of zeros ahead, so that no entry waits for them.
     mutating func zeroAhead(_ configuration: LogWriter.Configuration) throws(StorageError) {

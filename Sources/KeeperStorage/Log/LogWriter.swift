@@ -141,7 +141,9 @@ package final class LogWriter: Sendable {
     private func write(_ items: [Item], with hand: inout Hand) {
         do throws(StorageError) {
             if let zxid = try write(items, to: &hand.file) { report(.synced(zxid)) }
-            if queue.withLockedValue({ $0.items.isEmpty }) { try hand.file?.zeroAhead(configuration) }
+            guard queue.withLockedValue({ $0.items.isEmpty }) else { return }
+            try hand.file?.markEnd()
+            try hand.file?.zeroAhead(configuration)
         } catch {
             hand.hasFailed = true
             report(.failed(error))
