@@ -37,14 +37,17 @@ struct Replay: Sendable {
     private(set) var cutSnapshots: [NumberedFile] = []
 
     private var replayed: ReplayedTree
+    /// Newer snapshots that could not be used, and those of them that the logs have led through.
+    private let unusable: [Zxid]
+    private var met: Set<Zxid> = []
     /// The snapshot is no state that ever was.
     private var refusal: StorageError?
 
     var startZxid: Zxid { replayed.snapshotZxid }
 
     /// - Parameters:
-    ///   - layout: the newest sound snapshot is taken; one that is damaged is passed over only if the logs reach as far
-    ///     as it did.
+    ///   - layout: the newest sound snapshot is taken; one that is damaged is passed over only if the logs lead through its
+    ///     transaction.
     ///   - limit: entries and snapshots behind it are left alone.
     ///   - isJudged: false: digests that are not the leader's are let pass.
     ///   - admitsCut: a newest snapshot that is cut short is passed over although the logs end before it (`cutSnapshot`).
@@ -61,7 +64,8 @@ struct Replay: Sendable {
                 failures.append((snapshot, error))
                 continue
             }
-            var replay = Replay(loaded.tree, loaded.digest, from: snapshot, recent: recent, isJudged: isJudged)
+            var replay = Replay(
+                loaded.tree, loaded.digest, from: snapshot, past: failures.map(\.snapshot.zxid), recent: recent, isJudged: isJudged)
             try replay.readLogs(logs, in: layout.files, limit: limit)
             if let refusal = replay.refusal {
                 failures.append((snapshot, refusal))
@@ -71,7 +75,8 @@ struct Replay: Sendable {
             return replay
         }
         var replay = Replay(
-            DataTree(), SnapshotDigest(zxid: .zero, digest: nil), from: nil, recent: recent, isJudged: isJudged)
+            DataTree(), SnapshotDigest(zxid: .zero, digest: nil), from: nil, past: failures.map(\.snapshot.zxid), recent: recent,
+            isJudged: isJudged)
         do throws(StorageError) {
             try replay.requireBeginning(of: logs, in: layout)
             try replay.readLogs(logs, in: layout.files, limit: limit)
@@ -84,8 +89,10 @@ struct Replay: Sendable {
     }
 
     private init(
-        _ tree: DataTree, _ digest: SnapshotDigest?, from snapshot: NumberedFile?, recent: RecentEntries, isJudged: Bool
+        _ tree: DataTree, _ digest: SnapshotDigest?, from snapshot: NumberedFile?, past unusable: [Zxid], recent: RecentEntries,
+        isJudged: Bool
     ) {
+        self.unusable = unusable
         replayed = ReplayedTree(tree, snapshotZxid: snapshot?.zxid ?? .zero, digest: digest, isJudged: isJudged)
         self.snapshot = snapshot
         self.recent = recent
@@ -100,12 +107,19 @@ struct Replay: Sendable {
     private mutating func passOver(
         _ failures: [(snapshot: NumberedFile, error: StorageError)], admitsCut: Bool
     ) throws(StorageError) {
-        let lost = failures.filter { $0.snapshot.zxid > tree.lastProcessedZxid }
-        for (snapshot, error) in lost {
-            guard admitsCut, case .cutShort = error.cause else { throw error }
+        for (snapshot, error) in failures where !makesUp(for: snapshot.zxid) {
+            guard admitsCut, snapshot.zxid > tree.lastProcessedZxid, case .cutShort = error.cause else { throw error }
             cutSnapshots.append(snapshot)
         }
         unusableSnapshots = failures.filter { !cutSnapshots.contains($0.snapshot) }.map(\.error)
+    }
+
+    /// A log may go on behind a snapshot without having led to it: Apache's does behind a tree that came by SNAP, and where an
+    /// epoch begins there nothing in the zxids shows it. The beginning of an epoch itself is no transaction; a digest
+    /// behind it proves that none is missing.
+    private func makesUp(for snapshot: Zxid) -> Bool {
+        if snapshot == startZxid || met.contains(snapshot) { return true }
+        return snapshot.counter == 0 && snapshot < tree.lastProcessedZxid && replayed.unprovedBeginning == nil
     }
 
     // MARK: without a snapshot
@@ -183,6 +197,7 @@ struct Replay: Sendable {
         } catch {
             return try note(error, in: file)
         }
+        if unusable.contains(entry.zxid) { met.insert(entry.zxid) }
         if firstReplayed == nil { firstReplayed = entry.zxid }
         entryCount += 1
         behind.add(entry)
