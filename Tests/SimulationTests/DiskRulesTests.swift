@@ -1,8 +1,9 @@
-import EnsembleSim
 import KeeperCodec
 import KeeperCore
 import KeeperStorage
 import Testing
+
+@testable import EnsembleSim
 
 /// What storage must never ask of a disk: each offence is seen at the operation itself, and its lawful twin is none.
 @Suite struct DiskRulesTests {
@@ -98,6 +99,42 @@ import Testing
         _ = try Self.snapshot(6, on: disk)
         try disk.remove(oldest)
         #expect(disk.offence != nil)
+    }
+
+    /// Below its mark a file of ours was durable, and a broken byte there is no torn batch; nor is one with a whole entry behind it.
+    @Test func whatIsDurableIsNotTorn() {
+        var bytes = FileHeader.log.encoded()
+        var starts: [Int] = []
+        for counter in UInt32(1)...40 {
+            starts.append(bytes.count)
+            LogFormat.append(payload: Self.entry(counter).payload, to: &bytes)
+        }
+        let end = bytes.count
+        func passes(_ sector: Int, at place: Int? = nil, mark: Int? = nil) -> Bool {
+            var content = bytes
+            if let mark { content.replaceSubrange(0..<FileHeader.size, with: FileHeader.markedLog(LogMark(durableEnd: mark)).encoded()) }
+            var file = DiskFile(durable: content, size: content.count)
+            file.rot(sector: sector, readably: true, at: place, among: 1)
+            return file.mayPassForTorn
+        }
+        let last = starts[starts.count - 1] / DiskFile.sector
+        #expect(last > 1)
+        #expect(passes(last) && !passes(1) && !passes(last, at: 3))
+        #expect(!passes(last, mark: end) && !passes(1, mark: end) && passes(last, mark: starts[20]))
+        #expect(!passes(0, at: 1) && !passes(0, at: FileHeader.databaseOffset, mark: end))
+    }
+
+    /// What was written is known for as long as it is not what is there.
+    @Test func rotIsKnownByteByByte() {
+        var file = DiskFile(durable: Array(repeating: 7, count: 1_500), size: 1_500)
+        file.rot(sector: 1, readably: true, among: 1)
+        #expect(file.altered.count == 14 && file.bytes[512] != 7 && file.written == Array(repeating: 7, count: 1_500))
+        file.truncate(to: 600)
+        #expect(file.altered == [512, 549, 586])
+        Array(repeating: UInt8(9), count: 60).withUnsafeBytes { file.write($0, at: 500) }
+        #expect(file.altered == [586] && file.isRotten)
+        file.rot(sector: 1, readably: true, among: 1)
+        #expect(file.altered == [512, 549])
     }
 
     @Test func anInstallationCountsWithItsSnapshot() throws {

@@ -18,6 +18,8 @@ struct DiskFile: Sendable {
     private var rotten: Set<Int> = []
     /// Those of them that can't be read.
     private var unreadable: Set<Int> = []
+    /// Where in the others bytes are not what was written.
+    private(set) var altered: Set<Int> = []
     /// The last file that had been made when a sector began to rot.
     private(set) var rottenSince: Int?
 
@@ -43,8 +45,12 @@ struct DiskFile: Sendable {
 
     var isDurable: Bool { undo.isEmpty }
     var isRotten: Bool { !rotten.isEmpty }
-    /// Behind the last sector that has rotten.
-    var rotEnd: Int? { rotten.max().map { ($0 + 1) * DiskFile.sector } }
+    /// What was written.
+    var written: [UInt8] {
+        var written = bytes
+        for place in altered where place < written.count { written[place] ^= DiskFile.alteration }
+        return written
+    }
 
     /// Everything before it is durable as it stands.
     var unchangedEnd: Int { unchangedEnd(besides: 0..<0) }
@@ -86,6 +92,7 @@ struct DiskFile: Sendable {
         undo.append(.write(offset: offset, count: new.count, old: old, oldSize: size))
         put(new, at: offset)
         size = max(size, end)
+        if !altered.isEmpty { altered = altered.filter { $0 < offset || $0 >= end } }
         // What is left of a sector that is written in part is as bad as before (seed 1105).
         let first = (offset + DiskFile.sector - 1) / DiskFile.sector
         let behind = (end == size ? end + DiskFile.sector - 1 : end) / DiskFile.sector
@@ -95,6 +102,7 @@ struct DiskFile: Sendable {
     private mutating func heal(_ sectors: ClosedRange<Int>) {
         rotten.subtract(sectors)
         unreadable.subtract(sectors)
+        altered = altered.filter { !sectors.contains($0 / DiskFile.sector) }
     }
 
     private mutating func put(_ new: UnsafeRawBufferPointer, at offset: Int) {
@@ -133,6 +141,7 @@ struct DiskFile: Sendable {
         if !rotten.isEmpty, let last = rotten.max(), last * DiskFile.sector >= newSize {
             heal((newSize + DiskFile.sector - 1) / DiskFile.sector...last)
         }
+        if !altered.isEmpty { altered = altered.filter { $0 < newSize } }
         if newSize < bytes.count { bytes.removeSubrange(newSize...) }
         size = newSize
     }
@@ -233,8 +242,15 @@ struct DiskFile: Sendable {
             unreadable.insert(sector)
             return
         }
-        if let place { return bytes[min(offset + place, bytes.count - 1)] ^= 0x5a }
-        for place in stride(from: offset, to: min(offset + DiskFile.sector, bytes.count), by: 37) { bytes[place] ^= 0x5a }
+        if let place { return alter(min(offset + place, bytes.count - 1)) }
+        for place in stride(from: offset, to: min(offset + DiskFile.sector, bytes.count), by: 37) { alter(place) }
+    }
+
+    private static let alteration: UInt8 = 0x5a
+
+    private mutating func alter(_ place: Int) {
+        bytes[place] ^= DiskFile.alteration
+        if altered.remove(place) == nil { altered.insert(place) }
     }
 }
 

@@ -103,6 +103,8 @@ extension LogMark {
 /// A log's entries, by their lengths alone.
 struct LogTail: Sendable {
     private(set) var position = FileHeader.size
+    /// Where the last one begins.
+    private(set) var lastStart = FileHeader.size
     private(set) var last: Zxid?
 
     static func last(of file: DiskFile) -> Zxid? {
@@ -129,8 +131,23 @@ struct LogTail: Sendable {
                 // TxnHeader: client id, cxid, zxid.
                 let payload = position + LogFormat.prefixSize
                 last = Zxid(rawValue: bytes.loadUnaligned(fromByteOffset: payload + 12, as: Int64.self).bigEndian)
-                position = next
+                (lastStart, position) = (position, next)
             }
         }
+    }
+}
+
+extension DiskFile {
+    /// What has rotten in this log can't be told from what a power cut leaves of its last batch.
+    ///
+    /// A file of ours says what was durable, and so does a whole entry behind a broken one. Without either the end of an
+    /// entry may never have been written; a single byte is no such end.
+    var mayPassForTorn: Bool {
+        let altered = altered.filter { $0 >= FileHeader.size && $0 < bytes.count }
+        guard let first = altered.min(), let last = altered.max() else { return false }
+        if LogMark(inHeader: bytes) != nil { return first >= LogTail.durableEnd(of: self) }
+        var tail = LogTail()
+        tail.read(written, upTo: bytes.count)
+        return altered.count > 1 && tail.lastStart <= last
     }
 }

@@ -13,9 +13,9 @@ extension World {
 
     // MARK: Starts
 
-    /// What rots above a log's mark can't be told from what a power cut leaves: nobody can answer for it.
+    /// Nobody can answer for what has rotten and looks as if it had never been written.
     mutating func prepareStart(of id: ServerID) {
-        if servers[index(id)].disk.drive.hasRotAboveMarks { servers[index(id)].disk.vouched = .zero }
+        if servers[index(id)].disk.drive.hasRotThatPassesForTorn { servers[index(id)].disk.vouched = .zero }
     }
 
     /// A start finds what was durable before, and answers for it: a later power cut must leave it.
@@ -90,15 +90,12 @@ extension FaultyDisk {
         state.withLockedValue { $0.names.names(in: directory, isDurable: true) }
     }
 
-    /// A log has rotten where no mark that is left of it says that it was durable.
-    var hasRotAboveMarks: Bool {
+    var hasRotThatPassesForTorn: Bool {
         state.withLockedValue { state in
             guard state.files.values.contains(where: \.isRotten) else { return false }
             return state.names.names(in: SimDisk.version2).compactMap { NumberedName($0) }.contains { name in
-                guard !name.isSnapshot, case .file(let number)? = state.names[name.path], let file = state.files[number],
-                    let rot = file.rotEnd
-                else { return false }
-                return rot > LogTail.durableEnd(of: file)
+                guard !name.isSnapshot, case .file(let number)? = state.names[name.path] else { return false }
+                return state.files[number]?.mayPassForTorn ?? false
             }
         }
     }
