@@ -15,11 +15,11 @@ import Testing
 
     /// All of one history, whose digests are those that the leader's tree had.
     @Test func everyMemberRecoversWhatItKnows() throws {
-        var (shapes, wrong, holes) = (Set<Substring>(), 0, 0)
-        for seed in UInt64(1)...12 {
+        var (shapes, wrong, holes, candidates, ahead) = (Set<Substring>(), 0, 0, 0, 0)
+        for seed in UInt64(1)...24 {
             var random = SeededRandom(seed: seed)
             let count = [1, 2, 3, 5][Int(seed % 4)]
-            let directories = ApacheDirectories(count: count, using: &random)
+            let directories = ApacheDirectories(count: count, announcesDigests: seed % 5 > 0, using: &random)
             let past = directories.past
             var history = CommittedHistory()
             history.begins(with: past.committed)
@@ -33,10 +33,12 @@ import Testing
                 shapes.insert(member.shape.prefix { $0 != " " && $0 != "," })
                 if state.judgement.wrongAnnouncements > 0 { wrong += 1 }
                 if member.shape.contains("away") { holes += 1 }
+                if member.shape.contains("candidate") { candidates += 1 }
+                if member.shape.contains("ahead") { ahead += 1 }
             }
             #expect(directories.members.count { $0.known == past.committed.count } * 2 > count)
         }
         #expect(shapes == ["whole", "left", "deposed"])
-        #expect(wrong > 2 && holes > 2)
+        #expect(wrong > 2 && holes > 2 && candidates > 2 && ahead > 2)
     }
 }

@@ -11,14 +11,15 @@ struct ApacheDirectories: Sendable {
     /// By member.
     private(set) var members: [ApacheMember] = []
 
-    init(count: Int, using random: inout SeededRandom) {
-        past = ApachePast(isAlone: count == 1, using: &random)
+    init(count: Int, announcesDigests: Bool, using random: inout SeededRandom) {
+        past = ApachePast(isAlone: count == 1, announcesDigests: announcesDigests, using: &random)
         let whole = Set(Array(0..<count).shuffled(using: &random).prefix(count / 2 + 1))
         // The last epoch's leader may have proposed what nobody else has logged: one that has all before it.
         let lastLeader = whole.min()
         for index in 0..<count {
             members.append(ApacheMember(of: past, isWhole: whole.contains(index), led: index == lastLeader, using: &random))
         }
+        for index in members.indices { members[index].takeOddSnapshot(past, using: &random) }
     }
 }
 
@@ -59,6 +60,12 @@ struct ApacheMember: Sendable {
     /// For people.
     private(set) var shape: String
     private(set) var image = DiskImage()
+    /// What it has proposed and nobody else has.
+    private let own: [LogEntry]
+    /// It was brought up by a tree there.
+    private var back = 0
+    /// Where it has a snapshot.
+    private var positions: [Int] = []
 
     /// - Parameter led: it proposed something in the last epoch, perhaps, that was not committed.
     fileprivate init(of past: ApachePast, isWhole: Bool, led: Bool, using random: inout SeededRandom) {
@@ -80,10 +87,11 @@ struct ApacheMember: Sendable {
             shape = "left at \(past.committed[known - 1].zxid)"
         }
         acceptedEpoch = currentEpoch + (isWhole || !oneIn(4) ? 0 : 1)
-        lay(past, own, using: &random)
+        self.own = own
+        lay(past, using: &random)
     }
 
-    private mutating func lay(_ past: ApachePast, _ own: [LogEntry], using random: inout SeededRandom) {
+    private mutating func lay(_ past: ApachePast, using random: inout SeededRandom) {
         func oneIn(_ n: Int) -> Bool { Int.random(in: 0..<n, using: &random) == 0 }
         let marks = past.marks.filter { $0.position <= known }
         // Away from `left` on, and back by SNAP.
@@ -93,7 +101,7 @@ struct ApacheMember: Sendable {
             hole = Int.random(in: 1...back.position, using: &random)..<back.position
             shape += ", away from \(past.committed[hole!.lowerBound - 1].zxid) to \(past.committed[back.position - 1].zxid)"
         }
-        var logs = files(of: past, hole, own, using: &random)
+        var logs = files(of: past, hole, using: &random)
         var snapshots: [(mark: ApachePast.Mark, kind: SnapshotKind)] = []
         for mark in marks {
             if mark.position == hole?.upperBound { snapshots.append((mark, .received)) } else if hole?.contains(mark.position) ?? false { continue } else {
@@ -115,12 +123,39 @@ struct ApacheMember: Sendable {
             default: break
             }
         }
+        (back, positions) = (hole?.upperBound ?? 0, snapshots.map(\.mark.position))
         put(logs, snapshots, past, using: &random)
+    }
+
+    /// One that is ahead of what the ensemble has, or of what this server's own log has.
+    fileprivate mutating func takeOddSnapshot(_ past: ApachePast, using random: inout SeededRandom) {
+        if !own.isEmpty {
+            guard Bool.random(using: &random) else { return }
+            // A candidate takes one of all that it has read, before anyone has agreed to that.
+            var tree = past.tree(at: known)
+            var changes: [TreeChange] = []
+            for entry in own { _ = tree.apply(entry, changes: &changes) }
+            replaceSnapshot(ApachePast.Mark(position: known, tree: tree), .exact, past)
+            shape += ", a candidate since"
+        } else if past.announcesDigests, known < past.committed.count, let mark = past.marks.last(where: { $0.position <= known }),
+            positions.contains(where: { back..<mark.position ~= $0 })
+        {
+            // It was killed while its log was behind what others had committed and it had applied.
+            let shown = known - mark.position + Int.random(in: 1...min(past.committed.count - known, 5), using: &random)
+            replaceSnapshot(mark, .fuzzy(shown), past)
+            shape += ", its last snapshot ahead of its log"
+        }
+    }
+
+    private mutating func replaceSnapshot(_ mark: ApachePast.Mark, _ kind: SnapshotKind, _ past: ApachePast) {
+        let path = SimDisk.version2 + "/snapshot." + mark.tree.lastProcessedZxid.hex
+        image.files[path + ".gz"] = nil
+        image.files[path] = ApacheMember.file(ApacheMember.snapshot(mark, kind, past))
     }
 
     /// A file changes with a start, and where a snapshot was taken; one in which TRUNC has cut something ends there.
     private func files(
-        of past: ApachePast, _ hole: Range<Int>?, _ own: [LogEntry], using random: inout SeededRandom
+        of past: ApachePast, _ hole: Range<Int>?, using random: inout SeededRandom
     ) -> [Log] {
         var logs: [Log] = []
         for position in 0..<known where !(hole?.contains(position) ?? false) {
@@ -220,7 +255,7 @@ struct ApacheMember: Sendable {
             sealer.cover(chunk)
             bytes += Array(chunk.readableBytesView)
         }
-        return bytes + sealer.trailer(digest: trailer)
+        return bytes + sealer.trailer(digest: past.announcesDigests ? trailer : nil)
     }
 
     /// RFC 1952 and 1951, in stored blocks: as valid as any.
@@ -247,11 +282,15 @@ extension World {
     /// Every member is given the directory that an Apache server had. What that ensemble has committed was acknowledged.
     mutating func takeOverFromApache() {
         var random = SeededRandom(seed: plan.seed ^ 0xa9ac)
-        let directories = ApacheDirectories(count: servers.count, using: &random)
+        var others = SeededRandom(seed: plan.seed ^ 0xa9ad)
+        let announcesDigests = Int.random(in: 0..<4, using: &others) > 0
+        let directories = ApacheDirectories(count: servers.count, announcesDigests: announcesDigests, using: &random)
         checkers.begin(with: directories.past)
         for (i, member) in directories.members.enumerated() {
             let id = servers[i].id
             servers[i].disk.drive.replace(with: member.image)
+            // Nothing says how far its snapshots were fuzzy: not beyond what it has.
+            if !announcesDigests { servers[i].disk.exactFrom = directories.past.committed[member.known - 1].zxid }
             checkers.quorum.begins(id, promised: member.acceptedEpoch)
             record("\(id) was Apache's: \(member.shape), epoch \(member.currentEpoch)")
         }

@@ -24,6 +24,8 @@ struct ApachePast: Sendable {
         var isEnd = false
     }
 
+    /// Servers before 3.6, and those that were told so, announce none.
+    let announcesDigests: Bool
     private(set) var epochs: [Epoch] = []
     private(set) var committed: [LogEntry] = []
     /// Oldest first; the first is the empty tree.
@@ -31,7 +33,9 @@ struct ApachePast: Sendable {
     private var author = Author()
 
     /// - Parameter isAlone: one server, whose zxids begin with the first of epoch 0.
-    init(isAlone: Bool, using random: inout SeededRandom) {
+    init(isAlone: Bool, announcesDigests: Bool, using random: inout SeededRandom) {
+        self.announcesDigests = announcesDigests
+        author.announcesDigests = announcesDigests
         author.usesContainerFlags = Bool.random(using: &random)
         var number: Int64 = isAlone ? 0 : 1
         for place in 0..<(isAlone ? 1 : Int.random(in: 1...4, using: &random)) {
@@ -70,6 +74,15 @@ struct ApachePast: Sendable {
     var end: Zxid { committed.last?.zxid ?? .zero }
     var lastEpoch: Int64 { epochs.last?.number ?? 0 }
 
+    /// After so many transactions.
+    func tree(at position: Int) -> DataTree {
+        let mark = marks.last { $0.position <= position }!
+        var tree = mark.tree
+        var changes: [TreeChange] = []
+        for entry in committed[mark.position..<position] { _ = tree.apply(entry, changes: &changes) }
+        return tree
+    }
+
     /// The epoch of the transaction at `position`, counted from 1; the first one for 0.
     func epoch(at position: Int) -> Int64 { position > 0 ? committed[position - 1].zxid.epoch : epochs[0].number }
 }
@@ -80,6 +93,7 @@ private struct Author: Sendable {
     /// Whether clients create with the flags of a container: then the digest of a container is announced, and a plain node
     /// is made (3.6 to 3.9).
     var usesContainerFlags = false
+    var announcesDigests = true
     /// The tree as it is announced, while that differs.
     private var announced: DataTree?
     /// Transactions that are still reckoned from it: those that were in flight together.
@@ -155,7 +169,7 @@ private struct Author: Sendable {
         }
         _ = tree.apply(entry, changes: &changes)
         changes.removeAll(keepingCapacity: true)
-        if case .error = transaction {} else { entry.digest = TransactionDigest(treeDigest: (announced ?? tree).digest) }
+        if case .error = transaction {} else if announcesDigests { entry.digest = TransactionDigest(treeDigest: (announced ?? tree).digest) }
         if inFlight > 0 { inFlight -= 1 } else { announced = nil }
         return entry
     }
