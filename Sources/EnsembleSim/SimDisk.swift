@@ -66,8 +66,11 @@ struct SimDisk: Sendable {
     // MARK: Changes by others than its server
 
     /// A copy, of what is durable.
-    func copied() -> SimDisk {
-        var copy = SimDisk(FaultyDisk(seed: drive.nextSeed()))
+    func copied() -> SimDisk { copied(seed: drive.nextSeed()) }
+
+    /// - Parameter seed: the copy's own.
+    func copied(seed: UInt64) -> SimDisk {
+        var copy = SimDisk(FaultyDisk(seed: seed))
         copy.drive.replace(with: drive.image(isDurable: true))
         (copy.identity, copy.isDamaged, copy.exactFrom, copy.vouched) = (identity, isDamaged, exactFrom, vouched)
         return copy

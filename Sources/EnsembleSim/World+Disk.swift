@@ -165,6 +165,7 @@ extension World {
             judgeReturn(of: id)
             judgeReading(of: id)
             judgeRecovery(of: id, state)
+            tryHurtCopies(of: id, read)
             if bug == .recoveringIgnored { state.recovering = false }
             if bug == .windowHasHole { keepWindow(upTo: state.tree.lastProcessedZxid, of: id) }
             if bug == .replayUncounted { state.behindSnapshot = LogExtent() }

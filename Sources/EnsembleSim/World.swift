@@ -53,6 +53,8 @@ package struct World {
     var lullRandom: SeededRandom
     /// What befalls small files.
     var fileRandom: SeededRandom
+    /// What befalls copies of them.
+    var copyRandom: SeededRandom
     var queue = EventQueue<Event>()
     var servers: [SimServer] = []
     /// Learner connections, by number; never reused.
@@ -94,6 +96,7 @@ package struct World {
         faultRandom = SeededRandom(seed: plan.seed ^ 0xfa17)
         lullRandom = SeededRandom(seed: plan.seed ^ 0x1011)
         fileRandom = SeededRandom(seed: plan.seed ^ 0xf11e)
+        copyRandom = SeededRandom(seed: plan.seed ^ 0xc09e)
         checkers = Checkers(members: plan.servers, outsideOnly: plan.outsideOnly, only: plan.only)
         checkers.proposals.epochLength = plan.epochLength ?? .max
         let ids = (1...Int64(plan.servers)).map { ServerID($0) }

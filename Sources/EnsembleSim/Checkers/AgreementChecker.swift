@@ -21,9 +21,11 @@ struct AgreementChecker: Sendable {
     mutating func reset(_ member: Int) { members[member] = Member() }
 
     /// What a directory recovers to is the tree of its zxid, whoever may use it then: a server, or a backup.
-    func recovered(_ id: ServerID, _ tree: DataTree, _ history: CommittedHistory, _ verdict: inout Verdict) {
+    ///
+    /// - Parameter what: in words, the directory.
+    func recovered(_ tree: DataTree, _ history: CommittedHistory, _ what: String, _ verdict: inout Verdict) {
         guard let expected = history.digest(at: tree.lastProcessedZxid), expected != tree.digest else { return }
-        verdict.fail(.digest, "the directory of \(id) recovers to another tree at \(tree.lastProcessedZxid)")
+        verdict.fail(.digest, "\(what) recovers to another tree at \(tree.lastProcessedZxid)")
     }
 
     /// Whether it served after its last step.

@@ -85,6 +85,8 @@ struct ProposalChecker: Sendable {
         return predecessor == previous || predecessor.counter == 0 && predecessor < previous
     }
 
+    func isUnbroken(_ path: [Zxid]) -> Bool { zip(path, path.dropFirst()).allSatisfy { isNext($1, behind: $0) } }
+
     /// A server without peers has lost what it proposed behind `end`.
     mutating func cut(behind end: Zxid) {
         for number in epochs.keys.sorted() where number >= end.epoch {
@@ -95,11 +97,12 @@ struct ProposalChecker: Sendable {
     }
 
     func logged(_ entry: LogEntry, by member: ServerID, _ verdict: inout Verdict) {
+        guard !wasProposed(entry) else { return }
+        verdict.fail(.integrity, "\(member) logs something at \(entry.zxid) that was not proposed there")
+    }
+
+    func wasProposed(_ entry: LogEntry) -> Bool {
         let entries = epochs[entry.zxid.epoch]?.entries ?? []
-        guard entry.zxid.counter >= 1, Int(entry.zxid.counter) <= entries.count,
-            entries[Int(entry.zxid.counter) - 1] == entry
-        else {
-            return verdict.fail(.integrity, "\(member) logs something at \(entry.zxid) that was not proposed there")
-        }
+        return entry.zxid.counter >= 1 && Int(entry.zxid.counter) <= entries.count && entries[Int(entry.zxid.counter) - 1] == entry
     }
 }

@@ -49,7 +49,8 @@ package enum Rule: String, CaseIterable, Sendable {
     /// Nothing is kept for clients that have gone: connections, watches, owners, answers that are due.
     case leftovers
     /// S1, S6 from inside: storage asks nothing of a disk that some crash would make a loss of, and removes nothing that is
-    /// needed (`DiskRules`); a start finds what was durable before, and nothing that is not (`World+Files`).
+    /// needed (`DiskRules`); a start finds what was durable before, and nothing that is not (`World+Files`), or says that it
+    /// can't (`World+HurtCopies`).
     case files
     /// Recovery reads logs in pieces, so that what a restart takes does not grow with them; and what a server holds for
     /// others has a bound.

@@ -49,13 +49,27 @@ extension World {
             checkers.fail(.files, "S1: \(id) starts at \(end), and its disk has \(servers[i].disk.end) durably")
         }
         servers[i].disk.vouched = end
+        guard !state.recovering else { return judgeWindow(state, "the directory of \(id)") }
+        judgeContent(of: id, state, "the directory of \(id)")
+    }
+
+    /// What is recovered was proposed, lacks nothing, and makes the tree of its zxid.
+    ///
+    /// - Parameter what: in words, what was read.
+    mutating func judgeContent(of id: ServerID, _ state: RecoveredState, _ what: String) {
+        judgeWindow(state, what)
+        guard servers[index(id)].disk.exactFrom <= state.tree.lastProcessedZxid else { return }
+        checkers.agreement.recovered(state.tree, checkers.history, what, &checkers.verdict)
+    }
+
+    private mutating func judgeWindow(_ state: RecoveredState, _ what: String) {
         let recent = state.recent.suffix(200)
-        for entry in recent { checkers.proposals.logged(entry, by: id, &checkers.verdict) }
-        for (entry, next) in zip(recent, recent.dropFirst()) where !checkers.proposals.isNext(next.zxid, behind: entry.zxid) {
-            checkers.fail(.files, "S1: \(id) takes \(next.zxid) for what came right behind \(entry.zxid)")
+        for entry in recent where !checkers.proposals.wasProposed(entry) {
+            checkers.fail(.integrity, "\(what) recovers to something at \(entry.zxid) that was not proposed there")
         }
-        guard !state.recovering, servers[i].disk.exactFrom <= end else { return }
-        checkers.agreement.recovered(id, state.tree, checkers.history, &checkers.verdict)
+        for (entry, next) in zip(recent, recent.dropFirst()) where !checkers.proposals.isNext(next.zxid, behind: entry.zxid) {
+            checkers.fail(.files, "S1: \(what) has \(next.zxid) for what came right behind \(entry.zxid)")
+        }
     }
 
     // MARK: Rewriting

@@ -154,7 +154,7 @@ extension World {
         let directory = SimDisk.dataDir + "/version-2/"
         let drive = servers[index(id)].disk.drive
         let aims = isSmall && Bool.random(using: &fileRandom)
-        let needed = aims ? Set(drive.numberedNames.map(\.path).filter { isNeeded($0, on: drive) }) : nil
+        let needed = aims ? Set(drive.numberedNames.map(\.path).filter(drive.needs)) : nil
         let place = drive.rot(gently: isSmall && Bool.random(using: &fileRandom)) {
             if let needed { return needed.contains($0) }
             return $0.hasPrefix(directory + "log.") || $0.hasPrefix(directory + "snapshot.") && !$0.hasSuffix(".writing")

@@ -47,11 +47,7 @@ extension World {
     /// A log is gone from among others, where their numbers show it.
     mutating func loseLog(of id: ServerID) -> Bool {
         let drive = servers[index(id)].disk.drive
-        let logs = drive.numberedNames.filter { !$0.isSnapshot }
-        let candidates = zip(logs, logs.dropFirst()).filter { log, next in
-            drive.lastEntry(of: log.path).map { next.zxid.isNext(after: $0) } ?? false
-        }
-        guard let (log, _) = candidates.randomElement(using: &fileRandom) else { return false }
+        guard let log = drive.logsBeforeOthers.randomElement(using: &fileRandom) else { return false }
         crash(id)
         record("\(id) loses \(log.name)")
         var image = drive.image()
@@ -60,14 +56,6 @@ extension World {
         servers[index(id)].disk.lacksLog = true
         schedule(.restart(id), in: .milliseconds(Int64.random(in: 10...1_000, using: &fileRandom)))
         return true
-    }
-
-    /// Whether a start would read it now.
-    func isNeeded(_ path: String, on drive: FaultyDisk) -> Bool {
-        let names = drive.numberedNames
-        guard let newest = names.last(where: \.isSnapshot) else { return true }
-        let first = names.last { !$0.isSnapshot && $0.zxid.rawValue <= newest.zxid.rawValue + 1 }?.zxid ?? .zero
-        return path == newest.path || names.contains { !$0.isSnapshot && $0.zxid >= first && $0.path == path }
     }
 
     // MARK: What Apache's server leaves
@@ -144,6 +132,14 @@ extension FaultyDisk {
     func numberedNames(in directory: String) -> [NumberedName] {
         state.withLockedValue { $0.names.names(in: directory) }.compactMap { NumberedName($0) }
             .sorted { ($0.isSnapshot ? 0 : 1, $0.zxid) < ($1.isSnapshot ? 0 : 1, $1.zxid) }
+    }
+
+    /// The logs of which the next one's number says that something was before it.
+    var logsBeforeOthers: [NumberedName] {
+        let logs = numberedNames.filter { !$0.isSnapshot }
+        return zip(logs, logs.dropFirst()).filter { log, next in
+            lastEntry(of: log.path).map { next.zxid.isNext(after: $0) } ?? false
+        }.map(\.0)
     }
 
     func lastEntry(of path: String) -> Zxid? {
