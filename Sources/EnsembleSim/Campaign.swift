@@ -24,6 +24,8 @@ package struct Campaign: Sendable {
     private static let convergenceBound = Duration.seconds(20)
     /// The same where an operator repairs: each of several members may need a reseed, and an operation its turn.
     private static let operatorsBound = Duration.seconds(150)
+    /// A rolling restart of five members with a soak of a second each, and twice that.
+    private static let rollBound = Duration.seconds(100)
     private static let sessionTimeout = Duration.seconds(4)
 
     package static func run(_ plan: Plan) -> Result {
@@ -61,7 +63,25 @@ package struct Campaign: Sendable {
             world.startWhatPeopleStopped()
             world.run(until: world.now + .seconds(1))
         }
+        roll(&world)
         conclude(&world)
+    }
+
+    /// Faults are over, and everyone is well: here a roll is what it is on most days. Half of them survive their daemon.
+    private static func roll(_ world: inout World) {
+        guard world.checkers.verdict.violation == nil, !world.isStalled else { return }
+        let end = world.now + rollBound
+        var daemons = world.drawDaemonsOfRoll()
+        world.askForRoll()
+        repeat {
+            world.run(until: world.now + .seconds(1))
+            if daemons > 1, world.replaceDaemonAmidRoll() { daemons -= 1 }
+            guard world.now < end else {
+                let missing = world.whatIsMissing
+                return world.checkers.fail(.rolls, "\(rollBound) after it was asked for: \(missing)")
+            }
+        } while world.checkers.verdict.violation == nil && !world.isWholeAgain
+        world.checkers.rolls.ends(&world.checkers.verdict)
     }
 
     private static func conclude(_ world: inout World) {

@@ -41,6 +41,10 @@ struct SimServer {
     var isFrozen = false
     /// It gets its processor in pieces: the kernel doesn't say that it is stopped.
     var isStuttering = false
+    /// It was asked to stop: it takes no new connections, and has no say in elections.
+    var isStopping = false
+    /// It leads no longer, if it did: nothing of it moves but its disk (`World+Stopping`).
+    var hasLeft = false
     /// What arrived while the process stood still.
     var frozenEvents: [KeeperEvent] = []
     /// Milliseconds between this server's wall clock and the world's.
@@ -70,6 +74,8 @@ struct SimServer {
     var unheard: (since: Instant, until: Instant)?
     /// Thousandths of the world's time that pass on its monotonic clock.
     var clockRate: Int64 = 1_000
+
+    var serves: Bool { machine?.status.serving == true && !hasLeft }
 
     /// What whoever looks finds in the directory's place.
     var directory: SimDisk { replacement ?? disk }
@@ -134,18 +140,25 @@ extension World {
         servers[i].machine = nil
         servers[i].isFrozen = false
         servers[i].isStuttering = false
+        (servers[i].isStopping, servers[i].hasLeft) = (false, false)
         servers[i].frozenEvents = []
         servers[i].incarnation += 1
         servers[i].armed = nil
         let losesPower = cause != .clean && !isOperated && losesPower ?? (Int.random(in: 0..<3, using: &random) > 0)
         crashDisk(of: id, losesPower: losesPower)
+        checkers.agreement.reset(i)
+        disconnect(id)
+        if isOperated { died(id, cause, couldVote: couldVote) }
+    }
+
+    /// Peers and clients learn of it by their connections' ends.
+    mutating func disconnect(_ id: ServerID) {
+        let i = index(id)
         servers[i].acceptsLearners = false
         servers[i].leaderLink = nil
-        checkers.agreement.reset(i)
         for link in links.indices where links[link].involves(id) { breakLink(link) }
         for connection in servers[i].connections.keys.sorted() { dropClient(of: id, connection) }
         servers[i].connections = [:]
-        if isOperated { died(id, cause, couldVote: couldVote) }
     }
 
     mutating func thaw(_ id: ServerID) {
@@ -178,7 +191,7 @@ extension World {
 
     mutating func step(_ id: ServerID, _ event: KeeperEvent) {
         let i = index(id)
-        guard servers[i].machine != nil, checkers.verdict.violation == nil else { return }
+        guard servers[i].machine != nil, !servers[i].hasLeft, checkers.verdict.violation == nil else { return }
         noteTouches(event, at: id)
         let event = bug == nil ? event : sabotaged(event, of: id)
         var actions = ActionBuffer<KeeperAction>()
@@ -194,6 +207,7 @@ extension World {
         submitLog(of: id)
         guard servers[i].machine != nil else { return }
         observe(id)
+        leaveIfPossible(id)
         arm(id)
     }
 

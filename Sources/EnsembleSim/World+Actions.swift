@@ -8,6 +8,7 @@ extension World {
     mutating func perform(_ action: KeeperAction, of id: ServerID) {
         switch action {
         case .sendNotification(let receiver, let message):
+            if servers[index(id)].isStopping { return }
             checkers.quorum.sends(message, id, &checkers.verdict)
             send(message, from: id, to: receiver)
         case .openLearnerPort:
@@ -127,10 +128,12 @@ extension World {
         checkers.noted(note, by: id)
         let i = index(id)
         switch note {
-        case .roleEnded(_, handedOff: true):
+        case .roleEnded(let reason, let isHandedOff):
+            if reason.contains("zxids are used up") { checkers.rolls.isDisturbed() }
             // It ends in the step that commits its last proposal, which nobody else may know yet.
-            observe(id, isServing: true)
+            if isHandedOff { observe(id, isServing: true) }
         case .leading(let epoch):
+            checkers.rolls.establishes(epoch, &checkers.verdict)
             checkers.quorum.establishes(epoch, id, disk: servers[i].disk, at: now, &checkers.verdict)
             checkers.sessions.leads(id, sessions: servers[i].machine?.tree.sessions ?? [], at: clock(of: id))
         case .standalone:

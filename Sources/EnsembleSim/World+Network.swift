@@ -182,7 +182,8 @@ extension World {
         checkers.quorum.sends(
             packet, learner, to: leader, disk: servers[index(learner)].disk, at: now,
             isAwaited: { candidate, epoch in
-                guard let machine = servers[Int(candidate) - 1].machine, machine.isLeading else { return false }
+                let server = servers[Int(candidate) - 1]
+                guard let machine = server.machine, machine.isLeading, !server.hasLeft else { return false }
                 return machine.status.acceptedEpoch == epoch
             }, &checkers.verdict)
     }

@@ -1,7 +1,7 @@
 import EnsembleSim
 import Testing
 
-/// The real operator and real servers in one world: S1 to S10, by what is true there.
+/// The real operator and real servers in one world: S1 to S11, by what is true there.
 @Suite struct OperatorTests {
     @Test(arguments: UInt64(1)...2) func operatedSeedsAreClean(seed: UInt64) {
         var plan = Plan.operated(seed: seed)
@@ -16,6 +16,11 @@ import Testing
         plan.faultTime = 10_000
         let (first, second) = (Campaign.run(plan), Campaign.run(plan))
         #expect(first.fingerprint == second.fingerprint && first.steps == second.steps)
+    }
+
+    /// What shows in a roll alone, when everyone is well.
+    @Test(arguments: [DeliberateBug.leaderMistaken, .rollForgotten]) func rollsAreJudged(bug: DeliberateBug) {
+        #expect(Sensitivity.find(bug, only: .rolls, limit: 6).seed != nil)
     }
 
     /// A swarm draws an operator for a share of its seeds; a plan that does not ask for one is what it always was.

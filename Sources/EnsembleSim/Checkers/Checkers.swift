@@ -12,6 +12,7 @@ package struct Checkers: Sendable {
     var clients = ClientChecker()
     var sessions: SessionChecker
     var oversight: OperatorChecker
+    var rolls: RollChecker
     /// Transactions whose digest a peer that errs has announced wrongly.
     var wronglyAnnounced: Set<Zxid> = []
 
@@ -22,6 +23,7 @@ package struct Checkers: Sendable {
         promises = PromiseChecker(count: members)
         sessions = SessionChecker(count: members)
         oversight = OperatorChecker(count: members)
+        rolls = RollChecker(count: members)
     }
 
     /// The ensemble has had a life before the run, in which all that it committed was acknowledged to somebody.

@@ -71,6 +71,9 @@ package enum Rule: String, CaseIterable, Sendable {
     case doubt
     /// S11: no process is ended that serves, but by a step that somebody wants and that S4 allows.
     case harm
+    /// A rolling restart of a whole ensemble, in which nothing else happens, takes each member once and the leader last, and
+    /// costs one election at most.
+    case rolls
     /// Once faults stop, within a bound everyone serves the same tree and every client is answered.
     case convergence
     /// No member ends itself, and no received tree is damaged.
@@ -83,7 +86,7 @@ package enum Rule: String, CaseIterable, Sendable {
         case .agreement, .integrity, .leadership, .quorum, .amnesia, .protocolOrder, .digest, .ephemerals, .expiry,
             .requestOrder, .outcomes, .leftovers, .files, .memory, .replay:
             true
-        case .fence, .disruption, .quarantine, .verifiedBackups, .epochs, .doubt, .harm: true
+        case .fence, .disruption, .quarantine, .verifiedBackups, .epochs, .doubt, .harm, .rolls: true
         case .durability, .sessionOrder, .answers, .linearizableWrites, .reads, .syncFreshness, .watches, .sessions, .convergence,
             .soundness:
             false

@@ -139,7 +139,7 @@ extension World {
         clients[c].identities = SimClient.anyone
         clients[c].workload.connectionLost()
         if plan.restartsXids, c % 2 == 1 { clients[c].nextXid = 1 }
-        guard servers[i].machine != nil, now >= servers[i].turnsAwayUntil else { return }
+        guard servers[i].machine != nil, !servers[i].isStopping, now >= servers[i].turnsAwayUntil else { return }
         if isOperated, c == linkClient, muffling(at: server) != nil { return }
         servers[i].connections[nextConnection] = c
         let id = ConnectionID(rawValue: nextConnection)
@@ -170,7 +170,7 @@ extension World {
     /// Some connect, say nothing, and go.
     private mutating func connectWithoutAWord(_ c: Int) {
         guard faultsEnabled, let i = servers.indices.randomElement(using: &clients[c].temper), servers[i].machine != nil,
-            Int.random(in: 0..<4, using: &clients[c].temper) == 0
+            !servers[i].isStopping, Int.random(in: 0..<4, using: &clients[c].temper) == 0
         else { return }
         nextConnection += 1
         let id = ConnectionID(rawValue: nextConnection)

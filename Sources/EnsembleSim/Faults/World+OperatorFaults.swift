@@ -168,7 +168,7 @@ extension World {
         let isQuiet = machine.intents == Intents() && daemon.intents == Intents() && machine.holds.isEmpty
         return isQuiet && daemon.ledger.stoppedByPerson.isEmpty
             && daemon.ledger.entries.allSatisfy { $0.standing == .voter }
-            && servers.allSatisfy { $0.machine?.status.serving == true && isWhole($0) }
+            && servers.allSatisfy { $0.serves && isWhole($0) }
             && clients.indices.allSatisfy { $0 == linkClient || clients[$0].state == .connected }
     }
 

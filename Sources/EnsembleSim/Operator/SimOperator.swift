@@ -20,6 +20,8 @@ struct SimOperator: Sendable {
         case probeAnswers(life: Int, ServerID, incarnation: Int, askedAt: Instant)
         case backupDue
         case effectDue(life: Int, number: Int)
+        /// A server that was asked to stop waits no longer for who is to lead after it.
+        case serverLeaves(ServerID, incarnation: Int)
         /// A signalled server ends.
         case serverEnds(ServerID, incarnation: Int, ExitCause)
         case fault
@@ -129,8 +131,11 @@ extension World {
             schedule(.backupDue, in: .milliseconds(Int64.random(in: 4_000...9_000, using: &self.daemon!.random)))
             hear(.backupDue)
         case .effectDue(let life, let number): effectDue(number, life: life)
+        case .serverLeaves(let id, let incarnation):
+            guard isRunning(id, incarnation), !waitsForThaw(id, event) else { return }
+            leave(id)
         case .serverEnds(let id, let incarnation, let cause):
-            guard isRunning(id, incarnation) else { return }
+            guard isRunning(id, incarnation), cause != .clean || !waitsForThaw(id, event) else { return }
             end(id, cause)
         case .fault: injectOperatorFault()
         case .hearingFault: injectHearingFault()

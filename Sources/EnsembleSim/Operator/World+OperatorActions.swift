@@ -16,7 +16,7 @@ extension World {
             daemon!.intendedLedger = ledger
             if bug != .ledgerNotSaved { daemon!.ledger = ledger }
         case .saveIntents(let intents):
-            if bug != .intentsNotSaved { daemon!.intents = intents }
+            if bug != .intentsNotSaved { daemon!.intents = sabotaged(intents) }
         case .quarantine, .seed, .capture, .verify, .prune: begin(action)
         case .acquireLock(let token): daemon!.link.ask(.lock, token, at: now)
         case .writeBarrier(let token): daemon!.link.ask(.barrier, token, at: now)
@@ -88,11 +88,7 @@ extension World {
         // A stopped process takes SIGTERM only when it goes on.
         thaw(id)
         guard servers[index(id)].machine != nil else { return }
-        // A leader hands over; then the process ends.
-        step(id, .handOffRequested)
-        let slow = Int.random(in: 0..<12, using: &daemon!.random) == 0
-        let pause = Int64.random(in: slow ? 1_000...3_000 : 10...600, using: &daemon!.random)
-        schedule(.serverEnds(id, incarnation: servers[index(id)].incarnation, .clean), in: .milliseconds(pause))
+        stop(politely: id)
     }
 
     private mutating func kill(_ id: ServerID) {
@@ -136,7 +132,8 @@ extension World {
         // The kernel says of a stopped process that it is.
         let isStopped = server.isFrozen && !server.isStuttering
         hear(.processSeen(Int(id), ProcessSight(isStopped ? .stopped : .runs)))
-        if isStopped { return hear(.unanswered(Int(id))) }
+        // Nor does one that is stopping take connections.
+        if isStopped || server.isStopping { return hear(.unanswered(Int(id))) }
         if let muffling = muffling(at: id) {
             switch muffling {
             case .deaf: tell(.unanswered(Int(id)), in: .seconds(2))
@@ -160,6 +157,7 @@ extension World {
             // In a moment.
             return schedule(.probeAnswers(life: life, id, incarnation: incarnation, askedAt: askedAt), in: .milliseconds(50))
         }
+        guard !server.isStopping else { return hear(.unanswered(Int(id))) }
         guard !server.isFrozen, muffling(at: id) != .deaf else { return tell(.unanswered(Int(id)), in: .seconds(2)) }
         guard status.serving else {
             return hear(.answered(Int(id), MemberAnswer(at: askedAt, role: .looking, zxid: 0)))

@@ -52,6 +52,29 @@ extension World {
         tell(.terminationRequested(leaveMembers: leavingMembers))
     }
 
+    // MARK: A roll in peace
+
+    /// Everyone is well, and somebody asks for the plan that people ask for most.
+    mutating func askForRoll() {
+        checkers.rolls.begins()
+        ask(.restartRolling(reason: "nothing else happens", acceptOutage: false))
+    }
+
+    /// S9: the roll is another daemon's from here on. While a server is stopping that would be another story: it is adopted
+    /// as one that lives, and asked again.
+    ///
+    /// - Returns: whether this was the moment.
+    mutating func replaceDaemonAmidRoll() -> Bool {
+        guard let turns = checkers.rolls.turns, turns >= 2, turns < servers.count, !servers.contains(where: \.isStopping)
+        else { return false }
+        record("a person restarts the daemon")
+        hear(.terminationRequested(leaveMembers: true))
+        return true
+    }
+
+    /// How many daemons see the roll to its end.
+    mutating func drawDaemonsOfRoll() -> Int { Int.random(in: 1...2, using: &daemon!.personRandom) }
+
     // MARK: Judging a stop
 
     /// Whether a person wants what the member is stopped for, by the name that the request was given here (`ask`).
@@ -68,7 +91,7 @@ extension World {
         checkers.oversight.kills(
             index(id),
             OperatorChecker.Victim(
-                isServing: server.machine?.status.serving == true && !server.isFrozen, hasDirectory: server.replacement == nil,
+                isServing: server.serves && !server.isFrozen, hasDirectory: server.replacement == nil,
                 lastUnheard: server.unheard.map { min($0.until, now) }),
             bounds: machine.policy.verdictBounds, patience: patience(of: machine), at: now, &checkers.verdict)
     }
@@ -79,8 +102,13 @@ extension World {
     /// S4 and S5 hold for every stop but those that a person has ordered for the whole cluster.
     mutating func judgeDisruption(of id: ServerID) {
         guard let machine = daemon?.machine, machine.termination == nil, servers[index(id)].machine != nil else { return }
+        let isLeading = servers[index(id)].serves && servers[index(id)].machine!.isLeading
+        checkers.rolls.takes(index(id), isLeading: isLeading, &checkers.verdict)
         let isStoppedByPerson = machine.ledger.stoppedByPerson.contains(Int(id))
-        if case .restore(let restore) = machine.intents.operation?.kind, restore.hasBegun { return }
+        if case .restore(let restore) = machine.intents.operation?.kind, restore.hasBegun {
+            // What a step owed that it has replaced is nobody's any more (seed 69).
+            return checkers.oversight.isNoLongerDisrupted(index(id))
+        }
         checkers.oversight.disrupts(
             index(id), holdsLock: daemonHoldsLock, patience: patience(of: machine),
             applied: servers.map { $0.machine?.tree.lastProcessedZxid ?? .zero }, at: now, &checkers.verdict)

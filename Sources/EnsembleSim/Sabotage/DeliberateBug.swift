@@ -187,6 +187,10 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     case silenceSuffices
     /// Whoever could not be asked is taken for silent (rule S11).
     case notAskedIsSilent
+    /// Another member than the one that leads is taken for the leader, so that the leader's turn in a roll is any.
+    case leaderMistaken
+    /// What is written down of a roll does not say whom it has taken (rule S9).
+    case rollForgotten
 }
 
 extension DeliberateBug {
@@ -205,7 +209,8 @@ extension DeliberateBug {
         switch self {
         case .fenceSkipped, .adoptionMissed, .seedUnmarked, .promiseWaitSkipped, .probesFlatter, .lockNotTaken,
             .twoDisruptions, .barrierNotWritten, .quarantineDeletes, .retentionDropsBase, .unverifiedBackupUsed, .restoreWithoutEpoch,
-            .intentsNotSaved, .floorIgnored, .ledgerNotSaved, .doubtTakenForLoss, .silenceSuffices, .notAskedIsSilent:
+            .intentsNotSaved, .floorIgnored, .ledgerNotSaved, .doubtTakenForLoss, .silenceSuffices, .notAskedIsSilent, .leaderMistaken,
+            .rollForgotten:
             true
         default: false
         }

@@ -104,6 +104,7 @@ extension DeliberateBug {
         case .doubtTakenForLoss: [.doubt]
         case .silenceSuffices, .notAskedIsSilent: [.harm]
         case .intentsNotSaved, .probesFlatter: [.convergence]
+        case .leaderMistaken, .rollForgotten: [.rolls]
         // What it was made to break (S8) no seed has shown yet: it is found by what else follows.
         case .restoreWithoutEpoch: []
         }
@@ -217,6 +218,9 @@ extension DeliberateBug {
         case .doubtTakenForLoss: plan.operatorFaults.insert(.unreadableDirectories)
         case .silenceSuffices: plan.operatorFaults.formUnion([.deafServers, .operatorCuts])
         case .notAskedIsSilent: plan.operatorFaults.insert(.lostNames)
+        case .leaderMistaken, .rollForgotten:
+            // They show in peace.
+            plan.faultTime = 5_000
         case .floorIgnored:
             plan.operatorFaults.formUnion([.lateLosses, .people])
             plan.atlas.insert(.crashes)

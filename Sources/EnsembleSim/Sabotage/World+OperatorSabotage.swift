@@ -27,6 +27,27 @@ extension World {
         }
     }
 
+    /// Changes what is written down.
+    func sabotaged(_ intents: Intents) -> Intents {
+        guard bug == .rollForgotten, case .rolling(var rolling) = intents.operation?.kind else { return intents }
+        var forgetful = intents
+        rolling.remaining = rolling.members
+        forgetful.operation?.kind = .rolling(rolling)
+        return forgetful
+    }
+
+    /// The leader follows, and one that follows leads.
+    private func mistaken(_ answer: MemberAnswer, of id: Int) -> MemberAnswer {
+        guard let leader = servers.first(where: { $0.serves && $0.machine!.isLeading }),
+            let other = servers.first(where: { $0.serves && $0.id != leader.id }), [leader.id, other.id].contains(ServerID(id))
+        else { return answer }
+        var answer = answer
+        let isOther = ServerID(id) == other.id
+        answer.role = isOther ? .leading : .following
+        answer.syncedFollowers = isOther ? leader.machine!.status.syncedFollowers : nil
+        return answer
+    }
+
     /// Changes what the operator is told.
     mutating func sabotaged(_ event: ReconcilerEvent) -> ReconcilerEvent? {
         switch event {
@@ -42,6 +63,7 @@ extension World {
             .answered(id, MemberAnswer(at: answer.at, role: .following, zxid: checkers.history.last.rawValue))
         case (.probesFlatter, .answered(let id, let answer)) where answer.role == .leading:
             .answered(id, MemberAnswer(at: answer.at, role: .leading, zxid: answer.zxid, syncedFollowers: servers.count - 1))
+        case (.leaderMistaken, .answered(let id, let answer)) where answer.role.serves: .answered(id, mistaken(answer, of: id))
         case (.doubtTakenForLoss, .dataInspected(let id, .unreadable)): .dataInspected(id, .missing)
         default: event
         }
