@@ -41,15 +41,29 @@ extension World {
 
     // MARK: Directories
 
-    /// S1's condition: every other member's history is whole and trusted, and none is about to be taken away.
+    /// S1's condition: a majority of the histories is whole without this one, and stays so. What a quorum has acknowledged
+    /// is then held by one of them at least, and nobody is elected without hearing it.
     func mayLoseDirectory(_ id: ServerID) -> Bool {
-        guard let daemon, daemon.intendedLedger[Int(id)] != nil else { return false }
-        if case .restore = daemon.intents.operation?.kind { return false }
-        if case .restore = daemon.machine?.intents.operation?.kind { return false }
-        let reseeded = daemon.machine?.intents.reseed?.member ?? daemon.intents.reseed?.member ?? Int(id)
-        let isTrusted = daemon.intendedLedger.entries.allSatisfy { $0.id == Int(id) || $0.standing == .voter }
-        return reseeded == Int(id) && isTrusted && servers.allSatisfy { $0.id == id || isWhole($0) }
+        guard !servers[index(id)].directory.isBlank else { return false }
+        let whole = servers.count { $0.id != id && isWhole($0) && !isBeingTaken($0.id) }
+        return whole * 2 > servers.count
     }
+
+    /// Whether the daemon, or the one after it, may take the member's directory away, as a person has asked: it is in the
+    /// midst of that.
+    private func isBeingTaken(_ id: ServerID) -> Bool {
+        [daemon!.intents, daemon!.machine?.intents ?? Intents()].contains { intents in
+            if case .restore = intents.operation?.kind { return true }
+            guard let reseed = intents.reseed, reseed.member == Int(id) else { return false }
+            switch reseed.phase {
+            case .fencing, .quarantining, .seeding: return true
+            case .waiting, .joining: return false
+            }
+        }
+    }
+
+    /// A disk that spoils what is seeded again and again is for a person: the third seed is the last.
+    private var maySpoilSeed: Bool { (daemon!.machine?.intents.reseed ?? daemon!.intents.reseed)?.attempt ?? 1 < 3 }
 
     func isWhole(_ server: SimServer) -> Bool { !server.isUnreadable && hasHistory(server) }
 
@@ -68,18 +82,18 @@ extension World {
 
     /// The directory is lost: with its process, or under it.
     mutating func loseDirectory(of id: ServerID) {
-        guard mayLoseDirectory(id), !servers[index(id)].directory.isBlank else { return }
+        guard mayLoseDirectory(id) else { return }
         let empty = SimDisk(seed: daemon!.faultRandom.next())
         servers[index(id)].copy = nil
         replaceDirectory(
             of: id, by: empty, underLiveServer: Bool.random(using: &daemon!.faultRandom), "loses its directory")
     }
 
-    /// An older copy takes its place: one that the ledger can tell.
+    /// An older copy takes its place: one that ends before what the daemon was told of, or one of another directory.
     mutating func rollBackDirectory(of id: ServerID) {
-        guard mayLoseDirectory(id), let copy = servers[index(id)].copy, let entry = daemon!.intendedLedger[Int(id)],
-            copy.end.rawValue < entry.zxid, copy.end < servers[index(id)].disk.end
-        else { return }
+        guard mayLoseDirectory(id), maySpoilSeed, let copy = servers[index(id)].copy else { return }
+        let disk = servers[index(id)].directory
+        guard copy.identity != disk.identity || copy.end < min(daemon!.vouched[index(id)].kept, disk.end) else { return }
         // Under a living server nothing tells an older copy from the directory itself, before the next start.
         replaceDirectory(of: id, by: copy.copied(), underLiveServer: false, "gets back a copy that ends at \(copy.end)")
     }
@@ -109,9 +123,7 @@ extension World {
     }
 
     private mutating func damageDirectory(of id: ServerID) {
-        guard mayLoseDirectory(id), !servers[index(id)].disk.isBlank else { return }
-        // A disk that damages what is seeded again and again is for a person.
-        guard (daemon!.machine?.intents.reseed ?? daemon!.intents.reseed)?.attempt ?? 1 < 3 else { return }
+        guard mayLoseDirectory(id), maySpoilSeed else { return }
         crash(id)
         record("the files of \(id) are damaged")
         servers[index(id)].disk.isDamaged = true

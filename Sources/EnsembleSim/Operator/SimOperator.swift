@@ -47,10 +47,10 @@ struct SimOperator: Sendable {
 
     /// The state directory.
     var ledger: Ledger
-    /// What it would hold without a deliberate bug: faults stay within what the operator can know.
-    var intendedLedger = Ledger(cluster: "")
     var intents = Intents()
     var archive = SimArchive()
+    /// By member: what it has told this daemon and those before it.
+    var vouched: [Vouched]
     /// By member: what was moved there, oldest first.
     var quarantine: [[SimDisk]]
 
@@ -102,6 +102,7 @@ struct SimOperator: Sendable {
         hearingRandom = SeededRandom(seed: seed ^ 0x0bead_ea55)
         quarantine = Array(repeating: [], count: servers)
         looks = Array(repeating: 0, count: servers)
+        vouched = Array(repeating: Vouched(), count: servers)
     }
 }
 
@@ -192,6 +193,7 @@ extension World {
         daemon!.machine = nil
         daemon!.isFrozen = false
         daemon!.life += 1
+        for i in servers.indices { daemon!.vouched[i].daemonDied() }
         dropLink()
     }
 
@@ -212,10 +214,13 @@ extension World {
     }
 
     /// One step of the core, and its actions.
-    mutating func hear(_ event: ReconcilerEvent) {
+    mutating func hear(_ told: ReconcilerEvent) {
         guard daemon?.machine != nil, checkers.verdict.violation == nil else { return }
-        guard let event = bug == nil ? event : sabotaged(event) else { return }
+        guard let event = bug == nil ? told : sabotaged(told) else { return }
         if daemon!.isFrozen { return daemon!.waiting.append(event) }
+        if case .answered(let id, let answer) = told, let durable = answer.durable {
+            daemon!.vouched[id - 1].hears(Zxid(rawValue: durable), at: now)
+        }
         let life = daemon!.life
         var buffer = ActionBuffer<ReconcilerAction>()
         daemon!.machine!.step(event, at: now, into: &buffer)
@@ -226,6 +231,7 @@ extension World {
             if crashesBefore(action) { return crashDaemon() }
             perform(action)
         }
+        for i in servers.indices { daemon!.vouched[i].stepped(at: now) }
     }
 
     /// S9 is asked at every boundary between two actions.

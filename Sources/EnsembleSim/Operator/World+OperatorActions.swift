@@ -13,7 +13,6 @@ extension World {
         case .terminate(let id): terminate(ServerID(id))
         case .kill(let id): kill(ServerID(id))
         case .saveLedger(let ledger):
-            daemon!.intendedLedger = ledger
             if bug != .ledgerNotSaved { daemon!.ledger = ledger }
         case .saveIntents(let intents):
             if bug != .intentsNotSaved { daemon!.intents = sabotaged(intents) }
@@ -26,6 +25,7 @@ extension World {
         case .note(let note): record("daemon: \(note.member.map { "member \($0): " } ?? "")\(note.message)")
         case .finish:
             record("the daemon ends")
+            for i in servers.indices { daemon!.vouched[i].daemonEnds() }
             endDaemon()
             schedule(.starts, in: .milliseconds(Int64.random(in: 50...1_000, using: &daemon!.random)))
         }

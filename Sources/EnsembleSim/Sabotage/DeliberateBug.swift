@@ -181,6 +181,8 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     case floorIgnored
     /// The ledger does not survive the daemon (rule S2).
     case ledgerNotSaved
+    /// What members say of their logs is not entered in the ledger (rule S2).
+    case ledgerBehind
     /// A directory that can't be read passes for an empty one (rule S10).
     case doubtTakenForLoss
     /// Whoever is silent for long is taken for one that stands still (rule S11).
@@ -209,8 +211,8 @@ extension DeliberateBug {
         switch self {
         case .fenceSkipped, .adoptionMissed, .seedUnmarked, .promiseWaitSkipped, .probesFlatter, .lockNotTaken,
             .twoDisruptions, .barrierNotWritten, .quarantineDeletes, .retentionDropsBase, .unverifiedBackupUsed, .restoreWithoutEpoch,
-            .intentsNotSaved, .floorIgnored, .ledgerNotSaved, .doubtTakenForLoss, .silenceSuffices, .notAskedIsSilent, .leaderMistaken,
-            .rollForgotten:
+            .intentsNotSaved, .floorIgnored, .ledgerNotSaved, .ledgerBehind, .doubtTakenForLoss, .silenceSuffices,
+            .notAskedIsSilent, .leaderMistaken, .rollForgotten:
             true
         default: false
         }

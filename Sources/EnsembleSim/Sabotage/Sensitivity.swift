@@ -97,7 +97,7 @@ extension DeliberateBug {
         case .readingNeverResumed: [.convergence]
         case .connectionOutlivesSession: [.sessions]
         case .adoptionMissed, .fenceSkipped: [.fence]
-        case .seedUnmarked, .promiseWaitSkipped, .floorIgnored, .ledgerNotSaved: [.amnesia]
+        case .seedUnmarked, .promiseWaitSkipped, .floorIgnored, .ledgerNotSaved, .ledgerBehind: [.amnesia]
         case .lockNotTaken, .twoDisruptions, .barrierNotWritten: [.disruption]
         case .quarantineDeletes, .retentionDropsBase: [.quarantine]
         case .unverifiedBackupUsed: [.verifiedBackups]
@@ -210,6 +210,7 @@ extension DeliberateBug {
         case .ledgerNotSaved:
             plan.operatorFaults.insert(.crashes)
             plan.atlas.formUnion([.rolledBackDisks, .lostDisks])
+        case .ledgerBehind: plan.atlas.formUnion([.rolledBackDisks, .crashes])
         case .seedUnmarked, .promiseWaitSkipped: plan.atlas.formUnion([.lostDisks, .crashes, .partitions])
         case .probesFlatter: plan.atlas.formUnion([.partitions, .freezes])
         case .unverifiedBackupUsed:

@@ -39,12 +39,19 @@ extension World {
     /// The leader follows, and one that follows leads.
     private func mistaken(_ answer: MemberAnswer, of id: Int) -> MemberAnswer {
         guard let leader = servers.first(where: { $0.serves && $0.machine!.isLeading }),
-            let other = servers.first(where: { $0.serves && $0.id != leader.id }), [leader.id, other.id].contains(ServerID(id))
+            let other = servers.first(where: { $0.serves && $0.id != leader.id }),
+            [leader.id, other.id].contains(ServerID(id))
         else { return answer }
         var answer = answer
         let isOther = ServerID(id) == other.id
         answer.role = isOther ? .leading : .following
         answer.syncedFollowers = isOther ? leader.machine!.status.syncedFollowers : nil
+        return answer
+    }
+
+    private func unlogged(_ answer: MemberAnswer) -> MemberAnswer {
+        var answer = answer
+        answer.durable = answer.durable.map { _ in 0 }
         return answer
     }
 
@@ -63,7 +70,9 @@ extension World {
             .answered(id, MemberAnswer(at: answer.at, role: .following, zxid: checkers.history.last.rawValue))
         case (.probesFlatter, .answered(let id, let answer)) where answer.role == .leading:
             .answered(id, MemberAnswer(at: answer.at, role: .leading, zxid: answer.zxid, syncedFollowers: servers.count - 1))
-        case (.leaderMistaken, .answered(let id, let answer)) where answer.role.serves: .answered(id, mistaken(answer, of: id))
+        case (.leaderMistaken, .answered(let id, let answer)) where answer.role.serves:
+            .answered(id, mistaken(answer, of: id))
+        case (.ledgerBehind, .answered(let id, let answer)): .answered(id, unlogged(answer))
         case (.doubtTakenForLoss, .dataInspected(let id, .unreadable)): .dataInspected(id, .missing)
         default: event
         }
