@@ -26,7 +26,7 @@ extension ReconcilerStateMachine {
         case .exited(let id, let cause):
             exited(id, cause, at: now, into: &actions)
         case .answered(let id, let answer):
-            answered(id, answer, at: now, into: &actions)
+            answered(id, answer)
         case .processSeen(let id, let sight):
             observed[id]?.saw(sight, at: now)
         case .unanswered(let id):
@@ -143,9 +143,7 @@ extension ReconcilerStateMachine {
         signal(id, .exited(cause), at: now, into: &actions)
     }
 
-    private mutating func answered(
-        _ id: MemberID, _ answer: MemberAnswer, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
-    ) {
+    private mutating func answered(_ id: MemberID, _ answer: MemberAnswer) {
         // A late answer of a dead process says nothing about the next one.
         guard supervisor(id)?.state.mayHaveProcess == true else { return }
         let before = observed[id]?.answer
@@ -163,13 +161,15 @@ extension ReconcilerStateMachine {
         let logged = shown.flatMap { $0 & 0xffff_ffff == 0 ? nil : $0 }
         // A follower of a new ensemble that has applied nothing yet says 0x0, and has promised the first epoch.
         let epoch = max(answer.zxid >> 32, policy.voters.count > 1 ? 1 : 0)
-        guard ledger.raise(id, epoch: epoch, zxid: logged) else { return }
-        // A lower bound a second old detects every rollback but one within that second; a write per probe would
-        // cost an fsync each.
-        if savedLedgerAt.map({ now - $0 >= .seconds(1) }) ?? true {
-            savedLedgerAt = now
-            saveLedger(into: &actions)
-        }
+        if ledger.raise(id, epoch: epoch, zxid: logged) { isLedgerAhead = true }
+    }
+
+    /// A lower bound a second old detects every rollback but one within that second; a write per probe would cost an fsync
+    /// each. The last of what rose is written as well when nothing rises behind it.
+    mutating func saveWhatRose(at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
+        guard isLedgerAhead, savedLedgerAt.map({ now - $0 >= .seconds(1) }) ?? true else { return }
+        savedLedgerAt = now
+        saveLedger(into: &actions)
     }
 
     /// S10: a directory that is not there is lost only where the file system is mounted on which it was.

@@ -38,6 +38,8 @@ package struct ReconcilerStateMachine: Sendable {
     let origin: WallTime
     var tokens: EffectToken = 0
     var savedLedgerAt: Instant?
+    /// What answers have raised in the ledger since it was written.
+    var isLedgerAhead = false
     /// False until the first `timePassed`: which servers of an earlier daemon live is not known before (S3, S10).
     var isAwake = false
     var steppedAt: Instant?
@@ -129,6 +131,7 @@ package struct ReconcilerStateMachine: Sendable {
         if let steppedAt, now - steppedAt >= .seconds(2) { observed.listenAnew(at: now) }
         steppedAt = now
         absorb(event, at: now, into: &actions)
+        saveWhatRose(at: now, into: &actions)
         observed.weighSilence(at: now)
         // S3, S10: a member that was not adopted yet looks as if it had no process.
         guard isAwake else { return }
@@ -206,6 +209,7 @@ package struct ReconcilerStateMachine: Sendable {
     }
 
     mutating func saveLedger(into actions: inout ActionBuffer<ReconcilerAction>) {
+        isLedgerAhead = false
         actions.append(.saveLedger(ledger))
     }
 

@@ -313,6 +313,27 @@ import Testing
         #expect(world.machine.ledger[2]?.zxid == durable)
     }
 
+    /// S2: what rose within a second of the last write was written only when more rose, so that a daemon that died in a quiet
+    /// hour left none that knew of a directory that was rolled back.
+    @Test func whatRoseLastIsWrittenThoughNothingRisesBehindIt() {
+        var ledger = Ledger(cluster: "w")
+        for id in 1...3 { ledger.set(LedgerEntry(id: id, standing: .voter, zxid: 1 << 32, acceptedEpoch: 1, identity: nil)) }
+        var world = ReconcilerWorld(seed: 64)
+        world.machine = ReconcilerStateMachine(
+            policy: world.policy, fingerprints: world.fingerprints, ledger: ledger, intents: Intents(), seed: 1)
+        world.step(.timePassed)
+        world.step(.adopted(2, pid: 2, fingerprint: nil))
+        for counter in Int64(1)...3 {
+            let zxid = Int64(1) << 32 + counter
+            world.now = world.now + .milliseconds(300)
+            world.step(.answered(2, MemberAnswer(at: world.now, role: .following, zxid: zxid, durable: zxid)))
+        }
+        #expect(world.savedLedger[2]?.zxid == Int64(1) << 32 + 1, "an fsync each would be too much")
+        world.now = world.now + .seconds(1)
+        world.step(.timePassed)
+        #expect(world.savedLedger[2]?.zxid == Int64(1) << 32 + 3)
+    }
+
     @Test func theLedgersHighestEpochOnlyRises() {
         var ledger = Ledger(cluster: "c")
         ledger.set(LedgerEntry(id: 1, standing: .voter, zxid: 9 << 32, acceptedEpoch: 4, identity: nil))
