@@ -60,7 +60,7 @@ struct SimDisk: Sendable {
     var isBlank: Bool { !drive.seesHistory }
 
     func isAbove(_ floor: DataFloor) -> Bool {
-        !isBlank && floor.isMet(zxid: end.rawValue, acceptedEpoch: acceptedEpoch)
+        !isBlank && floor.isMet(zxid: end.rawValue, acceptedEpoch: acceptedEpoch, currentEpoch: currentEpoch)
     }
 
     // MARK: Changes by others than its server

@@ -28,12 +28,12 @@ struct Program: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Refuse data that ends before this transaction or has promised less than this epoch.",
-            discussion: "The daemon passes what it found there when it looked, as in 0x500000012:5.",
-            valueName: "zxid:epoch"),
+            "Refuse data that ends before this transaction, has promised less than this epoch, or votes from less than that one.",
+            discussion: "The daemon passes what it found there when it looked, as in 0x500000012:6:5.",
+            valueName: "zxid:accepted:current"),
         transform: { text in
             guard let floor = DataFloor(text) else {
-                throw ValidationError("'\(text)' is not a transaction and an epoch, as in 0x500000012:5")
+                throw ValidationError("'\(text)' is not a transaction and two epochs, as in 0x500000012:6:5")
             }
             return floor
         })

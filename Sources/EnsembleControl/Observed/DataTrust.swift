@@ -84,6 +84,11 @@ package enum DataTrust: Sendable, Hashable {
             if max(contents.acceptedEpoch, contents.zxid >> 32) < entry.acceptedEpoch {
                 return .untrusted(.epochBelowLedger(expected: entry.acceptedEpoch, found: contents.acceptedEpoch))
             }
+            // S2: a vote is weighed by the current epoch first. With an older one beside the same log it is weaker than that
+            // of a member which has less of the epoch, and what this one has acknowledged of it could be lost.
+            if let served = entry.servedEpoch, contents.currentEpoch < served {
+                return .untrusted(.currentEpochBelowLedger(expected: served, found: contents.currentEpoch))
+            }
             return .trusted
         }
     }
@@ -117,6 +122,7 @@ package enum UntrustedReason: Sendable, Hashable, Codable {
     case otherIdentity(expected: String, found: String?)
     case olderThanLedger(expected: Int64, found: Int64)
     case epochBelowLedger(expected: Int64, found: Int64)
+    case currentEpochBelowLedger(expected: Int64, found: Int64)
     /// The server itself refused its files.
     case refusedByServer(String)
     /// A daemon that died had begun to reseed it and had not come further than saying so.
@@ -135,6 +141,8 @@ package enum UntrustedReason: Sendable, Hashable, Codable {
             "its data ends at \(hex(found)), and it had acknowledged \(hex(expected))"
         case .epochBelowLedger(let expected, let found):
             "its data promises epoch \(found), and it had accepted epoch \(expected)"
+        case .currentEpochBelowLedger(let expected, let found):
+            "its data is in epoch \(found), and it had served in epoch \(expected)"
         case .refusedByServer(let what): "the server refused its data: \(what)"
         case .reseedInterrupted: "a former daemon had begun to reseed it"
         case .askedFor(let who): "asked for by \(who)"

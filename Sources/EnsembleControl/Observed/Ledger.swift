@@ -57,11 +57,13 @@ package struct Ledger: Sendable, Hashable, Codable {
     /// - Parameters:
     ///   - epoch: one that it serves in, so it has promised it.
     ///   - zxid: a transaction that its log has; nil: none is known to be there.
-    package mutating func raise(_ id: MemberID, epoch: Int64, zxid: Int64?) -> Bool {
+    ///   - isAlone: no peer counts on its epochs, and its zxids run on into the next one.
+    package mutating func raise(_ id: MemberID, epoch: Int64, zxid: Int64?, isAlone: Bool = false) -> Bool {
         guard var entry = self[id], entry.standing == .voter else { return false }
         let before = entry
         entry.zxid = max(entry.zxid, zxid ?? 0)
         entry.acceptedEpoch = max(entry.acceptedEpoch, epoch)
+        if !isAlone { entry.servedEpoch = max(entry.servedEpoch ?? 0, epoch) }
         set(entry)
         return entry != before
     }
@@ -100,6 +102,8 @@ package struct LedgerEntry: Sendable, Hashable, Codable {
     package var standing: Standing
     package var zxid: Int64
     package var acceptedEpoch: Int64
+    /// The epoch that it was last seen serving in, whose history it has acknowledged; nil: none is known.
+    package var servedEpoch: Int64?
     /// The identity of its data directory.
     package var identity: String?
     /// Where the file systems are mounted on which its directories were when it served, but for the root's; nil: not known.

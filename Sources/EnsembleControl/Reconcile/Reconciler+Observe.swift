@@ -161,7 +161,7 @@ extension ReconcilerStateMachine {
         let logged = shown.flatMap { $0 & 0xffff_ffff == 0 ? nil : $0 }
         // A follower of a new ensemble that has applied nothing yet says 0x0, and has promised the first epoch.
         let epoch = max(answer.zxid >> 32, policy.voters.count > 1 ? 1 : 0)
-        if ledger.raise(id, epoch: epoch, zxid: logged) { isLedgerAhead = true }
+        if ledger.raise(id, epoch: epoch, zxid: logged, isAlone: policy.voters.count == 1) { isLedgerAhead = true }
     }
 
     /// A lower bound a second old detects every rollback but one within that second; a write per probe would cost an fsync

@@ -344,6 +344,7 @@ extension ReconcilerStateMachine {
             // What it has applied it may not have logged yet; what it once acknowledged, the leader had.
             entry.zxid = min(entry.zxid, answer.zxid)
             entry.acceptedEpoch = answer.zxid >> 32
+            entry.servedEpoch = policy.voters.count > 1 ? entry.acceptedEpoch : nil
             ledger.set(entry)
         }
         // The ledger first: a daemon that finds the intent without the standing only waits once more.

@@ -232,7 +232,9 @@ package struct ReconcilerStateMachine: Sendable {
         // S2: what was judged is what is served from, also if the directory is another one by then.
         var floor: DataFloor?
         if case .holding(let contents) = running.first(where: { $0.id == id })?.condition {
-            floor = DataFloor(zxid: contents.zxid, acceptedEpoch: contents.acceptedEpoch)
+            floor = DataFloor(
+                zxid: contents.zxid, acceptedEpoch: contents.acceptedEpoch,
+                currentEpoch: policy.voters.count > 1 ? contents.currentEpoch : 0)
         }
         actions.append(.launch(id, mode, identity: ledger[id]?.identity, floor: floor))
     }

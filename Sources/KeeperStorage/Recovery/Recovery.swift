@@ -141,16 +141,16 @@ package struct Recovery: Sendable {
     /// waits them out; a server that went on would not.
     private func checkFloor(_ end: Zxid) throws(StorageError) {
         guard let floor else { return }
-        let accepted = try epochs.load(lastZxid: isStandalone ? .zero : end).accepted
-        guard floor.isMet(zxid: end.rawValue, acceptedEpoch: accepted) else {
-            throw shortfall(floor, found: "it ends at \(end), with epoch \(accepted) accepted")
+        let epochs = try epochs.load(lastZxid: isStandalone ? .zero : end)
+        guard floor.isMet(zxid: end.rawValue, acceptedEpoch: epochs.accepted, currentEpoch: epochs.current) else {
+            throw shortfall(floor, found: "it ends at \(end), with epoch \(epochs.accepted) accepted, in epoch \(epochs.current)")
         }
     }
 
     private func shortfall(_ floor: DataFloor, found: String) -> StorageError {
         .inconsistent(
             layout.snapshotDirectory,
-            "\(found), and held \(Zxid(rawValue: floor.zxid)) and epoch \(floor.acceptedEpoch) when it was looked at before this start")
+            "\(found), and held \(Zxid(rawValue: floor.zxid)) and epochs \(floor.acceptedEpoch) and \(floor.currentEpoch) when it was looked at before this start")
     }
 
     private func state(_ replay: Replay) throws(StorageError) -> RecoveredState {

@@ -17,8 +17,12 @@ import Testing
 
     private let voter = LedgerEntry(id: 1, standing: .voter, zxid: 5 << 32 | 7, acceptedEpoch: 5, identity: "a")
 
-    private func holding(_ zxid: Int64, epoch: Int64 = 5, identity: String? = "a") -> DataDirectoryCondition {
-        .holding(DataDirectoryContents(identity: identity, zxid: zxid, acceptedEpoch: epoch, currentEpoch: epoch, recovering: false))
+    private func holding(
+        _ zxid: Int64, epoch: Int64 = 5, current: Int64? = nil, identity: String? = "a"
+    ) -> DataDirectoryCondition {
+        .holding(
+            DataDirectoryContents(
+                identity: identity, zxid: zxid, acceptedEpoch: epoch, currentEpoch: current ?? epoch, recovering: false))
     }
 
     @Test func whatTheLedgerKnowsMustBeThere() {
@@ -50,6 +54,16 @@ import Testing
         var entry = voter
         entry.acceptedEpoch = 6
         #expect(judge(holding(5 << 32 | 7), entry: entry) == .untrusted(.epochBelowLedger(expected: 6, found: 5)))
+    }
+
+    /// S2: the log is all there, and its vote would be weaker than what it has acknowledged.
+    @Test func aCurrentEpochBelowTheOneItServedInIsARollBack() {
+        var entry = voter
+        #expect(judge(holding(5 << 32 | 7, current: 4), entry: entry) == .trusted, "one that was never seen serving")
+        entry.servedEpoch = 5
+        #expect(judge(holding(5 << 32 | 7), entry: entry) == .trusted)
+        #expect(
+            judge(holding(5 << 32 | 9, current: 4), entry: entry) == .untrusted(.currentEpochBelowLedger(expected: 5, found: 4)))
     }
 
     @Test func onlyAClusterThatNeverRanIsBootstrapped() {
