@@ -59,6 +59,9 @@ struct SimDisk: Sendable {
     /// Whether it holds no files of a server.
     var isBlank: Bool { !drive.seesHistory }
 
+    /// The epoch files are not of the log beside them.
+    var epochsContradict: Bool { (try? layout.epochs.load(lastZxid: end)) == nil }
+
     func isAbove(_ floor: DataFloor) -> Bool {
         !isBlank && floor.isMet(zxid: end.rawValue, acceptedEpoch: acceptedEpoch, currentEpoch: currentEpoch)
     }

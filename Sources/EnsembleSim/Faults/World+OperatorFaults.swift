@@ -1,6 +1,7 @@
 import EnsembleBase
 import EnsembleControl
 import KeeperCore
+import KeeperStorage
 
 /// Faults by chance, within `OperatorFaults`, and what `FaultAtlas`'s lost disks come to where an operator must notice.
 extension World {
@@ -93,9 +94,28 @@ extension World {
     mutating func rollBackDirectory(of id: ServerID) {
         guard mayLoseDirectory(id), maySpoilSeed, let copy = servers[index(id)].copy else { return }
         let disk = servers[index(id)].directory
-        guard copy.identity != disk.identity || copy.end < min(daemon!.vouched[index(id)].kept, disk.end) else { return }
+        let kept = daemon!.vouched[index(id)].kept
+        if copy.identity == disk.identity, copy.currentEpoch < min(kept.epoch, disk.currentEpoch),
+            Bool.random(using: &daemon!.faultRandom)
+        {
+            return rollBackEpochs(of: id, to: copy)
+        }
+        guard copy.identity != disk.identity || copy.end < min(kept, disk.end) else { return }
         // Under a living server nothing tells an older copy from the directory itself, before the next start.
         replaceDirectory(of: id, by: copy.copied(), underLiveServer: false, "gets back a copy that ends at \(copy.end)")
+    }
+
+    /// The epoch files alone are an older copy's: its vote would be weaker than what it has acknowledged. A promise that only
+    /// its file told of is left.
+    private mutating func rollBackEpochs(of id: ServerID, to copy: SimDisk) {
+        let old = servers[index(id)].disk.copied()
+        let isPromiseOld = copy.acceptedEpoch < old.end.epoch && Bool.random(using: &daemon!.faultRandom)
+        let epochs = EpochFiles.Epochs(accepted: isPromiseOld ? copy.acceptedEpoch : old.acceptedEpoch, current: copy.currentEpoch)
+        do throws(StorageError) { try old.layout.epochs.save(epochs) } catch {
+            checkers.fail(.soundness, "the epochs of \(id): \(error)")
+        }
+        replaceDirectory(
+            of: id, by: old, underLiveServer: false, "gets back epoch files that say \(epochs.accepted) and \(epochs.current)")
     }
 
     /// The moment that chance seldom hits: the daemon knows what is there, and launches a server on something else.

@@ -40,6 +40,8 @@ extension World {
             found = .unreadable("input/output error")
         } else if disk.isDamaged, depth == .replay || Bool.random(using: &daemon!.random) {
             found = .damaged("version-2/log.1: offset 77")
+        } else if !disk.isBlank, disk.epochsContradict {
+            found = .damaged("version-2/currentEpoch: not of this data")
         } else if disk.isBlank {
             found = disk.identity == nil ? .missing : .empty
         } else {
