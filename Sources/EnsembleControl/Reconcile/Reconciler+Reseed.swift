@@ -302,6 +302,7 @@ extension ReconcilerStateMachine {
         guard observed.participates(id, at: now), let answer = observed.freshAnswer(of: id, at: now) else {
             return hold(title(reseed), member: id, .memberNotParticipating(id))
         }
+        enterAsVoter(id, answer, into: &actions)
         guard let barrier = clock.reseedBarrier else {
             if clock.reseedBarrierEffect == nil, clock.reseedRetryAt.map({ now >= $0 }) ?? true {
                 let token = token()
@@ -311,7 +312,22 @@ extension ReconcilerStateMachine {
             return hold(title(reseed), member: id, .waitingForBarrier(id))
         }
         guard answer.zxid >= barrier else { return hold(title(reseed), member: id, .waitingForBarrier(id)) }
-        finishReseed(reseed, answer, into: &actions)
+        finishReseed(reseed, into: &actions)
+    }
+
+    /// S2: it serves, so it has synced, and it votes and acknowledges from here on: what it says of its log is asked of its
+    /// directory, also before its reseed is over.
+    private mutating func enterAsVoter(
+        _ id: MemberID, _ answer: MemberAnswer, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        guard var entry = ledger[id], entry.standing == .recovering else { return }
+        entry.standing = .voter
+        // What it has applied it may not have logged yet; what it once acknowledged, the leader had.
+        entry.zxid = min(entry.zxid, answer.zxid)
+        entry.acceptedEpoch = answer.zxid >> 32
+        entry.servedEpoch = policy.voters.count > 1 ? entry.acceptedEpoch : nil
+        ledger.set(entry)
+        saveLedger(into: &actions)
     }
 
     /// It has been seeded as often as makes sense without a person.
@@ -336,19 +352,7 @@ extension ReconcilerStateMachine {
         beginReseed(at: now, into: &actions)
     }
 
-    private mutating func finishReseed(
-        _ reseed: Reseed, _ answer: MemberAnswer, into actions: inout ActionBuffer<ReconcilerAction>
-    ) {
-        if var entry = ledger[reseed.member] {
-            entry.standing = .voter
-            // What it has applied it may not have logged yet; what it once acknowledged, the leader had.
-            entry.zxid = min(entry.zxid, answer.zxid)
-            entry.acceptedEpoch = answer.zxid >> 32
-            entry.servedEpoch = policy.voters.count > 1 ? entry.acceptedEpoch : nil
-            ledger.set(entry)
-        }
-        // The ledger first: a daemon that finds the intent without the standing only waits once more.
-        saveLedger(into: &actions)
+    private mutating func finishReseed(_ reseed: Reseed, into actions: inout ActionBuffer<ReconcilerAction>) {
         intents.reseed = nil
         clock.failure = nil
         saveIntents(into: &actions)

@@ -334,6 +334,26 @@ import Testing
         #expect(world.savedLedger[2]?.zxid == Int64(1) << 32 + 3)
     }
 
+    /// A member that serves before its reseed is over votes and acknowledges: rolled back, its directory is a loss like any.
+    @Test func whatAJoiningMemberHasAcknowledgedIsAskedOfItsDirectory() {
+        var world = ReconcilerWorld.started(13)
+        world.loseData(2)
+        for _ in 0..<600 where world.machine.intents.reseed?.phase != .joining { world.run(for: .milliseconds(100)) }
+        for _ in 0..<600 where !world.participants.contains(2) { world.run(for: .milliseconds(100)) }
+        // The barrier of its reseed is out of its reach.
+        world.change(2) { $0.lagsUntil = .distantFuture }
+        world.run(for: .seconds(2))
+        #expect(world.machine.intents.reseed?.phase == .joining && world.quarantined == 1)
+        world.change(2) {
+            $0.zxid -= 3
+            $0.lagsUntil = .origin
+        }
+        world.kill(2)
+        world.run(for: .seconds(120))
+        #expect(world.quarantined == 2 && world.isWhole)
+        #expect(world.violations == [])
+    }
+
     @Test func theLedgersHighestEpochOnlyRises() {
         var ledger = Ledger(cluster: "c")
         ledger.set(LedgerEntry(id: 1, standing: .voter, zxid: 9 << 32, acceptedEpoch: 4, identity: nil))
