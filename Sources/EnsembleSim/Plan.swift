@@ -92,6 +92,8 @@ package struct Plan: Hashable, Sendable {
         for (_, fault) in OperatorFaults.named where OperatorFaults.ofHearing.contains(fault) {
             if Int.random(in: 0..<4, using: &random) == 0 { plan.operatorFaults.insert(fault) }
         }
+        if Int.random(in: 0..<3, using: &random) == 0 { plan.operatorFaults.insert(.lateMounts) }
+        if Int.random(in: 0..<4, using: &random) == 0 { plan.operatorFaults.insert(.lostMajorities) }
         return plan
     }
 

@@ -32,6 +32,10 @@ struct SimServer {
     var cutTarget: Zxid?
     /// What stands in the directory's place while the process still has the old one open.
     var replacement: SimDisk?
+    /// What is mounted late in the directory's place.
+    var absent: AbsentDirectory?
+    /// Its directory is back, and no server was launched on it since.
+    var isBackUnseen = false
     /// Its directory can't be looked at.
     var isUnreadable = false
     /// An older copy of the directory, that a fault may put in its place.

@@ -122,6 +122,7 @@ package struct World {
             schedule(SimOperator.Event.fault, in: .seconds(2))
             schedule(.personAsks, in: .seconds(4))
             if !plan.operatorFaults.isDisjoint(with: .ofHearing) { schedule(.hearingFault, in: .seconds(3)) }
+            if !plan.operatorFaults.isDisjoint(with: .ofAbsence) { schedule(.absence, in: .seconds(5)) }
         } else {
             if plan.wasApaches { takeOverFromApache() } else { for id in ids { setInitialize(of: id, true) } }
             for id in ids { schedule(.restart(id), in: .milliseconds(Int64.random(in: 0...50, using: &random))) }

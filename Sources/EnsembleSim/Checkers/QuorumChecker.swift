@@ -51,6 +51,16 @@ struct QuorumChecker: Sendable {
     /// A restore has given it the history that everyone has.
     mutating func remembers(_ id: ServerID) { members[Int(id) - 1].hasForgotten = false }
 
+    /// What a member has said that others may count on.
+    struct Word: Hashable, Sendable {
+        var promised: Int64
+        var acknowledged: Zxid
+    }
+
+    func word(of id: ServerID) -> Word {
+        Word(promised: members[Int(id) - 1].promised, acknowledged: members[Int(id) - 1].acknowledged)
+    }
+
     func hasForgotten(_ id: ServerID) -> Bool { members[Int(id) - 1].hasForgotten }
 
     mutating func forgot(_ id: ServerID) {

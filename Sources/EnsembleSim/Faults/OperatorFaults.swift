@@ -8,7 +8,7 @@ import EnsembleBase
 ///
 /// Outside of the promise, beside what `FaultAtlas` names: a directory rolled back to what the ledger can't tell from
 /// its last second; a loss while a person's reseed or restore has taken another directory away; a state directory that
-/// is lost with its ledger.
+/// is lost with its ledger. Where a majority's directories are lost a person has to help, as the daemon says.
 package struct OperatorFaults: OptionSet, Hashable, Sendable {
     package let rawValue: UInt32
     package init(rawValue: UInt32) { self.rawValue = rawValue }
@@ -46,6 +46,14 @@ package struct OperatorFaults: OptionSet, Hashable, Sendable {
     /// The daemon can't ask some of the members, or any, for want of their addresses.
     package static let lostNames = OperatorFaults(rawValue: 1 << 14)
 
+    /// A member dies, and its directory is not there for a while, as where a mount is late.
+    package static let lateMounts = OperatorFaults(rawValue: 1 << 15)
+    /// More than a minority's directories are gone at once, until a person puts them back or restores a backup.
+    package static let lostMajorities = OperatorFaults(rawValue: 1 << 16)
+
+    /// Those that take directories away as a whole.
+    package static let ofAbsence: OperatorFaults = [.lateMounts, .lostMajorities]
+
     /// Those that keep the daemon from hearing members that may be well.
     package static let ofHearing: OperatorFaults = [.deafServers, .closedPorts, .operatorCuts, .lostNames]
 
@@ -58,6 +66,7 @@ package struct OperatorFaults: OptionSet, Hashable, Sendable {
         ("rottenBackups", .rottenBackups), ("archiveOutages", .archiveOutages), ("effectFailures", .effectFailures),
         ("stoppedServers", .stoppedServers), ("people", .people), ("lateLosses", .lateLosses),
         ("deafServers", .deafServers), ("closedPorts", .closedPorts), ("operatorCuts", .operatorCuts), ("lostNames", .lostNames),
+        ("lateMounts", .lateMounts), ("lostMajorities", .lostMajorities),
     ]
 
     package var names: [String] { OperatorFaults.named.filter { contains($0.fault) }.map(\.name) }

@@ -46,7 +46,7 @@ extension World {
     /// is then held by one of them at least, and nobody is elected without hearing it.
     func mayLoseDirectory(_ id: ServerID) -> Bool {
         guard !servers[index(id)].directory.isBlank else { return false }
-        let whole = servers.count { $0.id != id && isWhole($0) && !isBeingTaken($0.id) }
+        let whole = servers.count { $0.id != id && isWhole($0) && !$0.isBackUnseen && !isBeingTaken($0.id) }
         return whole * 2 > servers.count
     }
 
@@ -64,7 +64,7 @@ extension World {
     }
 
     /// A disk that spoils what is seeded again and again is for a person: the third seed is the last.
-    private var maySpoilSeed: Bool { (daemon!.machine?.intents.reseed ?? daemon!.intents.reseed)?.attempt ?? 1 < 3 }
+    var maySpoilSeed: Bool { (daemon!.machine?.intents.reseed ?? daemon!.intents.reseed)?.attempt ?? 1 < 3 }
 
     func isWhole(_ server: SimServer) -> Bool { !server.isUnreadable && hasHistory(server) }
 
@@ -105,17 +105,18 @@ extension World {
         replaceDirectory(of: id, by: copy.copied(), underLiveServer: false, "gets back a copy that ends at \(copy.end)")
     }
 
-    /// The epoch files alone are an older copy's: its vote would be weaker than what it has acknowledged. A promise that only
-    /// its file told of is left.
+    /// The epoch files alone are an older copy's: its vote would be weaker than what it has acknowledged. A promise that
+    /// only its file told of is left.
     private mutating func rollBackEpochs(of id: ServerID, to copy: SimDisk) {
         let old = servers[index(id)].disk.copied()
         let isPromiseOld = copy.acceptedEpoch < old.end.epoch && Bool.random(using: &daemon!.faultRandom)
-        let epochs = EpochFiles.Epochs(accepted: isPromiseOld ? copy.acceptedEpoch : old.acceptedEpoch, current: copy.currentEpoch)
+        let accepted = isPromiseOld ? copy.acceptedEpoch : old.acceptedEpoch
+        let epochs = EpochFiles.Epochs(accepted: accepted, current: copy.currentEpoch)
         do throws(StorageError) { try old.layout.epochs.save(epochs) } catch {
             checkers.fail(.soundness, "the epochs of \(id): \(error)")
         }
-        replaceDirectory(
-            of: id, by: old, underLiveServer: false, "gets back epoch files that say \(epochs.accepted) and \(epochs.current)")
+        let what = "gets back epoch files that say \(epochs.accepted) and \(epochs.current)"
+        replaceDirectory(of: id, by: old, underLiveServer: false, what)
     }
 
     /// The moment that chance seldom hits: the daemon knows what is there, and launches a server on something else.
@@ -162,7 +163,8 @@ extension World {
 
     /// One that no restore stands on: a person would have to choose another.
     private mutating func rotBackup() {
-        guard let backup = daemon!.archive.backups.randomElement(using: &daemon!.faultRandom) else { return }
+        guard daemon!.lostMajority == nil, let backup = daemon!.archive.backups.randomElement(using: &daemon!.faultRandom)
+        else { return }
         for intents in [daemon!.intents, daemon!.machine?.intents ?? Intents()] {
             if case .restore(let restore) = intents.operation?.kind, restore.backup.id == backup.reference.id { return }
         }

@@ -27,6 +27,9 @@ struct SimOperator: Sendable {
         case fault
         case hearingFault
         case directoryReadable(ServerID)
+        case absence
+        case mounted(ServerID)
+        case personHelps
         case archiveReturns
         case personAsks
     }
@@ -44,6 +47,7 @@ struct SimOperator: Sendable {
     var faultRandom: SeededRandom
     var personRandom: SeededRandom
     var hearingRandom: SeededRandom
+    var absenceRandom: SeededRandom
 
     /// The state directory.
     var ledger: Ledger
@@ -71,6 +75,7 @@ struct SimOperator: Sendable {
     /// The session that this process acquired the lock with last.
     var lockSession: SessionID = 0
     var requestCount = 0
+    var lostMajority: LostMajority?
     /// The restore for which the world has taken note that history goes back.
     var restoreNoted: String?
 
@@ -100,6 +105,7 @@ struct SimOperator: Sendable {
         faultRandom = SeededRandom(seed: seed ^ 0x0bead_fa17)
         personRandom = SeededRandom(seed: seed ^ 0x0bead_9e50)
         hearingRandom = SeededRandom(seed: seed ^ 0x0bead_ea55)
+        absenceRandom = SeededRandom(seed: seed ^ 0x0bead_ab5e)
         quarantine = Array(repeating: [], count: servers)
         looks = Array(repeating: 0, count: servers)
         vouched = Array(repeating: Vouched(), count: servers)
@@ -141,6 +147,9 @@ extension World {
         case .fault: injectOperatorFault()
         case .hearingFault: injectHearingFault()
         case .directoryReadable(let id): servers[index(id)].isUnreadable = false
+        case .absence: injectAbsence()
+        case .mounted(let id): mount(id)
+        case .personHelps: helpMajority()
         case .archiveReturns:
             guard !daemon.archive.isReachable else { return }
             record("the archive is back")
@@ -159,6 +168,7 @@ extension World {
         daemon.waiting = []
         daemon.lockSession = 0
         daemon.looks = daemon.looks.map { _ in 0 }
+        daemon.lostMajority?.told = []
         daemon.machine = ReconcilerStateMachine(
             policy: daemon.policy, fingerprints: daemon.fingerprints, ledger: daemon.ledger, intents: daemon.intents,
             seed: daemon.random.next(), origin: WallTime(milliseconds: 1_700_000_000_000))
@@ -221,6 +231,7 @@ extension World {
         if case .answered(let id, let answer) = told, let durable = answer.durable {
             daemon!.vouched[id - 1].hears(Zxid(rawValue: durable), at: now)
         }
+        noteLoss(told)
         let life = daemon!.life
         var buffer = ActionBuffer<ReconcilerAction>()
         daemon!.machine!.step(event, at: now, into: &buffer)

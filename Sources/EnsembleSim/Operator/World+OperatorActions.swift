@@ -62,6 +62,7 @@ extension World {
         if Int.random(in: 0..<40, using: &daemon!.random) == 0, faultsEnabled, plan.operatorFaults.contains(.effectFailures) {
             return tell(.launchFailed(Int(id), .passing("resource temporarily unavailable")))
         }
+        servers[i].isBackUnseen = false
         if servers[i].disk.identity == nil { servers[i].disk.identity = identity }
         // S2: only the first start of a new cluster may begin empty and vote.
         setInitialize(of: id, mode == .bootstrap && servers[i].disk.isBlank)

@@ -97,6 +97,7 @@ extension World {
         }
         // A seed that was finished, and not written down as such, goes aside.
         if !servers[i].directory.isBlank { _ = quarantine(id, "left by an interrupted seed") }
+        if case .restored = seed {} else { judgeSeed(of: id) }
         if case .restored(let backup, let epoch) = seed {
             if bug != .restoreWithoutEpoch { seeded?.accepted = epoch }
             goBack(to: backup, epoch: epoch)

@@ -1,0 +1,144 @@
+import EnsembleBase
+import EnsembleControl
+import KeeperCore
+
+/// A directory whose mount is late.
+struct AbsentDirectory: Sendable {
+    var disk: SimDisk
+    /// What its member has said with it.
+    var word: QuorumChecker.Word
+    /// Whether it held all of that.
+    var isTrue: Bool
+}
+
+/// More directories than a minority's are gone, which only people mend.
+struct LostMajority: Sendable {
+    var members: [ServerID]
+    /// They come back; else a backup is restored.
+    var comeBack: Bool
+    /// Whose loss the present daemon was told of, and when last.
+    var told: Set<ServerID> = []
+    var toldAt = Instant.origin
+}
+
+/// Directories that are gone as a whole, by a stream of their own: one whose mount is late, and a majority's.
+extension World {
+    mutating func injectAbsence() {
+        guard faultsEnabled, daemon != nil else { return }
+        let pause = Int64.random(in: 2_000...15_000, using: &daemon!.absenceRandom)
+        schedule(SimOperator.Event.absence, in: .milliseconds(pause))
+        guard let victim = servers.randomElement(using: &daemon!.absenceRandom)?.id else { return }
+        let strikesMany = Int.random(in: 0..<3, using: &daemon!.absenceRandom) == 0
+        if plan.operatorFaults.contains(.lostMajorities), strikesMany || !plan.operatorFaults.contains(.lateMounts) {
+            loseMajority()
+        } else if plan.operatorFaults.contains(.lateMounts), mayLoseDirectory(victim) {
+            takeAway(victim)
+            schedule(.mounted(victim), in: .milliseconds(Int64.random(in: 100...8_000, using: &daemon!.absenceRandom)))
+        }
+    }
+
+    // MARK: A late mount
+
+    /// What lies below the mount point is empty.
+    private mutating func takeAway(_ id: ServerID) {
+        let i = index(id)
+        crash(id)
+        record("the directory of \(id) is not mounted")
+        servers[i].absent = AbsentDirectory(
+            disk: servers[i].disk, word: checkers.quorum.word(of: id), isTrue: !checkers.quorum.hasForgotten(id))
+        servers[i].disk = SimDisk(seed: daemon!.absenceRandom.next())
+        checkers.quorum.forgot(id)
+    }
+
+    /// It covers what was seeded meanwhile. Nobody mounts over files that are in use, or that serve by now.
+    mutating func mount(_ id: ServerID) {
+        let i = index(id)
+        guard let absent = servers[i].absent else { return }
+        guard !isWhole(servers[i]), maySpoilSeed else { return servers[i].absent = nil }
+        guard servers[i].machine == nil else { return schedule(.mounted(id), in: .milliseconds(100)) }
+        servers[i].absent = nil
+        record("the directory of \(id) is mounted")
+        servers[i].disk = absent.disk
+        // The daemon may have given it up by now.
+        servers[i].isBackUnseen = true
+        if absent.isTrue, checkers.quorum.word(of: id) == absent.word { checkers.quorum.remembers(id) }
+    }
+
+    // MARK: A majority
+
+    private mutating func loseMajority() {
+        let intents = [daemon!.intents, daemon!.machine?.intents ?? Intents()]
+        guard daemon!.lostMajority == nil, !checkers.history.entries.isEmpty,
+            servers.allSatisfy({ isWhole($0) && !$0.isBackUnseen && mayLoseDirectory($0.id) }), intents.allSatisfy({ $0.reseed == nil })
+        else { return }
+        // A person restores only where there is something to restore. S8: an epoch in which the daemon has heard of no
+        // transaction is known to the directories alone, and then it must be those that come back (seed 78).
+        let isEpochKnown = daemon!.vouched.contains { $0.kept.epoch >= checkers.quorum.highestEstablished }
+        let comeBack = usableBackup == nil || !isEpochKnown || Bool.random(using: &daemon!.absenceRandom)
+        let count = Int.random(in: servers.count / 2 + 1...servers.count, using: &daemon!.absenceRandom)
+        let victims = servers.map(\.id).shuffled(using: &daemon!.absenceRandom).prefix(count).sorted()
+        record("a majority is lost: \(victims)")
+        daemon!.lostMajority = LostMajority(members: victims, comeBack: comeBack)
+        for victim in victims {
+            takeAway(victim)
+            if !comeBack {
+                servers[index(victim)].absent = nil
+                servers[index(victim)].copy = nil
+            }
+        }
+        schedule(.personHelps, in: .milliseconds(Int64.random(in: 5_000...20_000, using: &daemon!.absenceRandom)))
+    }
+
+    /// The newest backup of this history that is what was written.
+    private var usableBackup: SimBackup? {
+        daemon!.archive.backups.last { $0.isVerified && !$0.isDamaged && checkers.history.digest(at: $0.end) != nil }
+    }
+
+    var isMajorityLost: Bool { servers.count { isWhole($0) } * 2 <= servers.count }
+
+    /// A person puts the directories back and starts their members, or restores a backup, as the daemon says.
+    mutating func helpMajority() {
+        guard let lost = daemon!.lostMajority else { return }
+        judgeWord(on: lost)
+        let isMended = lost.members.allSatisfy { servers[index($0)].absent == nil && !servers[index($0)].isBackUnseen }
+        guard isMajorityLost || !isMended else { return daemon!.lostMajority = nil }
+        schedule(.personHelps, in: .seconds(3))
+        guard daemon!.machine != nil, !daemon!.isFrozen else { return }
+        if lost.comeBack {
+            for id in lost.members { mount(id) }
+            for id in lost.members where !servers[index(id)].serves { ask(.start(Int(id))) }
+        } else if isMajorityLost, let backup = usableBackup, !isRestoring {
+            ask(.restore(backup.reference))
+        }
+    }
+
+    private var isRestoring: Bool {
+        if case .restore = daemon!.machine?.intents.operation?.kind { return true }
+        return false
+    }
+
+    /// S10: it says what it holds for.
+    private mutating func judgeWord(on lost: LostMajority) {
+        guard let machine = daemon!.machine, !daemon!.isFrozen, isMajorityLost, !isRestoring, machine.termination == nil,
+            lost.told.count == lost.members.count, now - lost.toldAt >= .seconds(1)
+        else { return }
+        let isSaid = machine.holds.contains { if case .majorityLost = $0.reason { true } else { false } }
+        guard !isSaid else { return }
+        let said = whatIsMissing
+        checkers.fail(.doubt, "S10: the directories of \(lost.members) are gone, and the daemon says only: \(said)")
+    }
+
+    /// What the daemon hears of directories that are gone.
+    mutating func noteLoss(_ event: ReconcilerEvent) {
+        guard daemon!.lostMajority != nil, case .dataInspected(let id, let found) = event, found == .missing || found == .empty
+        else { return }
+        daemon!.lostMajority!.told.insert(ServerID(id))
+        daemon!.lostMajority!.toldAt = now
+    }
+
+    /// S10: where a majority is lost nobody can tell what was acknowledged, and an empty member would make it up.
+    mutating func judgeSeed(of id: ServerID) {
+        guard daemon!.lostMajority != nil, isMajorityLost else { return }
+        checkers.fail(.doubt, "S10: \(id) is seeded, and a majority of the histories is lost")
+    }
+}
