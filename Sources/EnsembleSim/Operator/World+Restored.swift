@@ -20,7 +20,12 @@ extension World {
         }
         checkers.history.goBack(to: end)
         checkers.clients.goBack(to: end)
-        for c in clients.indices { lose(connectionOf: c) }
+        for c in clients.indices {
+            lose(connectionOf: c)
+            // One that it had closed lives again (seed 106).
+            guard let closed = clients[c].closed?.session, checkers.history.tree.timeout(of: closed) != nil else { continue }
+            clients[c].closed = nil
+        }
     }
 
     /// What was on its way to a client is lost with its connection.
