@@ -224,6 +224,25 @@ import Testing
         }
     }
 
+    /// No entry bears the number of an epoch's beginning: that the log led to a snapshot of that name is for a digest to show.
+    @Test(arguments: [(digests: true, past: true), (false, true), (false, false)])
+    func aDamagedSnapshotOfAnEpochsBeginningNeedsADigest(_ log: (digests: Bool, past: Bool)) throws {
+        var history = SampleHistory(0)
+        for number in 0..<10 { history.add(.setData(path: .root, data: [UInt8(number)], version: 1), epoch: 1) }
+        for number in 0..<5 { history.add(.setData(path: .root, data: [UInt8(number)], version: 1), epoch: 2) }
+        var entries = history.entries
+        if !log.digests { for index in entries.indices { entries[index].digest = nil } }
+        _ = try scratch.recovery().recover()
+        if log.past { try SampleHistory.write(Array(entries[..<10]), in: layout.logDirectory) }
+        try SampleHistory.write(Array(entries[10...]), in: layout.logDirectory)
+        try Directory.replace(file: layout.snapshotDirectory + "/snapshot.200000000", with: [1, 2, 3])
+        if log.digests {
+            #expect(try scratch.recovery().recover().tree.digest == history.tree.digest)
+        } else {
+            #expect(throws: StorageError.self) { _ = try scratch.recovery().recover().tree.digest }
+        }
+    }
+
     /// A fuzzy snapshot: its walk begins at 10, the tree goes on to 20 meanwhile.
     private func fuzzySnapshot(_ history: inout SampleHistory) throws {
         var encoder = TreeEncoder(of: history.tree)

@@ -115,8 +115,8 @@ struct Replay: Sendable {
     }
 
     /// A log may go on behind a snapshot without having led to it: Apache's does behind a tree that came by SNAP, and where an
-    /// epoch begins there nothing in the zxids shows it. The beginning of an epoch itself is no transaction; a digest
-    /// behind it proves that none is missing.
+    /// epoch begins there nothing in the zxids shows it; nor does a digest, where a session was opened. The beginning of an
+    /// epoch itself is no transaction: a digest behind it must do.
     private func makesUp(for snapshot: Zxid) -> Bool {
         if snapshot == startZxid || met.contains(snapshot) { return true }
         return snapshot.counter == 0 && snapshot < tree.lastProcessedZxid && replayed.unprovedBeginning == nil

@@ -44,7 +44,7 @@ package struct ReplayedTree: Sendable {
         guard entry.zxid.follows(last) else {
             throw .entry("entry \(entry.zxid) does not follow \(last): entries between are missing")
         }
-        if !entry.zxid.isNext(after: last), last > .zero { unprovedBeginning = entry.zxid }
+        if !entry.zxid.isNext(after: last), last > .zero || entry.zxid.epoch > 1 { unprovedBeginning = entry.zxid }
         var changes: [TreeChange] = []
         _ = tree.apply(entry, changes: &changes)
         applied.append(entry.zxid, entry.payload[...])
