@@ -86,7 +86,8 @@ extension World {
                 else { continue }
                 try drive.move(file.path, to: name.path)
             }
-            if Bool.random(using: &fileRandom) { try goOn(in: log, behind: oldest, drive) }
+            // A directory that is laid out anew is no longer known to have rotten.
+            if Bool.random(using: &fileRandom), !drive.hasRot { try goOn(in: log, behind: oldest, drive) }
             record("\(id) has the files that Apache's server would have left, from \(log.name)")
             // Whoever moved them has synced them.
             drive.writeBack()
