@@ -22,7 +22,10 @@ extension World {
     mutating func judgeRecovery(of id: ServerID, _ state: RecoveredState) {
         let disk = servers[index(id)].disk
         let end = state.tree.lastProcessedZxid
-        if end < disk.vouched { checkers.fail(.files, "S1: \(id) starts at \(end), and its disk had \(disk.vouched) durably") }
+        if end < disk.vouched, state.recovering, servers.count > 1, disk.drive.hasRottenSnapshotAside(behind: end) {
+            // Rot may look like an end that was never written. S2: it says so, and is not counted on.
+            checkers.quorum.forgot(id)
+        } else if end < disk.vouched { checkers.fail(.files, "S1: \(id) starts at \(end), and its disk had \(disk.vouched) durably") }
         if !disk.drive.isDurablyAbsent(SimDisk.dataDir + "/initialize") {
             checkers.fail(.files, "S2: \(id) starts, and a later loss of its data would pass for a new member's beginning")
         }
@@ -102,6 +105,18 @@ extension FaultyDisk {
 
     func durableNames(in directory: String) -> [String] {
         state.withLockedValue { $0.names.names(in: directory, isDurable: true) }
+    }
+
+    func hasRottenSnapshotAside(behind end: Zxid) -> Bool {
+        state.withLockedValue { state in
+            let aside = SimDisk.version2 + "/" + DataLayout.setAsideName
+            return state.names.names(in: aside).contains { name in
+                guard let number = NumberedName(name), number.isSnapshot, number.zxid > end,
+                    case .file(let file)? = state.names[aside + "/" + name]
+                else { return false }
+                return state.files[file]?.isRotten ?? false
+            }
+        }
     }
 
     var hasRotThatPassesForTorn: Bool {
