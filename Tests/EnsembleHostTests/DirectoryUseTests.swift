@@ -40,6 +40,41 @@ import Testing
         #expect(DirectoryUse.find([root + "/other"]) == nil)
     }
 
+    /// Another container's directory has this name, too.
+    @Test func anotherFileOfTheSameNameIsNotOurs() throws {
+        let root = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        guard geteuid() == 0 else { return }
+        let launch = LaunchCommand(
+            executable: "/usr/bin/unshare",
+            arguments: [
+                "--mount", "--propagation", "private", "sh", "-c",
+                "mount -t tmpfs none \(root)/data/version-2; exec 3>\(root)/data/version-2/log.1; : >\(root)/ready; exec sleep 600",
+            ], environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"])
+        let process = try ServerProcess.spawn(launch, directory: "/", outputFile: "/dev/null")
+        defer { end(process) }
+        while access(root + "/ready", F_OK) != 0 { usleep(2000) }
+        #expect(DirectoryUse.find([root + "/data"]) == nil)
+        try Data().write(to: URL(filePath: root + "/data/version-2/log.1"))
+        #expect(DirectoryUse.find([root + "/data"]) == nil)
+    }
+
+    /// Under the daemon's unit the descriptors of a server with more rights can't be seen; its lock can.
+    @Test func theBundledServersLockIsSeen() throws {
+        let root = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        let launch = LaunchCommand(
+            executable: "/usr/bin/flock", arguments: ["--close", "\(root)/data/server.lock", "sleep", "20"], environment: ["PATH=/usr/bin:/bin"])
+        let process = try ServerProcess.spawn(launch, directory: "/", outputFile: "/dev/null")
+        defer { end(process) }
+        var found: DirectoryUse.Server?
+        for _ in 0..<500 where found == nil {
+            found = DirectoryUse.find([root + "/data"])
+            usleep(2000)
+        }
+        #expect(found?.file == root + "/data/server.lock")
+    }
+
     /// Backups read, and people look; what lies beside the files is nobody's concern.
     @Test func aReaderIsNoServer() throws {
         let root = try scratch()

@@ -4,9 +4,10 @@ import KeeperStorage
 /// S3: whether a process serves from a member's directories, whoever started it. The supervisor's word is about the
 /// processes that it knows; a person may have started a server by hand, with a configuration of its own.
 ///
-/// What is looked for: a file of the directories that is open for writing (a log, the bundled server's lock), and an
-/// Apache server whose configuration names them, because it opens no log before its first write. A process whose
-/// descriptors this daemon may not see (another user's, without CAP_SYS_PTRACE) is known by the second only.
+/// Three things are looked for, because none is always to be seen: the bundled server's lock (/proc/locks, which anybody may
+/// read), a file of the directories that is open for writing (not of a process with more rights than this daemon has, as
+/// under its unit), and an Apache server whose configuration names them (it locks nothing, and opens no log before its first
+/// write). Paths alone prove nothing: another container has its own file of that name.
 package enum DirectoryUse {
     package struct Server: Hashable, Sendable, CustomStringConvertible {
         package var pid: Int32
@@ -21,10 +22,12 @@ package enum DirectoryUse {
     ///
     /// - Parameter directories: the data directory and the log directory.
     package static func find(_ directories: [String]) -> Server? {
-        let real = Set(directories.compactMap(MountTable.canonical))
+        let real = Set(directories.compactMap(MountTable.canonical)).sorted()
         guard !real.isEmpty else { return nil }
+        let locked = lockHolder(in: real)
         for pid in ((try? Directory.names("/proc")) ?? []).compactMap({ Int32($0) }).sorted() where pid != getpid() {
-            if let file = fileWritten(by: pid, in: real) ?? configuration(of: pid, naming: real) {
+            let lock = locked?.pid == pid ? locked?.file : nil
+            if let file = lock ?? fileWritten(by: pid, in: real) ?? configuration(of: pid, naming: real) {
                 let program = ProcessTable.arguments(of: pid).first.map { String($0.split(separator: "/").last ?? "") } ?? ""
                 return Server(pid: pid, program: program, file: file)
             }
@@ -32,14 +35,36 @@ package enum DirectoryUse {
         return nil
     }
 
-    private static func fileWritten(by pid: Int32, in directories: Set<String>) -> String? {
+    // MARK: A lock
+
+    /// Lines of /proc/locks (proc_locks(5)): `1: FLOCK  ADVISORY  WRITE 1234 fe:00:131073 0 EOF`.
+    private static func lockHolder(in directories: [String]) -> (pid: Int32, file: String)? {
+        let files = directories.compactMap { directory -> (inode: String, file: String)? in
+            let file = directory + "/server.lock"
+            return identity(of: file).map { ("\($0.inode)", file) }
+        }
+        guard !files.isEmpty, let bytes = ProcessTable.small("/proc/locks") else { return nil }
+        for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            guard fields.count > 5, fields[1] == "FLOCK", let pid = Int32(fields[4]) else { continue }
+            // The device is left out: btrfs and overlays tell another one here than stat(2) does.
+            let inode = fields[5].split(separator: ":").last.map(String.init)
+            if let found = files.first(where: { $0.inode == inode }), pid != getpid() { return (pid, found.file) }
+        }
+        return nil
+    }
+
+    // MARK: A file that is open
+
+    private static func fileWritten(by pid: Int32, in directories: [String]) -> String? {
         for name in (try? Directory.names("/proc/\(pid)/fd")) ?? [] {
+            let link = "/proc/\(pid)/fd/\(name)"
             var buffer = [CChar](repeating: 0, count: 4096)
-            let count = readlink("/proc/\(pid)/fd/\(name)", &buffer, buffer.count)
+            let count = readlink(link, &buffer, buffer.count)
             guard count > 0 else { continue }
             let path = String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            let isOurs = directories.contains { path.hasPrefix($0 + "/version-2/") || path == $0 + "/server.lock" }
-            if isOurs, isOpenForWriting(pid, name) { return path }
+            let directory = directories.first { path.hasPrefix($0 + "/version-2/") || path == $0 + "/server.lock" }
+            if let directory, isOpenForWriting(pid, name), isSame(link, path, in: directory) { return path }
         }
         return nil
     }
@@ -52,17 +77,41 @@ package enum DirectoryUse {
         return flags & O_ACCMODE != O_RDONLY
     }
 
-    private static func configuration(of pid: Int32, naming directories: Set<String>) -> String? {
+    /// The file that is open is the one of this name here; of one that was removed the file system must do.
+    private static func isSame(_ link: String, _ path: String, in directory: String) -> Bool {
+        guard let open = identity(of: link) else { return false }
+        if path.hasSuffix(" (deleted)") { return identity(of: directory)?.device == open.device }
+        return identity(of: path).map { $0 == open } ?? false
+    }
+
+    // MARK: A configuration
+
+    private static func configuration(of pid: Int32, naming directories: [String]) -> String? {
         let arguments = ProcessTable.arguments(of: pid)
         let names = ["QuorumPeerMain", "ZooKeeperServerMain"]
         guard let main = arguments.firstIndex(where: { argument in names.contains { argument.hasSuffix("." + $0) } }),
-            let file = arguments[arguments.index(after: main)...].first, let bytes = (try? Directory.content(of: file)) ?? nil
+            let file = arguments[arguments.index(after: main)...].first
         else { return nil }
+        // What the process sees is below its root, where this daemon may look there.
+        let root = identity(of: "/proc/\(pid)/root/") == nil ? "" : "/proc/\(pid)/root"
+        guard let bytes = (try? Directory.content(of: root + file)) ?? nil else { return nil }
+        let own = directories.compactMap(identity)
         for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
             for key in ["dataDir=", "dataLogDir="] where line.hasPrefix(key) {
-                if let path = MountTable.canonical(String(line.dropFirst(key.count))), directories.contains(path) { return file }
+                if let found = identity(of: root + line.dropFirst(key.count)), own.contains(where: { $0 == found }) { return file }
             }
         }
         return nil
+    }
+
+    private struct Identity: Equatable {
+        var device: UInt64
+        var inode: UInt64
+    }
+
+    private static func identity(of path: String) -> Identity? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        return Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
     }
 }
