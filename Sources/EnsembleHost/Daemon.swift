@@ -58,7 +58,7 @@ package struct Daemon: Sendable {
         try Self.checkHosts(of: manifest, isKnownHere: ledger.isBootstrapped)
         if ledger.clusterIdentity.isEmpty {
             let archive = manifest.archiveDirectory(on: layout)
-            ledger.clusterIdentity = try BackupEffects.identity(ofCluster: manifest.cluster, inArchive: archive) ?? Self.newIdentity()
+            ledger.clusterIdentity = try await Self.identity(of: manifest.cluster, inArchive: archive) ?? Self.newIdentity()
             try state.save(ledger)
         }
         try state.save(manifestInForce: text)
@@ -179,6 +179,21 @@ package struct Daemon: Sendable {
         throw HostError(
             "host \(first.host)", "can't be resolved, so it can't be told whether its members are on this host: \(first.reason)",
             remedy: "look at the resolver; systemd starts the daemon again", exitStatus: 71)
+    }
+
+    /// S10: of an archive that does not answer it isn't known whether it holds backups of this cluster.
+    private static func identity(of cluster: String, inArchive path: String) async throws -> String? {
+        let clock = HostClock()
+        let lane = HostLane("archive", now: { clock.now() })
+        do {
+            return try await lane.run("a look at whose backups it holds", within: .seconds(20)) {
+                try BackupEffects.identity(ofCluster: cluster, inArchive: path)
+            }
+        } catch let failure as HostLane.Failure {
+            throw HostError(
+                path, "does not answer: \(failure)", remedy: "look at what it is mounted from; systemd starts the daemon again",
+                exitStatus: 71)
+        }
     }
 
     /// What this host is called, and what can't be told.

@@ -130,6 +130,19 @@ class HangingDisks(unittest.TestCase):
         self.daemon.process = None
         self.assertEqual(self.daemon.member_processes(), {})
 
+    def test_a_first_start_with_an_archive_that_hangs_is_tried_again(self):
+        """S10, issue 9, B26: there was neither a socket nor a line"""
+        self.begin()
+        mount = hanging.DeadMount(self.daemon.archive)
+        self.addCleanup(mount.close)
+        self.daemon.start()
+        self.assertEqual(self.daemon.process.wait(60), 71)
+        self.daemon.process = None
+        with open(self.daemon.log) as file:
+            self.assertIn("does not answer", file.read())
+        mount.close()
+        self.daemon.start().wait_whole()
+
 
 if __name__ == "__main__":
     unittest.main()
