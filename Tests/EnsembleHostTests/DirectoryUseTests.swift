@@ -75,6 +75,29 @@ import Testing
         #expect(found?.file == root + "/data/server.lock")
     }
 
+    /// Each member on a disk of its own: their locks have the same inode. Found by the campaign, in which a member that was
+    /// killed waited for its neighbour's end.
+    @Test func anothersLockOnAnotherDiskIsNotOurs() throws {
+        guard geteuid() == 0 else { return }
+        let root = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        let disks = ["\(root)/1", "\(root)/2"]
+        for disk in disks {
+            mkdir(disk, 0o700)
+            #expect(mount("none", disk, "tmpfs", 0, nil) == 0)
+            try Data().write(to: URL(filePath: disk + "/server.lock"))
+        }
+        defer { for disk in disks { umount2(disk, Int32(MNT_DETACH)) } }
+        let launch = LaunchCommand(
+            executable: "/usr/bin/flock", arguments: ["--close", disks[0] + "/server.lock", "sleep", "20"],
+            environment: ["PATH=/usr/bin:/bin"])
+        let process = try ServerProcess.spawn(launch, directory: "/", outputFile: "/dev/null")
+        defer { end(process) }
+        for _ in 0..<500 where DirectoryUse.find([disks[0]]) == nil { usleep(2000) }
+        #expect(DirectoryUse.find([disks[0]])?.pid == process.pid)
+        #expect(DirectoryUse.find([disks[1]]) == nil)
+    }
+
     /// Backups read, and people look; what lies beside the files is nobody's concern.
     @Test func aReaderIsNoServer() throws {
         let root = try scratch()

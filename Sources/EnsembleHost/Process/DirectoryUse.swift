@@ -40,17 +40,17 @@ package enum DirectoryUse {
 
     /// Lines of /proc/locks (proc_locks(5)): `1: FLOCK  ADVISORY  WRITE 1234 fe:00:131073 0 EOF`.
     private static func lockHolder(in directories: [String]) -> (pid: Int32, file: String)? {
-        let files = directories.compactMap { directory -> (inode: String, file: String)? in
+        let files = directories.compactMap { directory -> (key: String, file: String)? in
             let file = directory + "/server.lock"
-            return identity(of: file).map { ("\($0.inode)", file) }
+            return identity(of: file).map { ($0.inLocks, file) }
         }
         guard !files.isEmpty, let bytes = ProcessTable.small("/proc/locks") else { return nil }
         for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
             let fields = line.split(separator: " ")
             guard fields.count > 5, fields[1] == "FLOCK", let pid = Int32(fields[4]) else { continue }
-            // The device is left out: btrfs and overlays tell another one here than stat(2) does.
-            let inode = fields[5].split(separator: ":").last.map(String.init)
-            if let found = files.first(where: { $0.inode == inode }), pid != getpid() { return (pid, found.file) }
+            // Members on disks of their own have the same inode for it. btrfs and overlays tell another device here than
+            // stat(2) does, and their locks aren't seen.
+            if let found = files.first(where: { $0.key == fields[5] }), pid != getpid() { return (pid, found.file) }
         }
         return nil
     }
@@ -108,6 +108,17 @@ package enum DirectoryUse {
     private struct Identity: Equatable {
         var device: UInt64
         var inode: UInt64
+
+        /// `fe:00:131073`: major and minor number (makedev(3)) in hexadecimal, of two digits at least.
+        var inLocks: String {
+            let major = (device >> 8) & 0xfff | (device >> 32) & ~0xfff
+            let minor = device & 0xff | (device >> 12) & ~0xff
+            let parts = [major, minor].map { number in
+                let digits = String(number, radix: 16)
+                return digits.utf8.count < 2 ? "0" + digits : digits
+            }
+            return "\(parts[0]):\(parts[1]):\(inode)"
+        }
     }
 
     private static func identity(of path: String) -> Identity? {
