@@ -5,7 +5,7 @@ import Glibc
 import KeeperCore
 import KeeperStorage
 
-/// What touches the archive and members' directories. Everything here blocks: it runs on the thread pool for files.
+/// What touches the archive and members' directories. Everything here blocks: it runs on lanes.
 package struct BackupEffects: Sendable {
     package var cluster: String
     package var clusterIdentity: String

@@ -15,8 +15,6 @@ package final class EffectRunner: Sendable {
 
     struct Servers {
         var records: [Int: ServerRecord] = [:]
-        /// No further server is spawned: the daemon ends, and nobody would watch it.
-        var isEnding = false
     }
 
     let state: StateDirectory
@@ -30,7 +28,7 @@ package final class EffectRunner: Sendable {
     let servers: NIOLockedValueBox<Servers>
     package let progress = EffectProgress()
     private let listing = NIOLockedValueBox<[ArchivedBackup]?>(nil)
-    private let isEnding = NIOLockedValueBox(false)
+    let isEnding = NIOLockedValueBox(false)
 
     package init(
         state: StateDirectory, desired: DesiredCluster, ledger: Ledger, clock: HostClock,
@@ -201,7 +199,6 @@ package final class EffectRunner: Sendable {
     /// The daemon ends. Copies that are under way end at their next chunk: the daemon does not outstay its stop for them.
     /// What they leave is nothing, or begun anew (S9). What hangs is left behind.
     package func end() {
-        servers.withLockedValue { $0.isEnding = true }
         isEnding.withLockedValue { $0 = true }
         lanes.close()
     }

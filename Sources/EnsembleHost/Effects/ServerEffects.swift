@@ -68,11 +68,11 @@ extension EffectRunner {
         var launch = member.launch
         // The configuration file stays the last argument.
         if member.engine == .bundled, let floor { launch.arguments = ["--data-floor", floor.description] + launch.arguments }
-        // S3: between its last look and the daemon's end no server comes to be that nobody would know of.
-        let process = try servers.withLockedValue { servers in
-            guard !servers.isEnding else { throw HostLane.Failure.closed }
-            return try ServerProcess.spawn(launch, directory: member.home, outputFile: member.outputFile)
-        }
+        // S3: a daemon that stops its members ends only when each launch has been answered (`advanceTermination`); one that
+        // leaves them may be survived by a server, which the next finds by its argument. Not under a lock: it opens a file
+        // on the member's disk, and may hang.
+        guard !isEnding.withLockedValue({ $0 }) else { throw HostLane.Failure.closed }
+        let process = try ServerProcess.spawn(launch, directory: member.home, outputFile: member.outputFile)
         let record = ServerRecord(
             process: process, fingerprint: member.fingerprint.description, executable: member.launch.executable,
             client: member.clientAddress, outputOffset: Int64(offset))
