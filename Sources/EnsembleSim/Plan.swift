@@ -109,6 +109,8 @@ package struct Plan: Hashable, Sendable {
         plan.moment = nil
         plan.lulls = false
         plan.faultTime = min(plan.faultTime, 20_000)
+        if Int.random(in: 0..<6, using: &random) == 0 { plan.servers = 1 }
+        if Int.random(in: 0..<4, using: &random) == 0 { plan.atlas.insert(.stalledDisks) }
         return plan
     }
 

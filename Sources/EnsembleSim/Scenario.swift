@@ -53,8 +53,9 @@ package struct Scenario: Sendable {
     }
 
     /// What differs from the expectation; nil if nothing does.
-    package func run() -> String? {
-        let result = Campaign.run(plan)
+    package func run() -> String? { difference(of: Campaign.run(plan)) }
+
+    package func difference(of result: Campaign.Result) -> String? {
         guard result.violation?.rule == expected else {
             return "expected \(expected?.rawValue ?? "clean"), got \(result.violation.map { "\($0)" } ?? "clean")"
         }

@@ -10,6 +10,8 @@ struct ScenarioCommand: AsyncParsableCommand {
     @Argument(help: "Scenario files.") var files: [String]
     @Option(help: "Try these seeds, as FIRST-LAST, instead of the file's own, and print the first that does.") var search: SeedRange?
 
+    @Option(help: "How many of the last happenings of a run to print that is not as expected.") var lines = 0
+
     func run() async throws {
         var failed = 0
         for file in files {
@@ -17,8 +19,13 @@ struct ScenarioCommand: AsyncParsableCommand {
             if let search {
                 say("\(file): \(await ScenarioCommand.find(text, search).map { "seed \($0)" } ?? "no seed of \(search.first)-\(search.last)")")
             } else {
-                let difference = try Scenario(parsing: text).run()
-                if difference != nil { failed += 1 }
+                let scenario = try Scenario(parsing: text)
+                let result = Campaign.run(scenario.plan)
+                let difference = scenario.difference(of: result)
+                if difference != nil {
+                    failed += 1
+                    for line in result.trace.suffix(lines) { print(line) }
+                }
                 say("\(file): \(difference ?? "as expected")")
             }
         }

@@ -65,8 +65,10 @@ package enum DataTrust: Sendable, Hashable {
         guard let entry else { return .adopted(contents) }
         switch entry.standing {
         case .recovering:
-            // S2: what has no mark is the seed after it has synced, or something else that would vote.
-            guard contents.recovering || (contents.identity != nil && contents.identity == entry.identity) else {
+            // S2: what has no mark is the seed after it has synced, or something else that would vote. An earlier seed has its
+            // mark as well, and would be found to be another directory when it serves (a late mount over the seed, seed 141).
+            let isSeed = contents.identity != nil && contents.identity == entry.identity
+            guard isSeed || entry.identity == nil && contents.recovering else {
                 return .untrusted(.otherIdentity(expected: entry.identity ?? "none", found: contents.identity))
             }
             return .recovering

@@ -139,19 +139,22 @@ package struct MemberAnswer: Sendable, Hashable {
     package var zxid: Int64
     /// Up to which of them its own disk has them; nil where the server doesn't say.
     package var durable: Int64?
+    /// The epoch that it has promised; nil where the server doesn't say. An epoch that nothing was written in is in no zxid.
+    package var acceptedEpoch: Int64?
     /// Only a leader's: how many followers it counts as synced.
     package var syncedFollowers: Int?
     package var clients: Int
     package var version: String
 
     package init(
-        at: Instant, role: Role, zxid: Int64, durable: Int64? = nil, syncedFollowers: Int? = nil, clients: Int = 0,
-        version: String = ""
+        at: Instant, role: Role, zxid: Int64, durable: Int64? = nil, acceptedEpoch: Int64? = nil,
+        syncedFollowers: Int? = nil, clients: Int = 0, version: String = ""
     ) {
         self.at = at
         self.role = role
         self.zxid = zxid
         self.durable = durable
+        self.acceptedEpoch = acceptedEpoch
         self.syncedFollowers = syncedFollowers
         self.clients = clients
         self.version = version

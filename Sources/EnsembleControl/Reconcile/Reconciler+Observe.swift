@@ -151,7 +151,12 @@ extension ReconcilerStateMachine {
         observed[id]?.heard(.answers)
         guard answer.role.serves else { return }
         if intents.reseed?.member == id { clock.joinerServed = true }
-        ledger.highestEpoch = max(ledger.highestEpoch, answer.zxid >> 32)
+        // S8: also of an epoch without a transaction, which the directories alone know if it isn't noted here.
+        let highest = max(answer.zxid >> 32, answer.acceptedEpoch ?? 0)
+        if highest > ledger.highestEpoch {
+            ledger.highestEpoch = highest
+            isLedgerAhead = true
+        }
         // A member applies what a quorum has logged, and may die before its own disk has it: then its directory would count
         // as a loss. Where the server does not say what is durable (Apache's), what it had applied when it was asked the
         // time before is taken to be.

@@ -90,13 +90,13 @@ extension ReconcilerStateMachine {
         if candidate.operation == nil, !policy.reseed.automatic {
             return .needsPerson("the manifest forbids automatic reseeds; ensemblectl reseed \(id) begins one")
         }
+        // S10: what one member has forgotten a quorum of the others knows; with a majority gone nobody can tell what was
+        // acknowledged, and only a person may decide to do without it. Said before all that would pass by itself.
+        if let lost = lostMajority { return .majorityLost(lost) }
         // S5: one member at a time is out of service because of us.
         if let operation = intents.operation, let other = operation.disrupted, other != id {
             return .operationRunning(operation.title)
         }
-        // S10: what one member has forgotten a quorum of the others knows; with a majority gone nobody can tell what was
-        // acknowledged, and only a person may decide to do without it.
-        if let lost = lostMajority { return .majorityLost(lost) }
         // S4: a live member may be the one that holds the quorum; a lost one must not be needed for it.
         if let reason = QuorumGate(observed, at: now).objection(toRelyingOnOthersThan: id) { return reason }
         guard observed.backups.isListed else { return .archiveUnknown }

@@ -35,6 +35,7 @@ package enum MemberProbe {
         {
             answer.syncedFollowers = value(of: "zk_synced_followers", in: monitor).flatMap { Int($0) }
             answer.durable = value(of: "zk_ensembled_durable_zxid", in: monitor).flatMap(zxid)
+            answer.acceptedEpoch = value(of: "zk_ensembled_accepted_epoch", in: monitor).flatMap { Int64($0) }
         }
         return .answered(answer)
     }

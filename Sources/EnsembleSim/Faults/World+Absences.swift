@@ -71,9 +71,9 @@ extension World {
         guard daemon!.lostMajority == nil, !checkers.history.entries.isEmpty,
             servers.allSatisfy({ isWhole($0) && !$0.isBackUnseen && mayLoseDirectory($0.id) }), intents.allSatisfy({ $0.reseed == nil })
         else { return }
-        // A person restores only where there is something to restore. S8: an epoch in which the daemon has heard of no
-        // transaction is known to the directories alone, and then it must be those that come back (seed 78).
-        let isEpochKnown = daemon!.vouched.contains { $0.kept.epoch >= checkers.quorum.highestEstablished }
+        // A person restores only where there is something to restore. S8: an epoch that the daemon has not heard of is known
+        // to the directories alone, and then it must be those that come back.
+        let isEpochKnown = daemon!.promised.kept.epoch >= checkers.quorum.highestEstablished
         let comeBack = usableBackup == nil || !isEpochKnown || Bool.random(using: &daemon!.absenceRandom)
         let count = Int.random(in: servers.count / 2 + 1...servers.count, using: &daemon!.absenceRandom)
         let victims = servers.map(\.id).shuffled(using: &daemon!.absenceRandom).prefix(count).sorted()

@@ -55,6 +55,10 @@ struct SimOperator: Sendable {
     var archive = SimArchive()
     /// By member: what it has told this daemon and those before it.
     var vouched: [Vouched]
+    /// The highest epoch that any of them has told, as the zxid before its first.
+    var promised = Vouched()
+    /// Launched, and this daemon has not heard so yet.
+    var launchesUnheard: Set<ServerID> = []
     /// By member: what was moved there, oldest first.
     var quarantine: [[SimDisk]]
 
@@ -202,8 +206,10 @@ extension World {
         for effect in effects where Bool.random(using: &daemon!.random) { _ = carryOut(effect.action) }
         daemon!.machine = nil
         daemon!.isFrozen = false
+        daemon!.launchesUnheard = []
         daemon!.life += 1
         for i in servers.indices { daemon!.vouched[i].daemonDied() }
+        daemon!.promised.daemonDied()
         dropLink()
     }
 
@@ -228,8 +234,9 @@ extension World {
         guard daemon?.machine != nil, checkers.verdict.violation == nil else { return }
         guard let event = bug == nil ? told : sabotaged(told) else { return }
         if daemon!.isFrozen { return daemon!.waiting.append(event) }
-        if case .answered(let id, let answer) = told, let durable = answer.durable {
-            daemon!.vouched[id - 1].hears(Zxid(rawValue: durable), at: now)
+        if case .answered(let id, let answer) = told {
+            if let durable = answer.durable { daemon!.vouched[id - 1].hears(Zxid(rawValue: durable), at: now) }
+            if let epoch = answer.acceptedEpoch { daemon!.promised.hears(Zxid(rawValue: epoch << 32), at: now) }
         }
         noteLoss(told)
         let life = daemon!.life
@@ -242,7 +249,9 @@ extension World {
             if crashesBefore(action) { return crashDaemon() }
             perform(action)
         }
+        if case .launched(let id, _, _) = told { daemon!.launchesUnheard.remove(ServerID(id)) }
         for i in servers.indices { daemon!.vouched[i].stepped(at: now) }
+        daemon!.promised.stepped(at: now)
     }
 
     /// S9 is asked at every boundary between two actions.

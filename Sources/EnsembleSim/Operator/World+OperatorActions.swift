@@ -8,15 +8,13 @@ extension World {
     mutating func perform(_ action: ReconcilerAction) {
         switch action {
         case .inspectData(let id, let depth): inspect(ServerID(id), depth)
-        case .launch(let id, let mode, let identity, let floor):
-            launch(ServerID(id), mode, identity: identity, floor: floor)
         case .terminate(let id): terminate(ServerID(id))
         case .kill(let id): kill(ServerID(id))
         case .saveLedger(let ledger):
             if bug != .ledgerNotSaved { daemon!.ledger = ledger }
         case .saveIntents(let intents):
             if bug != .intentsNotSaved { daemon!.intents = sabotaged(intents) }
-        case .quarantine, .seed, .capture, .verify, .prune: begin(action)
+        case .launch, .quarantine, .seed, .capture, .verify, .prune: begin(action)
         case .acquireLock(let token): daemon!.link.ask(.lock, token, at: now)
         case .writeBarrier(let token): daemon!.link.ask(.barrier, token, at: now)
         case .releaseLock: releaseLink()
@@ -26,6 +24,7 @@ extension World {
         case .finish:
             record("the daemon ends")
             for i in servers.indices { daemon!.vouched[i].daemonEnds() }
+            daemon!.promised.daemonEnds()
             endDaemon()
             schedule(.starts, in: .milliseconds(Int64.random(in: 50...1_000, using: &daemon!.random)))
         }
@@ -56,7 +55,7 @@ extension World {
         strikeBehindLook(at: id, within: pause)
     }
 
-    private mutating func launch(_ id: ServerID, _ mode: LaunchMode, identity: String?, floor: DataFloor?) {
+    mutating func launch(_ id: ServerID, _ mode: LaunchMode, identity: String?, floor: DataFloor?) {
         let i = index(id)
         checkers.oversight.launches(i, isAlive: servers[i].machine != nil, &checkers.verdict)
         if Int.random(in: 0..<40, using: &daemon!.random) == 0, faultsEnabled, plan.operatorFaults.contains(.effectFailures) {
@@ -66,6 +65,7 @@ extension World {
         if servers[i].disk.identity == nil { servers[i].disk.identity = identity }
         // S2: only the first start of a new cluster may begin empty and vote.
         setInitialize(of: id, mode == .bootstrap && servers[i].disk.isBlank)
+        daemon!.launchesUnheard.insert(id)
         tell(.launched(Int(id), pid: Int32(id), Fingerprint()))
         daemon!.adopted.remove(id)
         record("the daemon launches \(id), \(mode.rawValue)")
@@ -171,7 +171,7 @@ extension World {
                 Int(id),
                 MemberAnswer(
                     at: askedAt, role: isLeading ? .leading : .following, zxid: status.lastProcessed.rawValue,
-                    durable: min(status.lastSynced, status.lastProcessed).rawValue,
+                    durable: min(status.lastSynced, status.lastProcessed).rawValue, acceptedEpoch: status.acceptedEpoch,
                     syncedFollowers: isLeading ? status.syncedFollowers : nil)))
         lookAtDirectory(of: id)
     }

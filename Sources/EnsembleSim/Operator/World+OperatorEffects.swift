@@ -8,8 +8,15 @@ extension World {
     mutating func begin(_ action: ReconcilerAction) {
         daemon!.effectCount += 1
         daemon!.effects.append(SimOperator.Effect(number: daemon!.effectCount, action: action))
-        let slow = Int.random(in: 0..<10, using: &daemon!.random) == 0
-        let pause = Int64.random(in: slow ? 300...2_500 : 5...250, using: &daemon!.random)
+        let pause: Int64
+        if case .launch = action {
+            // A lane's first work may hang as any other's: the directory is asked and made ready before the spawn.
+            let hangs = Int.random(in: 0..<25, using: &daemon!.random) == 0
+            pause = Int64.random(in: hangs ? 500...8_000 : 0...20, using: &daemon!.random)
+        } else {
+            let slow = Int.random(in: 0..<10, using: &daemon!.random) == 0
+            pause = Int64.random(in: slow ? 300...2_500 : 5...250, using: &daemon!.random)
+        }
         schedule(.effectDue(life: daemon!.life, number: daemon!.effectCount), in: .milliseconds(pause))
     }
 
@@ -18,6 +25,8 @@ extension World {
         // The threads of a frozen process stand still with it.
         guard !daemon!.isFrozen else { return schedule(.effectDue(life: life, number: number), in: .milliseconds(100)) }
         let effect = daemon!.effects.remove(at: position)
+        // It is answered by itself, and fails in its own way.
+        if case .launch = effect.action { return _ = carryOut(effect.action) }
         let fails = faultsEnabled && plan.operatorFaults.contains(.effectFailures)
             && Int.random(in: 0..<10, using: &daemon!.faultRandom) == 0
         let outcome = fails ? .failed("input/output error") : carryOut(effect.action)
@@ -36,7 +45,11 @@ extension World {
 
     /// Does it, and says what came of it.
     mutating func carryOut(_ action: ReconcilerAction) -> EffectOutcome {
-        switch action {
+        if case .launch(let id, let mode, let identity, let floor) = action {
+            launch(ServerID(id), mode, identity: identity, floor: floor)
+            return .done
+        }
+        return switch action {
         case .quarantine(let id, let reason, _): quarantine(ServerID(id), reason)
         case .seed(let id, let seed, _): self.seed(ServerID(id), seed)
         case .capture(let id, let mode, let end, _): capture(ServerID(id), mode, upTo: Zxid(rawValue: end))

@@ -102,6 +102,8 @@ extension World {
     /// S4 and S5 hold for every stop but those that a person has ordered for the whole cluster.
     mutating func judgeDisruption(of id: ServerID) {
         guard let machine = daemon?.machine, machine.termination == nil, servers[index(id)].machine != nil else { return }
+        // It was to stop before its launch came about: the step was judged then.
+        guard !daemon!.launchesUnheard.contains(id) else { return }
         let isLeading = servers[index(id)].serves && servers[index(id)].machine!.isLeading
         checkers.rolls.takes(index(id), isLeading: isLeading, &checkers.verdict)
         let isStoppedByPerson = machine.ledger.stoppedByPerson.contains(Int(id))

@@ -20,6 +20,7 @@ enum Happening: Sendable {
     case clientReads(Int, connection: Int)
     case start(ServerID)
     case thaw(ServerID)
+    case diskFreed(ServerID)
     case heal
     case fault
 }

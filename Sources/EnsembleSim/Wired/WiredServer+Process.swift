@@ -25,7 +25,7 @@ extension WiredServer {
         let shell = KeeperShell(
             configuration: configuration, addresses: addresses, host: host, seed: UInt64(bitPattern: world.timeline.draw(0...Int64.max)),
             log: WiredServer.silence
-        ) { [unowned self] report in ended(report.message) }
+        ) { [unowned self] report in ended(report) }
         process = Process(loop: loop, sockets: sockets, shell: shell, bell: bell)
         shell.stepped = { [unowned self, unowned world] event, actions in world.stepped(self, event, &actions) }
         shell.start()
@@ -40,7 +40,9 @@ extension WiredServer {
             backlog: configuration.clientBacklog, profile: .client, log: WiredServer.silence,
             accept: ClientPort.accept(into: shell.clients))
         shell.clients.accept(through: port)
-        election.assumeIsolated().flatMap { port.open() }.whenFailure { [unowned self] error in ended("cannot listen at \(error)") }
+        election.assumeIsolated().flatMap { port.open() }.whenFailure { [unowned self] error in
+            ended(ServerExitReport(exit: .temporaryFailure, message: "cannot listen at \(error)"))
+        }
     }
 
     /// As a person does before a new ensemble's first start.
@@ -65,7 +67,7 @@ extension WiredServer {
     }
 
     /// The process says that it ends: it does, once what it is at is over.
-    func ended(_ report: String) {
+    func ended(_ report: ServerExitReport) {
         if process?.ending == nil { process?.ending = report }
     }
 

@@ -16,7 +16,7 @@ final class WiredServer {
         var lanes: [Int: SimLane] = [:]
         var laneCount = 0
         /// What it was at when it ended by itself.
-        var ending: String?
+        var ending: ServerExitReport?
     }
 
     let id: ServerID
@@ -26,6 +26,8 @@ final class WiredServer {
     var process: Process?
     var incarnation = 0
     var isFrozen = false
+    /// No lane's work goes on until then.
+    var diskStalledUntil = Instant.origin
     /// A turn came while it stood still.
     var missedTurn = false
     /// For the checkers: what its log held when it was read, and what was appended since.

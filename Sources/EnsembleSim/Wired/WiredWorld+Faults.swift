@@ -5,6 +5,7 @@ extension FaultAtlas {
     /// Those that a wired world knows.
     static let ofWires: FaultAtlas = [
         .crashes, .massCrashes, .partitions, .oneWayCuts, .isolatedLeaders, .freezes, .resets, .slowDisks, .slowProcesses,
+        .fullDisks, .failedSyncs, .stalledDisks,
     ]
 }
 
@@ -30,7 +31,24 @@ extension WiredWorld {
         case .freezes: freeze(Bool.random(using: &faultRandom) ? leader ?? victim : victim, for: .milliseconds(Int64.random(in: 100...6_000, using: &faultRandom)))
         case .slowProcesses: freeze(victim, for: .milliseconds(Int64.random(in: 20...300, using: &faultRandom)))
         case .resets: resetSomeCable()
+        case .fullDisks:
+            record("the disk of \(victim.id) is full")
+            victim.disk.drive.faults.isFull = true
+            timeline.schedule(.diskFreed(victim.id), in: .milliseconds(Int64.random(in: 100...5_000, using: &faultRandom)))
+        case .failedSyncs: failNextWrite(of: victim)
+        case .stalledDisks:
+            record("the disk of \(victim.id) does nothing")
+            victim.diskStalledUntil = now + .milliseconds(Int64.random(in: 500...6_000, using: &faultRandom))
         default: break
+        }
+    }
+
+    private func failNextWrite(of server: WiredServer) {
+        guard server.process != nil else { return }
+        if Int.random(in: 0..<3, using: &faultRandom) == 0 {
+            server.disk.drive.faults.failsNextWrite = true
+        } else {
+            server.disk.drive.faults.failsNextSync = true
         }
     }
 
@@ -82,6 +100,10 @@ extension WiredWorld {
         faultsEnabled = false
         heal()
         for server in servers {
+            server.disk.drive.faults.isFull = false
+            server.disk.drive.faults.failsNextSync = false
+            server.disk.drive.faults.failsNextWrite = false
+            server.diskStalledUntil = now
             if server.isFrozen { timeline.schedule(.thaw(server.id), in: .zero) }
             if server.process == nil { timeline.schedule(.start(server.id), in: .milliseconds(10)) }
         }

@@ -40,6 +40,8 @@ extension WiredWorld {
         case .recovered(let state):
             record("\(server.id) is at \(state.tree.lastProcessedZxid)\(state.recovering ? ", recovering" : "")")
             checkers.agreement.reset(member)
+            // Alone it may give the zxids anew of what it lost with its log's end (`World.recovers`).
+            if servers.count == 1 { checkers.proposals.cut(behind: state.tree.lastProcessedZxid) }
             server.disk.appended = []
             server.logged = state.recent
             server.lastLogged = state.tree.lastProcessedZxid
@@ -190,14 +192,20 @@ extension WiredWorld {
         // It ends in the step that commits its last proposal, which nobody else may know yet.
         case .roleEnded(_, handedOff: true): observe(server, machine, isServing: true)
         case .leading(let epoch):
-            let (disk, time, local) = (server.disk, now, server.clock.local(now))
+            let (disk, time) = (server.disk, now)
             judge { $0.quorum.establishes(epoch, server.id, disk: disk, at: time, &$0.verdict) }
-            checkers.sessions.leads(server.id, sessions: machine.tree.sessions, at: local)
-            server.heard = [:]
-            for session in machine.tree.sessions { server.heard[session.session] = now }
+            judgesSessions(server, machine)
+        case .standalone: judgesSessions(server, machine)
         case .sessionExpired(let session): expires(session, server, machine)
         default: break
         }
+    }
+
+    /// From now on it is the one that says which of them are over.
+    private func judgesSessions(_ server: WiredServer, _ machine: KeeperMachine) {
+        checkers.sessions.leads(server.id, sessions: machine.tree.sessions, at: server.clock.local(now))
+        server.heard = [:]
+        for session in machine.tree.sessions { server.heard[session.session] = now }
     }
 
     private func expires(_ session: SessionID, _ server: WiredServer, _ machine: KeeperMachine) {

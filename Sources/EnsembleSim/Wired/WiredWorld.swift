@@ -76,6 +76,7 @@ final class WiredWorld {
         case .start(let id): start(server(id))
         case .thaw(let id): thaw(server(id))
         case .heal: heal()
+        case .diskFreed(let id): server(id).disk.drive.faults.isFull = false
         case .fault: injectFault()
         }
     }
@@ -104,10 +105,15 @@ final class WiredWorld {
     /// What its last doings have asked for: work for its lanes, or its end.
     private func settle(_ server: WiredServer) {
         server.startLanes(timeline, isSlow: hasSlowDisks)
-        guard let reason = server.process?.ending else { return }
-        record("\(server.id) ends: \(reason)")
-        checkers.fail(.soundness, "\(server.id) ends: \(reason)")
+        guard let report = server.process?.ending else { return }
+        record("\(server.id) ends: \(report.message)")
+        // A write or a sync that fails ends the process; nothing else may.
+        guard report.exit == .inputOutput, server.disk.drive.faults.hasFailed else {
+            checkers.fail(.soundness, "\(server.id) ends: \(report.message)")
+            return kill(server)
+        }
         kill(server)
+        timeline.schedule(.start(server.id), in: .milliseconds(timeline.draw(300...2_000)))
     }
 
     func kill(_ server: WiredServer) {
@@ -135,6 +141,9 @@ final class WiredWorld {
         // All threads of a process stand still together.
         guard !server.isFrozen else {
             return timeline.schedule(.laneDone(server.id, incarnation: incarnation, lane: lane), in: .milliseconds(20))
+        }
+        guard server.diskStalledUntil <= now else {
+            return timeline.schedule(.laneDone(server.id, incarnation: incarnation, lane: lane), in: server.diskStalledUntil - now)
         }
         server.laneTurn(lane, timeline, isSlow: hasSlowDisks)
         settle(server)

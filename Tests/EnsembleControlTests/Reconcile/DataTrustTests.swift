@@ -40,6 +40,13 @@ import Testing
         #expect(
             judge(holding(5 << 32 | 9, identity: "a"), entry: entry) == .untrusted(.otherIdentity(expected: "seed", found: "a")))
         #expect(judge(.missing, entry: entry) == .recovering)
+        // The mark of another seed is not this one's, nor is that directory.
+        var earlier = DataDirectoryContents(
+            identity: "earlier", zxid: 5 << 32 | 9, acceptedEpoch: 5, currentEpoch: 5, recovering: true)
+        #expect(
+            judge(.holding(earlier), entry: entry) == .untrusted(.otherIdentity(expected: "seed", found: "earlier")))
+        earlier.identity = "seed"
+        #expect(judge(.holding(earlier), entry: entry) == .recovering)
     }
 
     /// S2: a member may vote from its first start on. Only where nothing is anywhere has that start come to nothing.

@@ -216,7 +216,7 @@ import Testing
     // MARK: S8
 
     /// Each of the places where an epoch may have been seen decides alone when it is the highest.
-    @Test(arguments: ["ledger", "answer", "disk", "backup's epoch", "backup's end"]) func aRestoreGoesAboveWhat(knows: String) {
+    @Test(arguments: ["ledger", "answer", "promise", "disk", "backup's epoch", "backup's end"]) func aRestoreGoesAboveWhat(knows: String) {
         var world = ReconcilerWorld.started(54)
         var backup = ReconcilerWorld.Backup(id: "b1", isVerified: true)
         switch knows {
@@ -225,6 +225,9 @@ import Testing
             world.restartDaemon()
         case "answer":
             world.step(.answered(2, MemberAnswer(at: world.now, role: .following, zxid: 30 << 32)))
+        case "promise":
+            // Nothing was written in it, and the next answers don't say it again.
+            world.step(.answered(2, MemberAnswer(at: world.now, role: .following, zxid: 1 << 32, acceptedEpoch: 30)))
         case "disk": world.pass(epoch: 30)
         case "backup's epoch": backup.acceptedEpoch = 30
         default: backup.endZxid = 30 << 32
