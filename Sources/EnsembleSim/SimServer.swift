@@ -13,6 +13,8 @@ struct SimServer {
     var hands: SimHands?
     /// Its files have been read.
     var isRecovered = false
+    /// Its process found the mark of a member that recovers.
+    var beganMarked = false
     /// What its log held when it was read, as far back as a window goes, and what was appended since.
     var logged: [LogEntry] = []
     var lastLogged = Zxid.zero

@@ -159,6 +159,7 @@ extension World {
             judgeCut(of: id, state)
         } else {
             servers[i].isRecovered = true
+            servers[i].beganMarked = read.recovering
             // Alone it may give the zxids anew of what it lost with its log's end, since nobody else has seen them.
             if servers.count == 1 { checkers.proposals.cut(behind: state.tree.lastProcessedZxid) }
             record("\(id) starts at \(state.tree.lastProcessedZxid)\(state.recovering ? ", recovering" : "")")
@@ -253,6 +254,9 @@ extension World {
         // Whoever looks at it then sees what was written; the daemon on that host, which would die of a power cut as well,
         // looks seconds later.
         if isOperated { drive.writeBack() }
+        // It had a leader's history and took the mark off, and died before anybody heard so (seed 511).
+        if servers[i].beganMarked, !servers[i].disk.marked { checkers.quorum.clearsMark(id) }
+        servers[i].beganMarked = false
         servers[i].frozenLanes = []
         servers[i].isRecovered = false
         servers[i].logged = []
