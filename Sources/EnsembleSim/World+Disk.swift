@@ -257,6 +257,7 @@ extension World {
         // It had a leader's history and took the mark off, and died before anybody heard so (seed 511).
         if servers[i].beganMarked, !servers[i].disk.marked { checkers.quorum.clearsMark(id) }
         servers[i].beganMarked = false
+        concludeRot(of: id)
         servers[i].frozenLanes = []
         servers[i].isRecovered = false
         servers[i].logged = []

@@ -49,11 +49,11 @@ struct SampleHistory {
         entries.append(entry)
     }
 
-    mutating func create(_ path: NodePath, _ data: [UInt8] = [1, 2, 3]) {
+    mutating func create(_ path: NodePath, _ data: [UInt8] = [1, 2, 3], epoch: Int64 = 0) {
         add(
             .create(
                 op: .create, path: path, data: data, acl: AccessRight.openToAll, ephemeral: false,
-                parentCVersion: Int32(entries.count + 1), ttl: 0))
+                parentCVersion: Int32(entries.count + 1), ttl: 0), epoch: epoch)
     }
 
     /// `count` creates.

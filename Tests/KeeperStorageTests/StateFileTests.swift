@@ -105,7 +105,7 @@ import Testing
 
     /// A full disk refuses the first byte; a name for each attempt would stay there for ever.
     @Test func aSnapshotThatCannotBeginLeavesNothing() throws {
-        let full = scratch.path + "/snapshot.5.writing"
+        let full = scratch.path + "/writing.snapshot.5"
         #expect(symlink("/dev/full", full) == 0)
         let writer = SnapshotWriter(
             directory: scratch.path, zxid: Zxid(rawValue: 5), lane: try ThreadLane(name: "snapshot")

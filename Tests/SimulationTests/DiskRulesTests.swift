@@ -66,10 +66,10 @@ import Testing
 
     @Test(arguments: [false, true]) func aFinalNameIsThatOfDurableContent(isSynced: Bool) throws {
         let disk = try Self.disk()
-        let file = try disk.open(Self.directory + "/snapshot.5.writing", .creating)
+        let file = try disk.open(Self.directory + "/writing.snapshot.5", .creating)
         try file.write([1, 2, 3], at: 0)
         if isSynced { try file.sync() }
-        try disk.move(Self.directory + "/snapshot.5.writing", to: Self.directory + "/snapshot.5")
+        try disk.move(Self.directory + "/writing.snapshot.5", to: Self.directory + "/snapshot.5")
         #expect((disk.offence != nil) == !isSynced)
     }
 

@@ -80,7 +80,7 @@ class Segment:
         disk interrupted doesn't add up there."""
         for member in ensemble.MEMBERS:
             folder = os.path.join(self.ensemble.member_directory(member), "version-2")
-            halves = [name for name in os.listdir(folder) if name.endswith(".writing")] if os.path.isdir(folder) else []
+            halves = [name for name in os.listdir(folder) if name.startswith("writing.")] if os.path.isdir(folder) else []
             if len(halves) > 1:
                 self.fail("soundness", f"member {member} keeps {len(halves)} snapshots that were never finished")
         for line in self.ensemble.events().splitlines():

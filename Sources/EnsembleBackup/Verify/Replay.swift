@@ -85,7 +85,7 @@ struct Replay {
     private func damaged(_ object: BackupObject, _ problem: ReplayProblem) -> BackupError {
         switch problem {
         case .snapshot(let text): damaged(manifest.objects.first { $0.role == .snapshot } ?? object, text)
-        case .entry(let text): damaged(object, text)
+        case .entry(let text), .missing(let text): damaged(object, text)
         }
     }
 

@@ -131,6 +131,9 @@ package struct RollingRestart: Sendable, Hashable, Codable {
     package enum Phase: Sendable, Hashable, Codable {
         /// → stopping, done
         case choosing
+        /// The daemon died when this member was to stop, and it lives: whether SIGTERM has reached it is not known. Asked anew
+        /// for it alone. → stopping, or joining when it ends by itself
+        case reconsidering(MemberID)
         /// → joining
         case stopping(MemberID)
         /// → soaking
@@ -140,7 +143,7 @@ package struct RollingRestart: Sendable, Hashable, Codable {
 
         package var member: MemberID? {
             switch self {
-            case .choosing: nil
+            case .choosing, .reconsidering: nil
             case .stopping(let id), .joining(let id), .soaking(let id): id
             }
         }

@@ -85,7 +85,7 @@ extension ReconcilerStateMachine {
         var intents = intents
         switch intents.operation?.kind {
         case .rolling(var rolling) where rolling.phase == .stopping(id):
-            rolling.phase = .choosing
+            rolling.phase = .reconsidering(id)
             intents.operation?.kind = .rolling(rolling)
         case .coldBackup(var cold) where cold.member == id && (cold.phase == .stopping || cold.phase == .copying):
             cold.phase = .choosing

@@ -179,8 +179,10 @@ extension ReconcilerStateMachine {
         // S3: while a process may exist, nothing of its data is touched.
         if supervisor.state.mayHaveProcess {
             switch (reseed.reason, supervisor.state) {
-            // A whole member that a person wants reseeded is stopped like any other (`isKeptDown`).
-            case (.askedFor, _), (_, .killing): break
+            // A whole member that a person wants reseeded is stopped like any other, and at once: what allows it (S4, S5) is
+            // true now.
+            case (.askedFor, _): if supervisor.isWanted { signal(reseed.member, .unwanted, at: now, into: &actions) }
+            case (_, .killing): break
             case (_, _): signal(reseed.member, .fenced, at: now, into: &actions)
             }
             return hold(title(reseed), member: reseed.member, .processNotProvedDead(reseed.member))

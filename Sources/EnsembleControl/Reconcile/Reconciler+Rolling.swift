@@ -9,6 +9,7 @@ extension ReconcilerStateMachine {
     ) {
         switch rolling.phase {
         case .choosing: choose(rolling, of: operation, at: now, into: &actions)
+        case .reconsidering(let id): reconsider(rolling, id, of: operation, at: now, into: &actions)
         case .stopping(let id):
             guard supervisor(id)?.state.mayHaveProcess == false else { return }
             enter(rolling, .joining(id), of: operation, at: now, into: &actions)
@@ -51,6 +52,21 @@ extension ReconcilerStateMachine {
             return hold(operation.title, member: id, reason)
         }
         actions.append(.note(Note(.information, .operationStep, member: id, "restarted now: \(choice.reason)")))
+        enter(rolling, .stopping(id), of: operation, at: now, into: &actions)
+    }
+
+    /// S4, S5: for this member and no other, since it may be about to end.
+    private mutating func reconsider(
+        _ rolling: RollingRestart, _ id: MemberID, of operation: Operation, at now: Instant,
+        into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
+        let isRelaunched = running.contains { $0.id == id && $0.launchedAt != nil }
+        if isRelaunched || supervisor(id)?.state.mayHaveProcess == false {
+            return enter(rolling, .joining(id), of: operation, at: now, into: &actions)
+        }
+        if let reason = objection(toDisrupting: id, acceptOutage: rolling.acceptOutage, at: now, into: &actions) {
+            return hold(operation.title, member: id, reason)
+        }
         enter(rolling, .stopping(id), of: operation, at: now, into: &actions)
     }
 

@@ -99,6 +99,7 @@ extension RollingRestart.Phase {
     package var description: String {
         switch self {
         case .choosing: "choosing the next member"
+        case .reconsidering(let id): "deciding anew on member \(id)"
         case .stopping(let id): "stopping member \(id)"
         case .joining(let id): "waiting until member \(id) participates without lag"
         case .soaking(let id): "watching member \(id) for a while"

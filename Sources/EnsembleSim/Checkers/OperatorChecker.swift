@@ -145,7 +145,8 @@ struct OperatorChecker: Sendable {
     func restartsUnasked(
         _ member: Int, unheard: (since: Instant, until: Instant)?, silence: Duration, at now: Instant, _ verdict: inout Verdict
     ) {
-        guard let unheard, now - unheard.since >= silence else {
+        // It was asked last a moment before.
+        guard let unheard, now - unheard.since >= silence - .milliseconds(600) else {
             return verdict.fail(.harm, "S11: \(member + 1) is restarted as one that can't be reached, and has been heard")
         }
         if now - unheard.until > .seconds(3) {

@@ -33,7 +33,7 @@ extension FaultyDisk.State {
     // MARK: Names
 
     mutating func named(_ source: String, as target: String) {
-        guard source.hasSuffix(".writing") || source.hasSuffix(".tmp"), case .file(let number)? = names[source] else { return }
+        guard DiskNames.name(of: source).hasPrefix("writing.") || source.hasSuffix(".tmp"), case .file(let number)? = names[source] else { return }
         if !files[number]!.isDurable { object("S1: \(target) gets its name before it is durable") }
         guard target == SimDisk.version2 + "/installation" else { return }
         let incoming = SimDisk.version2 + "/incoming"

@@ -92,7 +92,7 @@ extension FaultyDisk {
         state.withLockedValue { state in
             let directory = SimDisk.dataDir + "/version-2/"
             return state.names.current.keys.contains {
-                ($0.hasPrefix(directory + "snapshot.") || $0.hasPrefix(directory + "log.")) && !$0.hasSuffix(".writing")
+                $0.hasPrefix(directory + "snapshot.") || $0.hasPrefix(directory + "log.")
             }
         }
     }

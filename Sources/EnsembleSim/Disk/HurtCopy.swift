@@ -67,8 +67,11 @@ struct HurtCopy {
             if name.isSnapshot || !losesPast { return name.zxid > snapshot.zxid }
             return disk.drive.lastEntry(of: name.path).map { $0 >= snapshot.zxid } ?? true
         }
-        hurt = "\(lost.map(\.name)) lost"
+        hurt = "all lost but \(names.filter { !lost.contains($0) }.map(\.name))"
         remove(lost)
+        if let digest = (try? SnapshotFile.read(NumberedFile(zxid: snapshot.zxid, path: snapshot.path), in: disk.drive))?.digest {
+            hurt += ", of which \(snapshot.name) is told of up to \(digest.zxid)"
+        }
         end = disk.end
         // What only a snapshot had that is lost, no number need tell of: an epoch's first follows whatever is before it.
         guard let rest = try? disk.entries(behind: snapshot.zxid, upTo: end),

@@ -87,6 +87,8 @@ extension World {
         record("\(id) is slow")
         let pieces = Int64.random(in: 5...30, using: &faultRandom)
         for piece in 0..<pieces { schedule(.stutter(id), in: .milliseconds(piece * 150)) }
+        // An answer may fall into one piece after the other.
+        isUnheard(id, until: now + .milliseconds(pieces * 150))
     }
 
     mutating func stutter(_ id: ServerID) {
@@ -102,6 +104,18 @@ extension World {
     private func mayLoseDisk(_ id: ServerID) -> Bool {
         !servers[index(id)].disk.initialize && (servers.count - 1) * 2 > servers.count
             && servers.allSatisfy { $0.id == id || ($0.disk.isWhole && !checkers.quorum.hasForgotten($0.id)) }
+    }
+
+    /// S1: what has rotten and looks as if it had never been written nobody can notice. Where a quorum of the others does not
+    /// have all that this disk vouches for, it would be lost: the disk is gone as a whole then, which is noticed.
+    mutating func concludeRot(of id: ServerID) {
+        guard servers[index(id)].disk.drive.hasRotThatPassesForTorn else { return }
+        let vouched = servers[index(id)].disk.vouched
+        guard servers.count(where: { $0.id != id && $0.disk.vouched >= vouched }) * 2 <= servers.count else { return }
+        record("the disk of \(id) is gone")
+        servers[index(id)].disk.lose()
+        servers[index(id)].copy = nil
+        comeBack(id)
     }
 
     private mutating func loseDisk(_ id: ServerID) {
@@ -157,7 +171,7 @@ extension World {
         let needed = aims ? Set(drive.numberedNames.map(\.path).filter(drive.needs)) : nil
         let place = drive.rot(gently: isSmall && Bool.random(using: &fileRandom)) {
             if let needed { return needed.contains($0) }
-            return $0.hasPrefix(directory + "log.") || $0.hasPrefix(directory + "snapshot.") && !$0.hasSuffix(".writing")
+            return $0.hasPrefix(directory + "log.") || $0.hasPrefix(directory + "snapshot.")
         }
         guard let place else { return }
         record("bytes rot at \(id): \(place)")
@@ -182,15 +196,22 @@ extension World {
     // MARK: What others than its server write
 
     mutating func setInitialize(of id: ServerID, _ isSet: Bool) {
-        do throws(StorageError) { try servers[index(id)].disk.setInitialize(isSet) } catch {
-            checkers.fail(.soundness, "initialize of \(id): \(error)")
-        }
+        write("initialize", of: id) { disk throws(StorageError) in try disk.setInitialize(isSet) }
     }
 
     mutating func mark(_ id: ServerID) {
-        do throws(StorageError) { try servers[index(id)].disk.mark() } catch {
-            checkers.fail(.soundness, "the mark of \(id): \(error)")
+        write("the mark", of: id) { disk throws(StorageError) in try disk.mark() }
+    }
+
+    /// Whoever writes it has made room.
+    private mutating func write(_ what: String, of id: ServerID, _ body: (SimDisk) throws(StorageError) -> Void) {
+        let drive = servers[index(id)].disk.drive
+        let isFull = drive.faults.isFull
+        drive.faults.isFull = false
+        do throws(StorageError) { try body(servers[index(id)].disk) } catch {
+            checkers.fail(.soundness, "\(what) of \(id): \(error)")
         }
+        drive.faults.isFull = isFull
     }
 
     // MARK: The network

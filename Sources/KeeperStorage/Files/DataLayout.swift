@@ -93,6 +93,19 @@ package struct NumberedFile: Hashable, Sendable {
     static let snapshotPrefix = "snapshot."
     static let logPrefix = "log."
 
+    /// The name under which a file is written that has its own when it is whole and durable. Apache's server, which may be
+    /// given the directory of one that was killed here, takes for a log or a snapshot whatever begins as one and has a number
+    /// behind that, and ends itself over one that is empty: so nothing is put behind the name, but before it.
+    static func unfinished(_ path: String) -> String {
+        let slash = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
+        return path[..<slash] + "writing." + path[slash...]
+    }
+
+    /// Former versions wrote `log.5.writing`.
+    static func isUnfinished(_ name: String, prefix: String) -> Bool {
+        name.hasPrefix("writing." + prefix) || name.hasPrefix(prefix) && name.hasSuffix(".writing")
+    }
+
     package var name: String { String(path[path.index(after: path.lastIndex(of: "/") ?? path.startIndex)...]) }
 
     /// The files of `directory` with names of `prefix` and a hexadecimal zxid, oldest first. Packed snapshots (`.gz`,

@@ -13,8 +13,6 @@ struct LogFile: Sendable {
 
     var size: Int { position }
 
-    static let unfinishedSuffix = ".writing"
-
     /// Makes the file durably: header, first zeros, directory entry. It has its name when it has all of that: Apache's server,
     /// which may be given the directory of one that was killed here, refuses a log without a header.
     static func create(
@@ -23,7 +21,8 @@ struct LogFile: Sendable {
         let path = directory + "/log." + first.hex
         // S1: another log is never replaced.
         guard try !files.exists(path) else { throw .inconsistent(path, "a log of this name is there already") }
-        var log = LogFile(file: try files.open(path + unfinishedSuffix, .replacing))
+        let unfinished = NumberedFile.unfinished(path)
+        var log = LogFile(file: try files.open(unfinished, .replacing))
         log.position = FileHeader.size
         var bytes = FileHeader.markedLog(log.mark).encoded()
         LogFormat.appendTrailer(log.mark, to: &bytes)
@@ -31,7 +30,7 @@ struct LogFile: Sendable {
         log.zeroed = bytes.count
         try log.extend(past: bytes.count, configuration)
         try log.file.sync()
-        try files.move(path + unfinishedSuffix, to: path)
+        try files.move(unfinished, to: path)
         try files.syncDirectory(directory)
         // By the name that errors are to give.
         log.file = try files.open(path, .writing)

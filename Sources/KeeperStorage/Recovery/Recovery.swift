@@ -189,8 +189,10 @@ package struct Recovery: Sendable {
 
     /// What `SnapshotWriter` and `LogFile` left when the server died: never had a final name.
     private func removeUnfinished() throws(StorageError) {
-        for (directory, prefix) in [(layout.snapshotDirectory, "snapshot."), (layout.logDirectory, "log.")] {
-            for name in try files.names(directory) where name.hasPrefix(prefix) && name.hasSuffix(LogFile.unfinishedSuffix) {
+        for (directory, prefix) in [
+            (layout.snapshotDirectory, NumberedFile.snapshotPrefix), (layout.logDirectory, NumberedFile.logPrefix),
+        ] {
+            for name in try files.names(directory) where NumberedFile.isUnfinished(name, prefix: prefix) {
                 try files.remove(directory + "/" + name)
             }
         }

@@ -40,6 +40,10 @@ struct Replay: Sendable {
     /// Newer snapshots that could not be used, and those of them that the logs have led through.
     private let unusable: [Zxid]
     private var met: Set<Zxid> = []
+    /// Those of them in an epoch that began behind another's transactions, without a digest that agreed since.
+    private var metUnproved: Set<Zxid> = []
+    /// Entries are missing in the logs that were read.
+    private var lacksEntries = false
     /// The snapshot is no state that ever was.
     private var refusal: StorageError?
 
@@ -64,9 +68,14 @@ struct Replay: Sendable {
                 failures.append((snapshot, error))
                 continue
             }
-            var replay = Replay(
+            let unread = Replay(
                 loaded.tree, loaded.digest, from: snapshot, past: failures.map(\.snapshot.zxid), recent: recent, isJudged: isJudged)
-            try replay.readLogs(logs, in: layout.files, limit: limit)
+            var replay = unread
+            do throws(StorageError) { try replay.readLogs(logs, in: layout.files, limit: limit) } catch {
+                guard replay.lacksEntries else { throw error }
+                replay = unread
+                do throws(StorageError) { try replay.readLogs(logs, from: 0, in: layout.files, limit: limit) } catch _ { throw error }
+            }
             if let refusal = replay.refusal {
                 failures.append((snapshot, refusal))
                 continue
@@ -115,10 +124,12 @@ struct Replay: Sendable {
     }
 
     /// A log may go on behind a snapshot without having led to it: Apache's does behind a tree that came by SNAP, and where an
-    /// epoch begins there nothing in the zxids shows it; nor does a digest, where a session was opened. The beginning of an
-    /// epoch itself is no transaction: a digest behind it must do.
+    /// epoch begins there nothing in the zxids shows it; nor does a digest, where a session was opened. It may even hold the
+    /// snapshot's own transaction, that was proposed while the tree was on its way: where that is of another epoch than what
+    /// is before it, a digest must show that nothing is missing between. The beginning of an epoch itself is no transaction:
+    /// a digest behind it must do.
     private func makesUp(for snapshot: Zxid) -> Bool {
-        if snapshot == startZxid || met.contains(snapshot) { return true }
+        if snapshot == startZxid || met.contains(snapshot) && !metUnproved.contains(snapshot) { return true }
         return snapshot.counter == 0 && snapshot < tree.lastProcessedZxid && replayed.unprovedBeginning == nil
     }
 
@@ -161,9 +172,13 @@ struct Replay: Sendable {
 
     // MARK: logs
 
-    private mutating func readLogs(_ all: [NumberedFile], in files: any FileSystem, limit: Zxid?) throws(StorageError) {
-        // The log with the greatest start that is not behind the snapshot's next zxid may hold it.
-        let first = all.lastIndex { $0.zxid <= Zxid(rawValue: startZxid.rawValue + 1) } ?? 0
+    /// - Parameter first: the log to begin with; nil: the one with the greatest start that is not behind the snapshot's next
+    ///   zxid, which may hold it. What is missing there may be in an earlier one: Apache's learner that is brought up again
+    ///   and again logs what it is given in several rows of files, and each goes on for as long as its own.
+    private mutating func readLogs(
+        _ all: [NumberedFile], from first: Int? = nil, in files: any FileSystem, limit: Zxid?
+    ) throws(StorageError) {
+        let first = first ?? all.lastIndex { $0.zxid <= Zxid(rawValue: startZxid.rawValue + 1) } ?? 0
         for file in all.dropFirst(first) {
             if let limit, file.zxid > limit { break }
             let content = try LogFileContent(file, in: files)
@@ -197,7 +212,11 @@ struct Replay: Sendable {
         } catch {
             return try note(error, in: file)
         }
-        if unusable.contains(entry.zxid) { met.insert(entry.zxid) }
+        if replayed.unprovedBeginning == nil { metUnproved = [] }
+        if unusable.contains(entry.zxid) {
+            met.insert(entry.zxid)
+            if replayed.unprovedBeginning != nil { metUnproved.insert(entry.zxid) }
+        }
         if firstReplayed == nil { firstReplayed = entry.zxid }
         entryCount += 1
         behind.add(entry)
@@ -229,6 +248,9 @@ struct Replay: Sendable {
         switch problem {
         case .snapshot(let text): refusal = .inconsistent(snapshot?.path ?? "the empty tree", text)
         case .entry(let text): throw .inconsistent(file?.path ?? "the log", text)
+        case .missing(let text):
+            lacksEntries = true
+            throw .inconsistent(file?.path ?? "the log", text)
         }
     }
 }

@@ -42,7 +42,7 @@ package struct ReplayedTree: Sendable {
         if try isRepetition(entry) { return false }
         let last = tree.lastProcessedZxid
         guard entry.zxid.follows(last) else {
-            throw .entry("entry \(entry.zxid) does not follow \(last): entries between are missing")
+            throw .missing("entry \(entry.zxid) does not follow \(last): entries between are missing")
         }
         if !entry.zxid.isNext(after: last), last > .zero || entry.zxid.epoch > 1 { unprovedBeginning = entry.zxid }
         var changes: [TreeChange] = []
@@ -128,4 +128,6 @@ package enum ReplayProblem: Error, Hashable, Sendable {
     case snapshot(String)
     /// The entry that was applied last, or the log in which it stands.
     case entry(String)
+    /// Entries before one, in the logs that were read.
+    case missing(String)
 }

@@ -135,7 +135,7 @@ struct SnapshotOutput: Sendable {
 
     static func create(for path: String, in files: any FileSystem) throws(StorageError) -> SnapshotOutput {
         var output = SnapshotOutput(
-            file: try files.open(path + ".writing", .replacing), files: files, path: path)
+            file: try files.open(NumberedFile.unfinished(path), .replacing), files: files, path: path)
         do throws(StorageError) { try output.put(output.sealer.header()) } catch {
             // A full disk must not fill with names of snapshots that never began.
             try? output.discard()
@@ -150,7 +150,7 @@ struct SnapshotOutput: Sendable {
         self.path = path
     }
 
-    private var temporaryPath: String { path + ".writing" }
+    private var temporaryPath: String { NumberedFile.unfinished(path) }
 
     mutating func write(_ chunk: ByteBuffer) throws(StorageError) {
         sealer.cover(chunk)
