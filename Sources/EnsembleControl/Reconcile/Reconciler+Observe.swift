@@ -64,6 +64,7 @@ extension ReconcilerStateMachine {
         observed[id]?.began(pid: pid, hasAnswered: true)
         updateRun(id) {
             $0.launchedAt = now
+            $0.isAdopted = true
             $0.fingerprint = fingerprint
         }
         if ledger[id] == nil {

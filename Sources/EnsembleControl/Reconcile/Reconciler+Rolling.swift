@@ -60,8 +60,8 @@ extension ReconcilerStateMachine {
         _ rolling: RollingRestart, _ id: MemberID, of operation: Operation, at now: Instant,
         into actions: inout ActionBuffer<ReconcilerAction>
     ) {
-        let isRelaunched = running.contains { $0.id == id && $0.launchedAt != nil }
-        if isRelaunched || supervisor(id)?.state.mayHaveProcess == false {
+        let isOver = running.contains { $0.id == id && !$0.isAdopted }
+        if isOver || supervisor(id)?.state.mayHaveProcess == false {
             return enter(rolling, .joining(id), of: operation, at: now, into: &actions)
         }
         if let reason = objection(toDisrupting: id, acceptOutage: rolling.acceptOutage, at: now, into: &actions) {

@@ -65,6 +65,8 @@ package struct ReconcilerStateMachine: Sendable {
     struct MemberRun: Sendable {
         var id: MemberID
         var launchedAt: Instant?
+        /// Its present process is an earlier daemon's.
+        var isAdopted = false
         var fingerprint: Fingerprint?
         var participatesSince: Instant?
         var isProved = false
@@ -231,7 +233,15 @@ package struct ReconcilerStateMachine: Sendable {
         updateRun(id) { $0.isFirst = mode == .bootstrap }
         // S2: what was judged is what is served from, also if the directory is another one by then.
         var floor: DataFloor?
-        if case .holding(let contents) = running.first(where: { $0.id == id })?.condition {
+        let condition = running.first { $0.id == id }?.condition
+        // S2: a launch into an empty directory makes another one of it. What was lost may come back, as a late mount, with the
+        // seed's mark still on it, when this one has promised something (seed 789).
+        if mode == .recovering, var entry = ledger[id], condition == .missing || condition == .empty {
+            entry.identity = newIdentity()
+            ledger.set(entry)
+            saveLedger(into: &actions)
+        }
+        if case .holding(let contents) = condition {
             floor = DataFloor(
                 zxid: contents.zxid, acceptedEpoch: contents.acceptedEpoch,
                 currentEpoch: policy.voters.count > 1 ? contents.currentEpoch : 0)

@@ -49,7 +49,17 @@ extension EffectRunner {
         for path in [member.home, member.dataDirectory, member.logDirectory] { try StateDirectory.createParents(path) }
         try Directory.replace(file: member.configurationFile, with: Array(member.configuration.utf8))
         try Directory.replace(file: member.identityFile, with: Array(member.identity.utf8))
-        if let identity, try DataProbe.identity(of: member) == nil {
+        // S2: without anything that it must hold it is to be empty, and the launch makes another directory of it.
+        let isToBeEmpty = mode == .recovering && floor == nil
+        if isToBeEmpty {
+            switch DataProbe.inspect(member, .seals) {
+            case .missing, .empty: break
+            case .holding, .damaged, .unreadable:
+                throw HostError(
+                    member.dataDirectory, "was empty when it was looked at, and is not", remedy: "it is looked at again before the next launch")
+            }
+        }
+        if let identity, try isToBeEmpty || DataProbe.identity(of: member) == nil {
             let file = member.dataDirectory + "/" + DataProbe.identityName
             try Directory.replace(file: file, with: Array((identity + "\n").utf8))
         }

@@ -62,7 +62,10 @@ extension World {
             return tell(.launchFailed(Int(id), .passing("resource temporarily unavailable")))
         }
         servers[i].isBackUnseen = false
-        if servers[i].disk.identity == nil { servers[i].disk.identity = identity }
+        if mode == .recovering, floor == nil, !servers[i].disk.isBlank {
+            return tell(.launchFailed(Int(id), .passing("the directory was empty when it was looked at, and is not")))
+        }
+        if servers[i].disk.identity == nil || mode == .recovering && floor == nil { servers[i].disk.identity = identity }
         // S2: only the first start of a new cluster may begin empty and vote.
         setInitialize(of: id, mode == .bootstrap && servers[i].disk.isBlank)
         daemon!.launchesUnheard.insert(id)

@@ -117,6 +117,8 @@ extension ReconcilerWorld {
             $0.mode = mode
             $0.participatesAt = participatesAt
             if mode == .bootstrap, !$0.hasData { $0.hasData = true; $0.identity = identity; $0.zxid = 0 }
+            // It leaves files at once, with the mark.
+            if mode == .recovering, !$0.hasData { ($0.hasData, $0.recovering, $0.identity) = (true, true, identity) }
             if $0.identity == nil { $0.identity = identity }
         }
         later(.launched(id, pid: Int32(id), configured(id)))

@@ -492,6 +492,21 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// S2: what a member was launched in when it had nothing is another directory than its seed, which may come back with its
+    /// mark when the member has promised something.
+    @Test func aLaunchIntoAnEmptyDirectoryMakesAnotherOfIt() {
+        var world = ReconcilerWorld.started(61)
+        world.loseData(2)
+        while world.savedIntents.reseed?.phase != .waiting { world.run(for: .milliseconds(10)) }
+        let seed = world.savedLedger[2]?.identity
+        world.change(2) { $0.forgetEverything() }
+        while !world.server(2).isAlive { world.run(for: .milliseconds(100)) }
+        #expect(world.savedLedger[2]?.identity != seed)
+        world.run(for: .seconds(60))
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
     @Test func anArchiveThatCannotBeReadHoldsTheReseed() {
         var world = ReconcilerWorld.started(57)
         world.isArchiveReadable = false
