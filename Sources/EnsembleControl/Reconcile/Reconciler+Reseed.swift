@@ -103,7 +103,11 @@ extension ReconcilerStateMachine {
         // S7: only a verified backup. Also where the seed will be empty: while a member is brought back, one more
         // loss would leave the archive as the only copy.
         guard seedBackup != nil || hasNeverServed(id) else { return .noVerifiedBackup }
-        if candidate.isWhole, let reason = objection(toLosing: id, seenSince: now - policy.answerTimeout) { return reason }
+        if candidate.isWhole {
+            // S1: it may have what was acknowledged, and the lost one comes first (`quarantine` asks again).
+            if let other = policy.voters.first(where: { $0 != id && isLost($0) }) { return .memberNotParticipating(other) }
+            if let reason = objection(toLosing: id, seenSince: now - policy.answerTimeout) { return reason }
+        }
         // It holds back the daemon, not a person.
         if candidate.operation == nil, let spent = spentBudget(id, at: now) { return spent }
         return objectionOfLock(at: now, into: &actions)

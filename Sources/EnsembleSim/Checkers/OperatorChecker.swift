@@ -24,6 +24,8 @@ struct OperatorChecker: Sendable {
         var isStopping = false
         /// It was taken out of service, and no barrier has shown since that it is whole.
         var owesBarrier = false
+        /// The operation that it was a step of: what another one has replaced owes nothing any more.
+        var operation: String?
         /// When it served again, and the first barrier asked for since then that was committed.
         var returnedAt: Instant?
         var barrier: Zxid?
@@ -174,8 +176,10 @@ struct OperatorChecker: Sendable {
 
     /// S4: that a member serves again says nothing of what it lacks. The next one goes only when it has a write that was
     /// asked for after its return, so that it follows a leader that a quorum accepts, and has what was committed before.
-    private func judgeReturn(of other: Int, before member: Int, has applied: Zxid, _ verdict: inout Verdict) {
-        guard members[other].owesBarrier, members[other].returnedAt != nil else { return }
+    private func judgeReturn(
+        of other: Int, before member: Int, of operation: String?, has applied: Zxid, _ verdict: inout Verdict
+    ) {
+        guard members[other].owesBarrier, members[other].returnedAt != nil, members[other].operation == operation else { return }
         guard let barrier = members[other].barrier else {
             return verdict.fail(
                 .disruption, "S4: \(member + 1) is taken out of service, and no barrier was committed since \(other + 1) came back")
@@ -189,13 +193,14 @@ struct OperatorChecker: Sendable {
     /// S4, S5: a step that nobody needs.
     ///
     /// - Parameters:
+    ///   - operation: what it is a step of; nil: a reseed.
     ///   - patience: how old the operator's knowledge may be by design.
     ///   - applied: what each member's tree shows.
     mutating func disrupts(
-        _ member: Int, holdsLock: Bool, patience: Duration, applied: [Zxid], at now: Instant, _ verdict: inout Verdict
+        _ member: Int, of operation: String?, holdsLock: Bool, patience: Duration, applied: [Zxid], at now: Instant, _ verdict: inout Verdict
     ) {
         for other in members.indices where other != member {
-            judgeReturn(of: other, before: member, has: applied[other], &verdict)
+            judgeReturn(of: other, before: member, of: operation, has: applied[other], &verdict)
         }
         if !holdsLock { verdict.fail(.disruption, "S5: \(member + 1) is taken out of service without the ensemble's lock") }
         if let other = members.indices.first(where: { $0 != member && members[$0].isDisrupted }) {
@@ -208,6 +213,7 @@ struct OperatorChecker: Sendable {
         members[member].isDisrupted = true
         settlesBarrier(member)
         members[member].owesBarrier = true
+        members[member].operation = operation
     }
 
     /// A fault, a person or the end of everything took its place.

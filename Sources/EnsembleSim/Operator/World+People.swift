@@ -112,7 +112,7 @@ extension World {
             return checkers.oversight.isNoLongerDisrupted(index(id))
         }
         checkers.oversight.disrupts(
-            index(id), holdsLock: daemonHoldsLock, patience: patience(of: machine),
+            index(id), of: machine.intents.operation?.id, holdsLock: daemonHoldsLock, patience: patience(of: machine),
             applied: servers.map { $0.machine?.tree.lastProcessedZxid ?? .zero }, at: now, &checkers.verdict)
         if !isAskedFor(id, machine.intents) {
             checkers.oversight.restartsUnasked(

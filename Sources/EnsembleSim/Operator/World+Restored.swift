@@ -18,8 +18,6 @@ extension World {
         if epoch < highest {
             checkers.fail(.epochs, "S8: the restore accepts epoch \(epoch), and epoch \(highest) was established")
         }
-        // What a step owed that it has replaced is nobody's any more.
-        for i in servers.indices { checkers.oversight.isNoLongerDisrupted(i) }
         checkers.history.goBack(to: end)
         checkers.clients.goBack(to: end)
         for c in clients.indices {

@@ -25,6 +25,23 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// S1: a whole member goes on waiting for one that is lost, and its reseed is not begun again with each step (seed 1953).
+    @Test func anAskedReseedWaitsForALostMember() {
+        var world = ReconcilerWorld.started(72, members: 5)
+        var policy = world.policy
+        policy.reseed.automatic = false
+        world.step(.policyChanged(policy, fingerprints: world.fingerprints))
+        world.request("x", .stop(1, acceptOutage: false))
+        world.run(for: .seconds(5))
+        world.loseData(2)
+        world.run(for: .seconds(5))
+        world.request("r", .reseed(1))
+        world.run(for: .seconds(20))
+        #expect(world.machine.holds.contains { $0.member == 1 && $0.reason == .memberNotParticipating(2) })
+        #expect(world.machine.ledger.reseeds.isEmpty && world.quarantined == 0)
+        #expect(world.violations == [])
+    }
+
     @Test func aFollowerThatLagsIsNotCopied() {
         var world = ReconcilerWorld.started(31)
         world.change(1) { $0.lagsUntil = .distantFuture }
