@@ -352,6 +352,19 @@ import Testing
         #expect(try scratch.recovery().recover().tree.lastProcessedZxid == Zxid(rawValue: 9))
     }
 
+    /// Seed 1067: the only snapshot was under way when what is to be cut was applied.
+    @Test func aCutWithinAFuzzySnapshotTouchesNothing() throws {
+        var history = SampleHistory(10)
+        _ = try scratch.recovery().recover()
+        try fuzzySnapshot(&history)
+        try SampleHistory.write(Array(history.entries[10...]), in: layout.logDirectory)
+        for snapshot in try layout.snapshots() where snapshot.zxid == .zero { try Directory.remove(file: snapshot.path) }
+        let before = try Directory.names(layout.snapshotDirectory).sorted()
+        let state = try scratch.recovery(isStandalone: false).truncateLog(to: Zxid(rawValue: 15))
+        #expect(state.tree.lastProcessedZxid == history.tree.lastProcessedZxid && state.tree.digest == history.tree.digest)
+        #expect(try Directory.names(layout.snapshotDirectory).sorted() == before)
+    }
+
     @Test func aTruncationThatCannotBeRecoveredTouchesNothing() throws {
         let history = SampleHistory(20)
         try prepare(history)

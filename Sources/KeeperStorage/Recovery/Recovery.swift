@@ -56,13 +56,21 @@ package struct Recovery: Sendable {
     /// Cuts the log behind `zxid`, sets aside what is newer, and recovers.
     ///
     /// - Returns: the state that is then there. If it can't be that of `zxid`, because every snapshot is later (an
-    ///   installation has set the older ones aside) or the log doesn't hold `zxid`, nothing was touched, and the state's
-    ///   own zxid says so: the member needs the leader's snapshot in place of the cut.
+    ///   installation has set the older ones aside), or may hold effects of what is to be cut (seed 1067), or the log doesn't
+    ///   hold `zxid`, nothing was touched, and the state's own zxid says so: the member needs the leader's snapshot in place
+    ///   of the cut.
     package func truncateLog(to zxid: Zxid) throws(StorageError) -> RecoveredState {
         let logs = try layout.logs()
         let snapshots = try layout.snapshots()
         guard snapshots.contains(where: { $0.zxid <= zxid }) else { return try recover() }
-        let remaining = try Replay.run(layout, limit: zxid, recent: window, isJudged: doubt.leader == nil)
+        let remaining: Replay
+        do throws(StorageError) {
+            remaining = try Replay.run(layout, limit: zxid, recent: window, isJudged: doubt.leader == nil)
+        } catch {
+            // What is damaged is found again.
+            if case .system = error.cause { throw error }
+            return try recover()
+        }
         guard remaining.tree.lastProcessedZxid == zxid else { return try recover() }
         // Snapshots first: those that may hold effects behind `zxid`. Without the logs that complete them they are no
         // state at all, whereas an older one and the uncut logs are the state before. The order makes a crash safe.
