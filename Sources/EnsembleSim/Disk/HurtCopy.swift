@@ -101,10 +101,14 @@ extension FaultyDisk {
 }
 
 extension SimDisk {
-    /// Whether its files hold a state at `target`, by themselves.
+    /// Whether its files hold a state at `target`, by themselves, and no newer snapshot is passed over for it.
     func leads(to target: Zxid, _ proposals: ProposalChecker) -> Bool {
-        guard let contents = try? contents(upTo: target) else { return false }
+        guard let contents = try? contents(upTo: target), isNewest(contents.tree.lastProcessedZxid, upTo: target) else { return false }
         let path = [contents.tree.lastProcessedZxid] + contents.entries.map(\.zxid)
         return path.last == target && proposals.isUnbroken(path)
+    }
+
+    func isNewest(_ snapshot: Zxid, upTo end: Zxid) -> Bool {
+        (try? layout.snapshots())?.first { $0.zxid <= end }?.zxid == snapshot
     }
 }

@@ -83,6 +83,8 @@ extension World {
         servers[i].disk.vouched = min(servers[i].disk.vouched, zxid)
         servers[i].cutTarget = nil
         guard !servers[i].disk.drive.hasRot, let contents = try? servers[i].disk.contents(upTo: zxid) else { return }
+        // One that passes over a newer snapshot must see by a digest that the log has led to it.
+        guard servers[i].disk.isNewest(contents.tree.lastProcessedZxid, upTo: zxid) else { return }
         let end = contents.entries.last?.zxid ?? contents.tree.lastProcessedZxid
         if end == zxid { servers[i].cutTarget = zxid }
     }
