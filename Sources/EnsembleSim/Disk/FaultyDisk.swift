@@ -299,8 +299,9 @@ package struct DiskLies: OptionSet, Sendable {
     /// Which of them is about the syncs of this file.
     static func sync(of path: String) -> DiskLies {
         let name = DiskNames.name(of: path)
-        if name.hasPrefix("log.") { return .logSyncs }
-        if name.hasPrefix("snapshot.") { return .snapshotSyncs }
+        // Also before they have it.
+        if name.hasPrefix("log.") || name.hasPrefix("writing.log.") { return .logSyncs }
+        if name.hasPrefix("snapshot.") || name.hasPrefix("writing.snapshot.") { return .snapshotSyncs }
         return name.hasPrefix("acceptedEpoch") || name.hasPrefix("currentEpoch") ? .epochSyncs : []
     }
 
