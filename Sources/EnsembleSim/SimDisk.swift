@@ -63,7 +63,7 @@ struct SimDisk: Sendable {
     var epochsContradict: Bool { (try? layout.epochs.load(lastZxid: end)) == nil }
 
     func isAbove(_ floor: DataFloor) -> Bool {
-        !isBlank && floor.isMet(zxid: end.rawValue, acceptedEpoch: acceptedEpoch, currentEpoch: currentEpoch)
+        !isBlank && floor.isMet(zxid: end.rawValue, acceptedEpoch: acceptedEpoch, currentEpoch: currentEpoch, isMarked: marked)
     }
 
     // MARK: Changes by others than its server

@@ -29,11 +29,11 @@ struct Program: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Refuse data that ends before this transaction, has promised less than this epoch, or votes from less than that one.",
-            discussion: "The daemon passes what it found there when it looked, as in 0x500000012:6:5.",
-            valueName: "zxid:accepted:current"),
+            discussion: "The daemon passes what it found there when it looked, as in 0x500000012:6:5, and :marked behind it where the data was marked as untrusted and must be still.",
+            valueName: "zxid:accepted:current[:marked]"),
         transform: { text in
             guard let floor = DataFloor(text) else {
-                throw ValidationError("'\(text)' is not a transaction and two epochs, as in 0x500000012:6:5")
+                throw ValidationError("'\(text)' is not a transaction and two epochs, as in 0x500000012:6:5 or 0x500000012:6:5:marked")
             }
             return floor
         })

@@ -73,6 +73,7 @@ import Testing
         #expect(try refused(above: DataFloor(zxid: end, acceptedEpoch: end >> 32 + 1)).contains("epochs \(end >> 32 + 1)"))
         let later = DataFloor(zxid: end, acceptedEpoch: end >> 32, currentEpoch: end >> 32 + 1)
         #expect(try refused(above: later).contains("in epoch \(end >> 32)"))
+        #expect(try refused(above: DataFloor(zxid: end, acceptedEpoch: end >> 32, isMarked: true)).contains("without the mark"))
         let recovery = Recovery(layout: layout, isStandalone: false, floor: DataFloor(zxid: end, acceptedEpoch: end >> 32))
         #expect(try recovery.recover().tree.lastProcessedZxid.rawValue == end)
         // What was promised since, and what is cut off for a leader, is none of the floor's business.

@@ -30,7 +30,7 @@ import Testing
     }
 
     private static func kind(of copy: HurtCopy) -> String {
-        if copy.hurt.hasPrefix("[") { return "the newest are lost" + (copy.hasHurtSnapshot ? ", and what is left rots" : "") }
+        if copy.hurt.hasPrefix("all lost but ") { return "the newest are lost" + (copy.hasHurtSnapshot ? ", and what is left rots" : "") }
         if copy.hurt.hasSuffix("lost") { return "a log is lost" }
         return (copy.hasHurtSnapshot ? "snapshot" : "log") + (copy.hurt.hasSuffix("read") ? " can't be read" : " rots")
     }

@@ -244,7 +244,7 @@ package struct ReconcilerStateMachine: Sendable {
         if case .holding(let contents) = condition {
             floor = DataFloor(
                 zxid: contents.zxid, acceptedEpoch: contents.acceptedEpoch,
-                currentEpoch: policy.voters.count > 1 ? contents.currentEpoch : 0)
+                currentEpoch: policy.voters.count > 1 ? contents.currentEpoch : 0, isMarked: contents.recovering)
         }
         actions.append(.launch(id, mode, identity: ledger[id]?.identity, floor: floor))
     }

@@ -45,7 +45,9 @@ package enum DataProbe {
     /// S2: whether all of what was seen there is there. Blocks.
     package static func finds(_ floor: DataFloor, in member: RenderedMember) -> Bool {
         guard case .holding(let contents) = inspect(member, .seals) else { return false }
-        return floor.isMet(zxid: contents.zxid, acceptedEpoch: contents.acceptedEpoch, currentEpoch: contents.currentEpoch)
+        return floor.isMet(
+            zxid: contents.zxid, acceptedEpoch: contents.acceptedEpoch, currentEpoch: contents.currentEpoch,
+            isMarked: contents.recovering)
     }
 
     /// - Throws: when it can't be told (S10): a directory without identity is reseeded, one that can't be read is not.

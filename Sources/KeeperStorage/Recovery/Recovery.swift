@@ -150,8 +150,11 @@ package struct Recovery: Sendable {
     private func checkFloor(_ end: Zxid) throws(StorageError) {
         guard let floor else { return }
         let epochs = try epochs.load(lastZxid: isStandalone ? .zero : end)
-        guard floor.isMet(zxid: end.rawValue, acceptedEpoch: epochs.accepted, currentEpoch: epochs.current) else {
-            throw shortfall(floor, found: "it ends at \(end), with epoch \(epochs.accepted) accepted, in epoch \(epochs.current)")
+        let isMarked = try mark.isSet
+        guard floor.isMet(zxid: end.rawValue, acceptedEpoch: epochs.accepted, currentEpoch: epochs.current, isMarked: isMarked) else {
+            let marked = isMarked || !floor.isMarked ? "" : ", without the mark that it had"
+            throw shortfall(
+                floor, found: "it ends at \(end), with epoch \(epochs.accepted) accepted, in epoch \(epochs.current)\(marked)")
         }
     }
 

@@ -31,7 +31,7 @@ struct ReconcilerWorld {
         var servedAt = Instant(nanoseconds: -1 << 40)
 
         func isAbove(_ floor: DataFloor) -> Bool {
-            hasData && floor.isMet(zxid: zxid, acceptedEpoch: acceptedEpoch, currentEpoch: zxid >> 32)
+            hasData && floor.isMet(zxid: zxid, acceptedEpoch: acceptedEpoch, currentEpoch: zxid >> 32, isMarked: recovering)
         }
 
         mutating func forgetEverything() {
