@@ -26,7 +26,7 @@ extension ReconcilerStateMachine {
         case .exited(let id, let cause):
             exited(id, cause, at: now, into: &actions)
         case .answered(let id, let answer):
-            answered(id, answer)
+            answered(id, answer, into: &actions)
         case .processSeen(let id, let sight):
             observed[id]?.saw(sight, at: now)
         case .unanswered(let id):
@@ -144,14 +144,20 @@ extension ReconcilerStateMachine {
         signal(id, .exited(cause), at: now, into: &actions)
     }
 
-    private mutating func answered(_ id: MemberID, _ answer: MemberAnswer) {
+    private mutating func answered(
+        _ id: MemberID, _ answer: MemberAnswer, into actions: inout ActionBuffer<ReconcilerAction>
+    ) {
         // A late answer of a dead process says nothing about the next one.
         guard supervisor(id)?.state.mayHaveProcess == true else { return }
         let before = observed[id]?.answer
         observed[id]?.answer = answer
         observed[id]?.heard(.answers)
         guard answer.role.serves else { return }
-        if intents.reseed?.member == id { clock.joinerServed = true }
+        if let reseed = intents.reseed, reseed.member == id {
+            clock.joinerServed = true
+            // Also of one that has gone before it was counted (operated seed 227 of a faster reseed).
+            if reseed.phase == .joining { enterAsVoter(id, answer, into: &actions) }
+        }
         // S8: also of an epoch without a transaction, which the directories alone know if it isn't noted here.
         let highest = max(answer.zxid >> 32, answer.acceptedEpoch ?? 0)
         if highest > ledger.highestEpoch {

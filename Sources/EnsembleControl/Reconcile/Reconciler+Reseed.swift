@@ -308,7 +308,6 @@ extension ReconcilerStateMachine {
         guard observed.participates(id, at: now), let answer = observed.freshAnswer(of: id, at: now) else {
             return hold(title(reseed), member: id, .memberNotParticipating(id))
         }
-        enterAsVoter(id, answer, into: &actions)
         guard let barrier = clock.reseedBarrier else {
             if clock.reseedBarrierEffect == nil, clock.reseedRetryAt.map({ now >= $0 }) ?? true {
                 let token = token()
@@ -323,7 +322,7 @@ extension ReconcilerStateMachine {
 
     /// S2: it serves, so it has synced, and it votes and acknowledges from here on: what it says of its log is asked of its
     /// directory, also before its reseed is over.
-    private mutating func enterAsVoter(
+    mutating func enterAsVoter(
         _ id: MemberID, _ answer: MemberAnswer, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         guard var entry = ledger[id], entry.standing == .recovering else { return }
