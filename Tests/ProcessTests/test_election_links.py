@@ -37,9 +37,10 @@ class ErringPeer(LoneCase):
         daemon.wait_for("the peer is dialled", lambda: dialled, 30, self.said)
         time.sleep(8)
         self.assertIsNone(self.server.poll(), self.said())
-        # Doubled from a twentieth of a second to two seconds: eight or nine attempts.
+        # Doubled from a twentieth of a second to two seconds: eight or nine attempts, and as many again at most for what the
+        # server has to say when the connection is gone. It was thousands.
         self.assertGreater(len(dialled), 3)
-        self.assertLess(len(dialled), 16)
+        self.assertLess(len(dialled), 60)
 
     @staticmethod
     def answer(peer, dialled):
