@@ -216,7 +216,7 @@ package final class ReconcilerShell: Sendable {
                 let address = runner.clientAddress(of: id) ?? member.clientAddress
                 let outcome = status.isStopped
                     ? .silent
-                    : await MemberProbe.ask(address, timeout: .seconds(2), now: { clock.now() })
+                    : await MemberProbe.ask(address, engine: member.engine, timeout: .seconds(2), now: { clock.now() })
                 switch outcome {
                 case .answered(let answer):
                     send(.answered(id, answer))

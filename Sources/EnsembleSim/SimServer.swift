@@ -143,6 +143,7 @@ extension World {
         guard servers[i].machine != nil else { return }
         record(cause == .clean ? "\(id) stops" : "\(id) crashes")
         let couldVote = !checkers.quorum.hasForgotten(id)
+        checkers.quorum.ended(id)
         servers[i].machine = nil
         servers[i].isFrozen = false
         servers[i].isStuttering = false
@@ -223,7 +224,7 @@ extension World {
     mutating func observe(_ id: ServerID, isServing: Bool? = nil) {
         let i = index(id)
         let isServing = isServing ?? servers[i].machine!.isServing
-        if isOperated { checkers.oversight.observe(i, isServing: isServing, at: now) }
+        if isOperated { checkers.oversight.observe(i, isServing: isServing, applied: servers[i].machine!.tree.lastProcessedZxid, at: now) }
         guard isServing else {
             servers[i].replay.doesNotServe()
             return checkers.agreement.stopsServing(i)

@@ -187,7 +187,7 @@ extension World {
     private mutating func judgeReturn(of id: ServerID) {
         let servers = servers
         checkers.quorum.comesBack(
-            id, disk: servers[index(id)].disk, at: now, patience: servers[index(id)].configuration.initTimeout,
+            id, disk: servers[index(id)].disk, at: now, patience: servers[index(id)].configuration.initTimeout * 3,
             isCandidate: { candidate, epoch in
                 let server = servers[Int(candidate) - 1]
                 guard !server.isFrozen, let machine = server.machine, machine.isLeading, !machine.isServing else { return false }

@@ -76,6 +76,31 @@ struct Scratch: ~Copyable {
         #expect(answer?.clients == 2)
     }
 
+    @Test func theBundledServersWordIsAllOfAnAnswer() {
+        let text = """
+            zk_version\t3.8 (ensembled)
+            zk_server_state\tleader
+            zk_num_alive_connections\t3
+            zk_synced_followers\t2
+            zk_ensembled_server_id\t2
+            zk_ensembled_serving\t1
+            zk_ensembled_accepted_epoch\t5
+            zk_ensembled_last_zxid\t0x500000011
+            zk_ensembled_durable_zxid\t0x500000010
+
+            """
+        let answer = MemberProbe.parseMonitor(text, at: .origin)
+        #expect(
+            answer
+                == MemberAnswer(
+                    at: .origin, server: 2, role: .leading, zxid: 0x5_0000_0011, durable: 0x5_0000_0010, acceptedEpoch: 5,
+                    syncedFollowers: 2, clients: 3, version: "3.8 (ensembled)"))
+        let looking = text.replacing("serving\t1", with: "serving\t0")
+        #expect(MemberProbe.parseMonitor(looking, at: .origin) == MemberAnswer(at: .origin, server: 2, role: .looking, zxid: 0))
+        #expect(MemberProbe.parseMonitor("zk_server_state\tleader\n", at: .origin) == nil)
+        #expect(MemberProbe.parseMonitor("", at: .origin) == nil)
+    }
+
     @Test func aServerWithoutAQuorumAnswersAndDoesNotServe() {
         let answer = MemberProbe.parse("This ZooKeeper instance is not currently serving requests\n", at: .origin)
         #expect(answer?.role == .looking)

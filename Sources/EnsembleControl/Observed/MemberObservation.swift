@@ -134,6 +134,8 @@ package struct MemberAnswer: Sendable, Hashable {
     }
 
     package var at: Instant
+    /// Whose answer it is, by its own word; nil where the server doesn't say. All of an answer is one server's.
+    package var server: MemberID?
     package var role: Role
     /// The last transaction it has applied. Its high 32 bits are an epoch.
     package var zxid: Int64
@@ -147,10 +149,11 @@ package struct MemberAnswer: Sendable, Hashable {
     package var version: String
 
     package init(
-        at: Instant, role: Role, zxid: Int64, durable: Int64? = nil, acceptedEpoch: Int64? = nil,
+        at: Instant, server: MemberID? = nil, role: Role, zxid: Int64, durable: Int64? = nil, acceptedEpoch: Int64? = nil,
         syncedFollowers: Int? = nil, clients: Int = 0, version: String = ""
     ) {
         self.at = at
+        self.server = server
         self.role = role
         self.zxid = zxid
         self.durable = durable

@@ -25,7 +25,8 @@ package enum HoldReason: Sendable, Hashable, Codable {
     case processNotProvedDead(MemberID)
     case filesSilent(MemberID)
     case cannotBeKilled(MemberID)
-    case epochPromises(MemberID)
+    /// `unseen`: voters that were not seen past a barrier yet.
+    case epochPromises(MemberID, unseen: [MemberID])
     case effectFailed(String)
     case noSource
     case dataUnknown(MemberID, String)
@@ -67,8 +68,9 @@ package enum HoldReason: Sendable, Hashable, Codable {
         case .filesSilent(let id): "the files of member \(id) don't answer: look at the disk that they are on"
         case .cannotBeKilled(let id):
             "member \(id) was killed and does not end: the kernel waits for something, its disk as a rule"
-        case .epochPromises(let id):
-            "waiting out the epoch promises that member \(id) may have forgotten (3 x initLimit x tickTime)"
+        case .epochPromises(let id, let unseen):
+            "member \(id) may have promised epochs that it has forgotten: it waits until "
+                + "\(unseen.map { "member \($0)" }.joined(separator: ", ")) is seen past a barrier, or for 3 x initLimit x tickTime"
         case .effectFailed(let why): why
         case .noSource: "no member of this host participates, so there is nothing to copy from"
         case .dataUnknown(let id, let why): "the data of member \(id) can't be judged: \(why)"

@@ -92,7 +92,7 @@ extension ReconcilerStateMachine {
         if token == clock.reseedEffect { return reseedEffectFinished(outcome, at: now, into: &actions) }
         if token == clock.reseedBarrierEffect {
             clock.reseedBarrierEffect = nil
-            if case .barrier(let zxid) = outcome { clock.reseedBarrier = zxid } else { clock.reseedRetryAt = now + policy.retry }
+            if case .barrier(let zxid) = outcome { clock.reseedBarrier = (zxid, now) } else { clock.reseedRetryAt = now + policy.retry }
             return
         }
         if token == clock.barrierEffect {

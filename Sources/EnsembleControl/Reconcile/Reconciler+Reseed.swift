@@ -160,7 +160,7 @@ extension ReconcilerStateMachine {
     private func wallTime(_ now: Instant) -> WallTime { origin + (now - .origin) }
 
     /// S9: the phase is written down, then its actions follow.
-    private mutating func enter(
+    mutating func enter(
         _ reseed: Reseed, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
         intents.reseed = reseed
@@ -169,6 +169,7 @@ extension ReconcilerStateMachine {
         clock.reseedBarrier = nil
         clock.reseedBarrierEffect = nil
         clock.reseedRetryAt = nil
+        clock.seenWithoutPromises = []
         clock.joinsFirst = reseed.phase == .joining
         clock.joinerServed = false
         saveIntents(into: &actions)
@@ -254,23 +255,6 @@ extension ReconcilerStateMachine {
         return clock.reseedEffect == nil && (clock.reseedRetryAt.map { now >= $0 } ?? true)
     }
 
-    /// S2: the member forgot which epochs it promised. Each phase of a candidate that may rely on such a promise is
-    /// bounded by initLimit ticks, so after three of them nobody does. The wait is counted from the fence by this
-    /// daemon's clock; a daemon that takes over begins it anew.
-    private mutating func waitOutPromises(
-        _ reseed: Reseed, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
-    ) {
-        guard let since = clock.reseedSince, now - since >= policy.promiseLifetime else {
-            if clock.reseedSince == nil { clock.reseedSince = now }
-            return hold(title(reseed), member: reseed.member, .epochPromises(reseed.member))
-        }
-        var next = reseed
-        next.phase = .joining
-        intents.reseed = next
-        signal(reseed.member, .reseeded, at: now, into: &actions)
-        enter(next, at: now, into: &actions)
-    }
-
     /// S2: a member that was launched to join may have synced, and promised, before anyone saw it: with its directory
     /// empty again those promises are forgotten like the earlier ones, and are waited out by another round. A launch of
     /// the bundled server leaves files at once; Apache's leaves none until it has synced.
@@ -308,12 +292,8 @@ extension ReconcilerStateMachine {
         guard observed.participates(id, at: now), let answer = observed.freshAnswer(of: id, at: now) else {
             return hold(title(reseed), member: id, .memberNotParticipating(id))
         }
-        guard let barrier = clock.reseedBarrier else {
-            if clock.reseedBarrierEffect == nil, clock.reseedRetryAt.map({ now >= $0 }) ?? true {
-                let token = token()
-                clock.reseedBarrierEffect = token
-                actions.append(.writeBarrier(token))
-            }
+        guard let (barrier, _) = clock.reseedBarrier else {
+            requestReseedBarrier(at: now, into: &actions)
             return hold(title(reseed), member: id, .waitingForBarrier(id))
         }
         guard answer.zxid >= barrier else { return hold(title(reseed), member: id, .waitingForBarrier(id)) }
@@ -419,5 +399,5 @@ extension ReconcilerStateMachine {
         saveIntents(into: &actions)
     }
 
-    private func title(_ reseed: Reseed) -> String { "reseed of member \(reseed.member)" }
+    func title(_ reseed: Reseed) -> String { "reseed of member \(reseed.member)" }
 }

@@ -270,7 +270,10 @@ struct OperationClock: Sendable {
     var pruneEffect: EffectToken?
     var barrier: Int64?
     var reseedBarrierEffect: EffectToken?
-    var reseedBarrier: Int64?
+    /// Asked for in the reseed's present phase, and when it was known to have committed.
+    var reseedBarrier: (zxid: Int64, committed: Instant)?
+    /// Other voters that were seen to count on nothing that the reseeded member may have promised.
+    var seenWithoutPromises: [MemberID] = []
     var retryAt: Instant?
     var reseedRetryAt: Instant?
     var failure: String?

@@ -2,7 +2,7 @@ import EnsembleBase
 import EnsembleControl
 import KeeperClient
 
-/// Asks one server how it is, over its client port, the same for both engines.
+/// Asks one server how it is, over its client port.
 package enum MemberProbe {
     package enum Outcome: Sendable, Hashable {
         case answered(MemberAnswer)
@@ -14,13 +14,24 @@ package enum MemberProbe {
         case notAsked(String)
     }
 
-    package static func ask(_ address: ClientAddress, timeout: Duration, now: @Sendable () -> Instant) async -> Outcome {
-        let (host, port) = (address.host, address.port)
+    package static func ask(
+        _ address: ClientAddress, engine: Engine, timeout: Duration, now: @Sendable () -> Instant
+    ) async -> Outcome {
         // What it says was true at some moment since then, however late this daemon gets to read it (S10).
         let askedAt = now()
-        let text: String
+        @Sendable func word(_ word: String) async throws -> String {
+            try await KeeperClient.fourLetterWord(word, host: address.host, port: address.port, timeout: timeout)
+        }
         do {
-            text = try await KeeperClient.fourLetterWord("srvr", host: host, port: port, timeout: timeout)
+            switch engine {
+            case .bundled: return try await parseMonitor(word("mntr"), at: askedAt).map(Outcome.answered) ?? .silent
+            case .apache:
+                guard var answer = try await parse(word("srvr"), at: askedAt) else { return .silent }
+                if answer.role == .leading, let monitor = try? await word("mntr") {
+                    answer.syncedFollowers = Monitor(monitor)["zk_synced_followers"].flatMap { Int($0) }
+                }
+                return .answered(answer)
+            }
         } catch KeeperClientError.connectionLost {
             return .turnedAway
         } catch KeeperClientError.notTried(let why) {
@@ -28,16 +39,23 @@ package enum MemberProbe {
         } catch {
             return .silent
         }
-        guard var answer = parse(text, at: askedAt) else { return .silent }
-        // The bundled server says in `mntr` what no other does.
-        if answer.role == .leading || answer.role.serves && answer.version.contains("ensembled"),
-            let monitor = try? await KeeperClient.fourLetterWord("mntr", host: host, port: port, timeout: timeout)
-        {
-            answer.syncedFollowers = value(of: "zk_synced_followers", in: monitor).flatMap { Int($0) }
-            answer.durable = value(of: "zk_ensembled_durable_zxid", in: monitor).flatMap(zxid)
-            answer.acceptedEpoch = value(of: "zk_ensembled_accepted_epoch", in: monitor).flatMap { Int64($0) }
+    }
+
+    /// The bundled server's answer to `mntr`: it says which server it is, and what its disk has, in any state. Nil when it is
+    /// no such answer.
+    package static func parseMonitor(_ text: String, at now: Instant) -> MemberAnswer? {
+        let monitor = Monitor(text)
+        guard let server = monitor["zk_ensembled_server_id"].flatMap({ MemberID($0) }),
+            let zxid = monitor["zk_ensembled_last_zxid"].flatMap(zxid)
+        else { return nil }
+        guard monitor["zk_ensembled_serving"] == "1", let role = monitor["zk_server_state"].flatMap(role) else {
+            return MemberAnswer(at: now, server: server, role: .looking, zxid: 0)
         }
-        return .answered(answer)
+        return MemberAnswer(
+            at: now, server: server, role: role, zxid: zxid, durable: monitor["zk_ensembled_durable_zxid"].flatMap(Self.zxid),
+            acceptedEpoch: monitor["zk_ensembled_accepted_epoch"].flatMap { Int64($0) },
+            syncedFollowers: monitor["zk_synced_followers"].flatMap { Int($0) },
+            clients: monitor["zk_num_alive_connections"].flatMap { Int($0) } ?? 0, version: monitor["zk_version"] ?? "")
     }
 
     /// The answer to `srvr`. Nil when it is no such answer.
@@ -71,10 +89,17 @@ package enum MemberProbe {
         }
     }
 
-    private static func value(of key: String, in text: String) -> String? {
-        for line in text.split(separator: "\n") where line.hasPrefix(key + "\t") {
-            return String(line.dropFirst(key.count + 1))
+    /// Lines of a key, a tab and a value.
+    private struct Monitor {
+        private var values: [Substring: Substring] = [:]
+
+        init(_ text: String) {
+            for line in text.split(separator: "\n") {
+                guard let tab = line.firstIndex(of: "\t") else { continue }
+                values[line[..<tab]] = line[line.index(after: tab)...]
+            }
         }
-        return nil
+
+        subscript(key: Substring) -> String? { values[key].map { String($0) } }
     }
 }

@@ -9,11 +9,15 @@ struct OperatorChecker: Sendable {
         var servedAt: Instant?
         var servingSince = Instant.origin
         var isServing = false
+        /// When it last ended with a history of its own.
+        var couldVoteUntil: Instant?
+        /// When its process ended last.
+        var endedAt: Instant?
+        /// When the latest barrier was asked for that it has served past.
+        var passedBarrierOf: Instant?
         /// When it began to stand still, the last time, and when it went on.
         var stillSince: Instant?
         var stillUntil: Instant?
-        /// When it last ended with a history of its own.
-        var couldVoteUntil: Instant?
         /// When it was killed for its silence, and has not served since.
         var silencedAt: Instant?
         /// What was found when its directory was last looked at: nothing, because it could not be read.
@@ -32,17 +36,21 @@ struct OperatorChecker: Sendable {
     }
 
     private var members: [Member]
+    /// The operator's barriers that have committed, and when each was asked for.
+    private var barriers: [(zxid: Zxid, askedAt: Instant)] = []
 
     init(count: Int) { members = Array(repeating: Member(), count: count) }
 
     // MARK: Processes
 
-    mutating func observe(_ member: Int, isServing: Bool, at now: Instant) {
+    /// - Parameter applied: what its tree shows.
+    mutating func observe(_ member: Int, isServing: Bool, applied: Zxid, at now: Instant) {
         if isServing, !members[member].isServing { members[member].servingSince = now }
         members[member].isServing = isServing
         guard isServing else { return }
         members[member].servedAt = now
         members[member].silencedAt = nil
+        if let barrier = barriers.last(where: { $0.zxid <= applied }) { members[member].passedBarrierOf = barrier.askedAt }
         guard !members[member].isStopping else { return }
         members[member].isDisrupted = false
         if members[member].owesBarrier, members[member].returnedAt == nil { members[member].returnedAt = now }
@@ -65,6 +73,7 @@ struct OperatorChecker: Sendable {
         members[member].isStopping = false
         members[member].isServing = false
         (members[member].stillSince, members[member].stillUntil) = (nil, nil)
+        members[member].endedAt = now
         if couldVote { members[member].couldVoteUntil = now }
     }
 
@@ -76,16 +85,25 @@ struct OperatorChecker: Sendable {
         if members[member].isDoubtful { verdict.fail(.doubt, "S10: \(member + 1) is launched from a directory that can't be read") }
     }
 
-    /// S2: a server whose directory has forgotten something abstains, and comes after the promises that it forgot.
+    /// S2: a server whose directory has forgotten something abstains, and comes when nobody counts on what it has promised: when
+    /// all that may have been candidates then have ended since, or serve past a barrier that was asked for since; or after a time
+    /// that no candidacy outlasts.
+    ///
+    /// - Parameter isAlive: of each member.
     func starts(
-        _ member: Int, disk: SimDisk, hasForgotten: Bool, promises: Duration, at now: Instant, _ verdict: inout Verdict
+        _ member: Int, disk: SimDisk, hasForgotten: Bool, promises: Duration, isAlive: [Bool], at now: Instant, _ verdict: inout Verdict
     ) {
         guard hasForgotten else { return }
         if !disk.marked, !disk.isBlank || disk.initialize {
             verdict.fail(.amnesia, "S2: \(member + 1) has lost its history and is launched as a voter")
         }
-        if let end = members[member].couldVoteUntil, now - end < promises {
-            verdict.fail(.amnesia, "S2: \(member + 1) is launched \((now - end).inMilliseconds) ms after it could last promise an epoch")
+        guard let end = members[member].couldVoteUntil, now - end < promises else { return }
+        for other in members.indices where other != member && isAlive[other] {
+            let it = members[other]
+            if it.endedAt.map({ $0 >= end }) ?? false || it.passedBarrierOf.map({ $0 >= end }) ?? false { continue }
+            verdict.fail(
+                .amnesia,
+                "S2: \(member + 1) is launched \((now - end).inMilliseconds) ms after it could last promise an epoch, and \(other + 1) may count on that")
         }
     }
 
@@ -162,6 +180,8 @@ struct OperatorChecker: Sendable {
 
     /// A write of the operator's own was committed, which it asked for at `askedAt`.
     mutating func barrierCommitted(_ zxid: Zxid, askedAt: Instant) {
+        barriers.append((zxid, askedAt))
+        if barriers.count > 16 { barriers.removeFirst() }
         for member in members.indices where members[member].barrier == nil {
             guard let returned = members[member].returnedAt, returned <= askedAt else { continue }
             members[member].barrier = zxid

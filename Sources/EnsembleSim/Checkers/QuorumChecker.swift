@@ -11,9 +11,8 @@ struct QuorumChecker: Sendable {
         var hasForgotten = false
         /// The highest epoch that it has counted itself to, even if it forgot.
         var promised: Int64 = 0
-        /// To whom.
-        var promisedTo: ServerID = 0
-        var promisedAt = Instant.origin
+        /// Its promises that their candidate may still count on, by rising epoch.
+        var counted: [Promise] = []
         /// The last proposal, or beginning of an epoch, that it has acknowledged.
         var acknowledged = Zxid.zero
         var durable = Zxid.zero
@@ -21,6 +20,12 @@ struct QuorumChecker: Sendable {
         var epochOnDisk: Int64 = 0
         /// It has acknowledged NEWLEADER on the connection to its leader.
         var hasJoined = false
+    }
+
+    private struct Promise: Sendable {
+        var epoch: Int64
+        var candidate: ServerID
+        var at: Instant
     }
 
     private var members: [Member]
@@ -42,8 +47,11 @@ struct QuorumChecker: Sendable {
     /// What it has promised before the run. Whoever asked for it is no candidate any more.
     mutating func begins(_ id: ServerID, promised epoch: Int64) {
         members[Int(id) - 1].promised = epoch
-        members[Int(id) - 1].promisedTo = id
-        members[Int(id) - 1].promisedAt = .origin - .seconds(3600)
+    }
+
+    /// Its process has ended, and what it counted on with it.
+    mutating func ended(_ candidate: ServerID) {
+        for i in members.indices { members[i].counted.removeAll { $0.candidate == candidate } }
     }
 
     var highestEstablished: Int64 { established }
@@ -111,11 +119,12 @@ struct QuorumChecker: Sendable {
         _ id: ServerID, disk: SimDisk, at now: Instant, patience: Duration, isCandidate: (ServerID, Int64) -> Bool,
         _ verdict: inout Verdict
     ) {
-        let member = members[Int(id) - 1]
-        guard leaderOfEpoch[member.promised] == nil, now - member.promisedAt < patience else { return }
-        if disk.acceptedEpoch < member.promised, isCandidate(member.promisedTo, member.promised) {
-            verdict.fail(
-                .amnesia, "S2: \(id) is back without its promise of epoch \(member.promised), on which \(member.promisedTo) counts")
+        for promise in members[Int(id) - 1].counted {
+            guard leaderOfEpoch[promise.epoch] == nil, now - promise.at < patience else { continue }
+            if disk.acceptedEpoch < promise.epoch, isCandidate(promise.candidate, promise.epoch) {
+                verdict.fail(
+                    .amnesia, "S2: \(id) is back without its promise of epoch \(promise.epoch), on which \(promise.candidate) counts")
+            }
         }
     }
 
@@ -138,8 +147,8 @@ struct QuorumChecker: Sendable {
                     .amnesia, "S2: \(id) acknowledges epoch \(disk.acceptedEpoch), and had promised \(members[i].promised)")
             }
             members[i].promised = max(members[i].promised, disk.acceptedEpoch)
-            members[i].promisedTo = leader
-            members[i].promisedAt = now
+            members[i].counted.append(Promise(epoch: disk.acceptedEpoch, candidate: leader, at: now))
+            if members[i].counted.count > 8 { members[i].counted.removeFirst() }
         case .ack(let zxid) where zxid.counter == 0:
             acknowledgesNewLeader(zxid, id, disk, isAwaited, &verdict)
         case .ack(let zxid):
@@ -166,9 +175,9 @@ struct QuorumChecker: Sendable {
         if disk.hasUnsynced(before: zxid) {
             verdict.fail(.quorum, "S1: \(id) acknowledges NEWLEADER of epoch \(zxid.epoch) before its log is durable")
         }
-        if members[i].promised > zxid.epoch, isAwaited(members[i].promisedTo, members[i].promised) {
+        for promise in members[i].counted where promise.epoch > zxid.epoch && isAwaited(promise.candidate, promise.epoch) {
             verdict.fail(
-                .amnesia, "S2: \(id) follows epoch \(zxid.epoch), and a candidate counts on its promise of \(members[i].promised)")
+                .amnesia, "S2: \(id) follows epoch \(zxid.epoch), and a candidate counts on its promise of \(promise.epoch)")
         }
         members[i].hasForgotten = false
         members[i].hasJoined = true

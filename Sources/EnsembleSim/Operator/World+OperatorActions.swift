@@ -82,7 +82,7 @@ extension World {
         if servers[i].isBelowFloor { return start(id) }
         checkers.oversight.starts(
             i, disk: servers[i].disk, hasForgotten: checkers.quorum.hasForgotten(id),
-            promises: servers[i].configuration.initTimeout * 3, at: now, &checkers.verdict)
+            promises: servers[i].configuration.initTimeout * 3, isAlive: servers.map { $0.machine != nil }, at: now, &checkers.verdict)
         start(id)
     }
 
@@ -166,14 +166,14 @@ extension World {
         guard !server.isStopping else { return hear(.unanswered(Int(id))) }
         guard !server.isFrozen, muffling(at: id) != .deaf else { return tell(.unanswered(Int(id)), in: .seconds(2)) }
         guard status.serving else {
-            return hear(.answered(Int(id), MemberAnswer(at: askedAt, role: .looking, zxid: 0)))
+            return hear(.answered(Int(id), MemberAnswer(at: askedAt, server: Int(id), role: .looking, zxid: 0)))
         }
         let isLeading = status.role == .leading
         hear(
             .answered(
                 Int(id),
                 MemberAnswer(
-                    at: askedAt, role: isLeading ? .leading : .following, zxid: status.lastProcessed.rawValue,
+                    at: askedAt, server: Int(id), role: isLeading ? .leading : .following, zxid: status.lastProcessed.rawValue,
                     durable: min(status.lastSynced, status.lastProcessed).rawValue, acceptedEpoch: status.acceptedEpoch,
                     syncedFollowers: isLeading ? status.syncedFollowers : nil)))
         lookAtDirectory(of: id)

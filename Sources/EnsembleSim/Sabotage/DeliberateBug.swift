@@ -159,6 +159,8 @@ package enum DeliberateBug: String, CaseIterable, Sendable {
     case seedUnmarked
     /// Lost promises are not waited out by the operator (rule S2).
     case promiseWaitSkipped
+    /// Whoever serves is taken for one that is past the barrier (rule S2).
+    case promisesByServingAlone
     /// Members that do not participate are taken for followers (rule S4).
     case probesFlatter
     /// The lock is said to be held, and nobody asked the ensemble (rule S5).
@@ -209,7 +211,7 @@ extension DeliberateBug {
     /// Whether it is one of the operator's, which needs a run with one.
     package var isOperators: Bool {
         switch self {
-        case .fenceSkipped, .adoptionMissed, .seedUnmarked, .promiseWaitSkipped, .probesFlatter, .lockNotTaken,
+        case .fenceSkipped, .adoptionMissed, .seedUnmarked, .promiseWaitSkipped, .promisesByServingAlone, .probesFlatter, .lockNotTaken,
             .twoDisruptions, .barrierNotWritten, .quarantineDeletes, .retentionDropsBase, .unverifiedBackupUsed, .restoreWithoutEpoch,
             .intentsNotSaved, .floorIgnored, .ledgerNotSaved, .ledgerBehind, .doubtTakenForLoss, .silenceSuffices,
             .notAskedIsSilent, .leaderMistaken, .rollForgotten:

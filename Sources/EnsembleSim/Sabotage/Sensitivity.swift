@@ -97,7 +97,7 @@ extension DeliberateBug {
         case .readingNeverResumed: [.convergence]
         case .connectionOutlivesSession: [.sessions]
         case .adoptionMissed, .fenceSkipped: [.fence]
-        case .seedUnmarked, .promiseWaitSkipped, .floorIgnored, .ledgerNotSaved, .ledgerBehind: [.amnesia]
+        case .seedUnmarked, .promiseWaitSkipped, .promisesByServingAlone, .floorIgnored, .ledgerNotSaved, .ledgerBehind: [.amnesia]
         case .lockNotTaken, .twoDisruptions, .barrierNotWritten: [.disruption]
         case .quarantineDeletes, .retentionDropsBase: [.quarantine]
         case .unverifiedBackupUsed: [.verifiedBackups]
@@ -211,7 +211,12 @@ extension DeliberateBug {
             plan.operatorFaults.insert(.crashes)
             plan.atlas.formUnion([.rolledBackDisks, .lostDisks])
         case .ledgerBehind: plan.atlas.formUnion([.rolledBackDisks, .crashes])
-        case .seedUnmarked, .promiseWaitSkipped: plan.atlas.formUnion([.lostDisks, .crashes, .partitions])
+        case .promisesByServingAlone:
+            // Some serve on for a while, and nothing reaches them.
+            (plan.servers, plan.faultPause) = (5, 800)
+            plan.atlas = [.lostDisks, .partitions, .oneWayCuts, .slowLinks, .slowProcesses]
+        case .seedUnmarked, .promiseWaitSkipped:
+            plan.atlas.formUnion([.lostDisks, .crashes, .partitions])
         case .probesFlatter: plan.atlas.formUnion([.partitions, .freezes])
         case .unverifiedBackupUsed:
             plan.operatorFaults.insert(.damagedBackups)

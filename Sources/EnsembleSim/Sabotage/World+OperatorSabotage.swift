@@ -73,6 +73,8 @@ extension World {
         case (.leaderMistaken, .answered(let id, let answer)) where answer.role.serves:
             .answered(id, mistaken(answer, of: id))
         case (.ledgerBehind, .answered(let id, let answer)): .answered(id, unlogged(answer))
+        case (.promisesByServingAlone, .effectFinished(let token, .barrier)) where daemon!.intents.reseed?.phase == .waiting:
+            .effectFinished(token, .barrier(zxid: 0))
         case (.doubtTakenForLoss, .dataInspected(let id, .unreadable)): .dataInspected(id, .missing)
         default: event
         }

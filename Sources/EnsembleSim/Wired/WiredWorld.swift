@@ -119,6 +119,7 @@ final class WiredWorld {
     func kill(_ server: WiredServer) {
         server.kill()
         checkers.agreement.reset(Int(server.id) - 1)
+        checkers.quorum.ended(server.id)
     }
 
     private var hasSlowDisks: Bool { faultsEnabled && plan.atlas.contains(.slowDisks) }

@@ -35,7 +35,10 @@ extension ReconcilerWorld {
             later(.effectFinished(token, lockIsHeld ? .done : .failed("the lock is not to be had")))
         case .releaseLock: lockIsHeld = false
         case .writeBarrier(let token):
-            if !participants.isEmpty { zxid += 1 }
+            if !participants.isEmpty {
+                zxid += 1
+                barriers.append((zxid, now))
+            }
             later(.effectFinished(token, participants.isEmpty ? .failed("no quorum") : .barrier(zxid: zxid)))
         case .capture(let id, _, let upTo, let token):
             captured.append(id)

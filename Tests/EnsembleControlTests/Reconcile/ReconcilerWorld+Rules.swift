@@ -53,9 +53,11 @@ extension ReconcilerWorld {
             violate("member \(id) bootstrapped beside members with history (S2)")
         }
         if server.recovering, mode != .recovering { violate("member \(id) left recovering by force (S2)") }
-        // S2: the promises that it forgot are waited out.
+        // S2: the promises that it forgot are waited out, or nobody counts on them any more.
         if server.recovering, let fenced = fencedAt[id], now - fenced < policy.promiseLifetime {
-            violate("member \(id) started \(now - fenced) after its fence")
+            for other in servers where other.id != id && countedOnNothingAt[id]?[other.id].map({ $0 >= fenced }) != true {
+                violate("member \(id) started \(now - fenced) after its fence, and \(other.id) may count on a promise of it (S2)")
+            }
         }
         // S9: the next daemon knows how this member was started, and what it promised.
         switch (mode, savedLedger[id]?.standing) {

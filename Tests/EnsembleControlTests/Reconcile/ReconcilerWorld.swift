@@ -111,6 +111,14 @@ struct ReconcilerWorld {
     var isLockTaken = false
     var looksAtDirectories = true
     var fencedAt: [Int: Instant] = [:]
+    /// When each was last without a process or past a barrier that was asked for since another's fence, by that other.
+    var countedOnNothingAt: [Int: [Int: Instant]] = [:]
+    /// Barriers that have committed, and when they were asked for.
+    var barriers: [(zxid: Int64, askedAt: Instant)] = []
+    /// Whether answers say whose they are; Apache's servers' don't.
+    var namesItself = true
+    /// What the daemon is told in an answer's place.
+    var misleads: (MemberAnswer) -> MemberAnswer = { $0 }
     let policy: ReconcilePolicy
     let fingerprints: [MemberFingerprint]
     /// The wall clock at the origin of this world's instants.
@@ -183,6 +191,7 @@ struct ReconcilerWorld {
         while now < end {
             now = now + .milliseconds(100)
             commit()
+            noteWhoCountsOnNothing()
             let ripe = due.filter { $0.at <= now }
             due.removeAll { $0.at <= now }
             let daemon = daemons
@@ -193,6 +202,16 @@ struct ReconcilerWorld {
             }
             if (now.nanoseconds / 100_000_000) % 3 == 0 { probe() }
             step(.timePassed)
+        }
+    }
+
+    private mutating func noteWhoCountsOnNothing() {
+        let able = participants
+        for (fenced, since) in fencedAt {
+            let barrier = barriers.first { $0.askedAt >= since }?.zxid
+            for server in servers where !server.isAlive || barrier.map({ able.contains(server.id) && server.zxid >= $0 }) == true {
+                countedOnNothingAt[fenced, default: [:]][server.id] = now
+            }
         }
     }
 
@@ -243,9 +262,11 @@ struct ReconcilerWorld {
                 step(
                     .answered(
                         server.id,
-                        MemberAnswer(
-                            at: now, role: server.id == leader ? .leading : .following, zxid: server.zxid,
-                            syncedFollowers: server.id == leader ? participants.count - 1 : nil)))
+                        misleads(
+                            MemberAnswer(
+                                at: now, server: namesItself ? server.id : nil,
+                                role: server.id == leader ? .leading : .following, zxid: server.zxid,
+                                syncedFollowers: server.id == leader ? participants.count - 1 : nil))))
             } else {
                 step(.answered(server.id, MemberAnswer(at: now, role: .looking, zxid: 0)))
             }

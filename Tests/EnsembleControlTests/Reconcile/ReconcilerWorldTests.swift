@@ -32,6 +32,7 @@ import Testing
     /// S2: it may have promised another epoch between its two losses, seen by nobody.
     @Test(arguments: 1...10) func aDirectoryLostAgainWhileItsMemberJoinsIsWaitedForAgain(seed: Int) {
         var world = ReconcilerWorld.started(UInt64(seed))
+        world.namesItself = false
         world.loseData(2)
         for _ in 0..<2000 where world.savedIntents.reseed?.phase != .joining || !world.server(2).isAlive {
             world.run(for: .milliseconds(20))
@@ -42,6 +43,42 @@ import Testing
         #expect(world.now - lostAt >= world.policy.promiseLifetime)
         world.run(for: .seconds(20))
         #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    /// S2: in an ensemble that serves, nobody is left to count on a lost promise as soon as all others are past a barrier.
+    @Test(arguments: 1...10) func lostPromisesAreNotWaitedOutWhereNobodyCountsOnThem(seed: Int) {
+        var world = ReconcilerWorld.started(UInt64(seed))
+        world.loseData(2)
+        let lostAt = world.now
+        for _ in 0..<2000 where !world.server(2).isAlive { world.run(for: .milliseconds(20)) }
+        #expect(world.now - lostAt < world.policy.promiseLifetime)
+        world.run(for: .seconds(20))
+        #expect(world.isWhole)
+        #expect(world.violations == [])
+    }
+
+    /// S2: what one of the others says from before the barrier, or says as somebody else, shows nothing.
+    @Test(arguments: ["old", "another's", "behind", "looking", "nameless"]) func anAnswerThatShowsNothingIsWaitedFor(how: String) {
+        var world = ReconcilerWorld.started(7)
+        world.loseData(2)
+        for _ in 0..<2000 where world.savedIntents.reseed?.phase != .waiting { world.run(for: .milliseconds(20)) }
+        let since = world.now
+        // Nobody is dead, and 3 is heard in this way only.
+        world.misleads = { answer in
+            guard answer.server == 3 else { return answer }
+            var answer = answer
+            switch how {
+            case "old": answer.at = since - .milliseconds(1)
+            case "another's": answer.server = 1
+            case "behind": answer.zxid = 1 << 32
+            case "looking": (answer.role, answer.zxid) = (.looking, 0)
+            default: answer.server = nil
+            }
+            return answer
+        }
+        for _ in 0..<2000 where !world.server(2).isAlive { world.run(for: .milliseconds(20)) }
+        #expect(world.now - since >= world.policy.promiseLifetime)
         #expect(world.violations == [])
     }
 

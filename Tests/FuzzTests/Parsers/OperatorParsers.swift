@@ -163,6 +163,7 @@ extension FuzzedParser {
     @Sendable private static func checkAnswer(_ input: [UInt8]) throws(Violation) {
         let text = String(decoding: input, as: UTF8.self)
         try requireEqual(MemberProbe.parse(text, at: .origin), MemberProbe.parse(text, at: .origin), "one answer, read twice")
+        try requireEqual(MemberProbe.parseMonitor(text, at: .origin), MemberProbe.parseMonitor(text, at: .origin), "one answer, read twice")
         guard let report = ServerExitReport(line: text) else { return }
         try requireEqual(ServerExitReport(line: report.line), report, "a report, written and read")
     }
