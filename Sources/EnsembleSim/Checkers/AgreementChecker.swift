@@ -82,6 +82,10 @@ struct AgreementChecker: Sendable {
             _ = members[member].tail.popFirst()
             if position == history.entries.count {
                 history.extend(entry, &verdict)
+            } else if position > history.entries.count {
+                // Another rule than this one was broken before, and is not asked for (`Plan.only`).
+                verdict.fail(.agreement, "\(member + 1) applies \(entry.zxid) behind what is committed")
+                break
             } else if history.entries[position] != entry {
                 verdict.fail(
                     .agreement,

@@ -103,8 +103,8 @@ extension DeliberateBug {
         case .unverifiedBackupUsed: [.verifiedBackups]
         case .doubtTakenForLoss: [.doubt]
         case .silenceSuffices, .notAskedIsSilent: [.harm]
-        case .intentsNotSaved, .probesFlatter: [.convergence]
-        case .leaderMistaken, .rollForgotten: [.rolls]
+        case .probesFlatter: [.convergence]
+        case .leaderMistaken, .rollForgotten, .intentsNotSaved: [.rolls]
         // What it was made to break (S8) no seed has shown yet: it is found by what else follows.
         case .restoreWithoutEpoch: []
         }
