@@ -21,8 +21,9 @@ package struct DataFloor: Hashable, Sendable, LosslessStringConvertible {
     /// nil for what is no floor.
     package init?(_ text: String) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count == 3 || parts.count == 4 && parts[3] == "marked", parts[0].hasPrefix("0x"), let zxid = Int64(parts[0].dropFirst(2), radix: 16),
-            let accepted = Int64(parts[1]), let current = Int64(parts[2]), zxid >= 0, accepted >= 0, current >= 0
+        guard parts.count == 3 || parts.count == 4 && parts[3] == "marked", parts[0].hasPrefix("0x"),
+            let zxid = Int64(parts[0].dropFirst(2), radix: 16), let accepted = Int64(parts[1]), let current = Int64(parts[2]),
+            zxid >= 0, accepted >= 0, current >= 0
         else { return nil }
         self.init(zxid: zxid, acceptedEpoch: accepted, currentEpoch: current, isMarked: parts.count == 4)
     }
@@ -34,6 +35,7 @@ package struct DataFloor: Hashable, Sendable, LosslessStringConvertible {
     /// Whether data that ends at `zxid`, has promised `acceptedEpoch` and votes from `currentEpoch`, or doesn't vote because it
     /// is marked, is all of it. Who has a transaction of an epoch has promised that epoch.
     package func isMet(zxid: Int64, acceptedEpoch: Int64, currentEpoch: Int64, isMarked: Bool) -> Bool {
-        zxid >= self.zxid && (isMarked || !self.isMarked) && max(acceptedEpoch, zxid >> 32) >= self.acceptedEpoch && currentEpoch >= self.currentEpoch
+        zxid >= self.zxid && max(acceptedEpoch, zxid >> 32) >= self.acceptedEpoch && currentEpoch >= self.currentEpoch
+            && (isMarked || !self.isMarked)
     }
 }

@@ -14,6 +14,7 @@ package enum MemberProbe {
         case notAsked(String)
     }
 
+    /// - Parameter engine: the one that the manifest declares: the bundled server says all in one answer.
     package static func ask(
         _ address: ClientAddress, engine: Engine, timeout: Duration, now: @Sendable () -> Instant
     ) async -> Outcome {
@@ -23,15 +24,13 @@ package enum MemberProbe {
             try await KeeperClient.fourLetterWord(word, host: address.host, port: address.port, timeout: timeout)
         }
         do {
-            switch engine {
-            case .bundled: return try await parseMonitor(word("mntr"), at: askedAt).map(Outcome.answered) ?? .silent
-            case .apache:
-                guard var answer = try await parse(word("srvr"), at: askedAt) else { return .silent }
-                if answer.role == .leading, let monitor = try? await word("mntr") {
-                    answer.syncedFollowers = Monitor(monitor)["zk_synced_followers"].flatMap { Int($0) }
-                }
-                return .answered(answer)
+            if engine == .bundled, let answer = try await parseMonitor(word("mntr"), at: askedAt) { return .answered(answer) }
+            // S11: where the manifest names another engine than the one that still runs, it serves all the same.
+            guard var answer = try await parse(word("srvr"), at: askedAt) else { return .silent }
+            if answer.role == .leading, let monitor = try? await word("mntr") {
+                answer.syncedFollowers = Monitor(monitor)["zk_synced_followers"].flatMap { Int($0) }
             }
+            return .answered(answer)
         } catch KeeperClientError.connectionLost {
             return .turnedAway
         } catch KeeperClientError.notTried(let why) {
