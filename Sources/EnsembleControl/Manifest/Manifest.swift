@@ -128,7 +128,7 @@ package struct ServerSettings: Hashable, Sendable {
     package var effectiveMinSessionTimeout: Duration { minSessionTimeout ?? tickTime * 2 }
     package var effectiveMaxSessionTimeout: Duration { maxSessionTimeout ?? tickTime * 20 }
     /// How long a promise of an epoch that a member made can matter to a candidate: each of the leader's three phases
-    /// is bounded by `initLimit` ticks (reference/operators.md, section 3). A reseed waits this long after the fence.
+    /// is bounded by `initLimit` ticks (reference/operators.md, section 3). A reseed waits this long after the fence at most.
     package var promiseLifetime: Duration { tickTime * (3 * initLimit) }
 }
 
