@@ -92,11 +92,13 @@ struct SimDisk: Sendable {
     func mark() throws(StorageError) { try layout.recoveringMark.set(reason: "an operator knows better") }
 
     /// The newest snapshot that is a state by itself at `end`, and the entries behind it up to there.
-    func contents(upTo end: Zxid) throws(StorageError) -> (tree: DataTree, entries: [LogEntry])? {
+    func contents(
+        upTo end: Zxid
+    ) throws(StorageError) -> (tree: DataTree, trailer: SnapshotDigest?, entries: [LogEntry])? {
         for file in try layout.snapshots() where file.zxid <= end {
             let snapshot = try SnapshotFile.read(file, in: drive)
             guard snapshot.digest.map({ $0.zxid <= end }) ?? (exactFrom <= end || exactFrom <= file.zxid) else { continue }
-            return (snapshot.tree, try entries(behind: file.zxid, upTo: end))
+            return (snapshot.tree, snapshot.digest, try entries(behind: file.zxid, upTo: end))
         }
         return nil
     }

@@ -142,7 +142,7 @@ extension World {
         guard !disk.isDamaged, !servers[i].isUnreadable else { return .failed("no snapshot") }
         // A live copy is of what the disk has.
         guard let contents = try? disk.copied().contents(upTo: end) else { return .failed("no snapshot that ends before \(end)") }
-        let (snapshot, log) = contents
+        let (snapshot, log) = (contents.tree, contents.entries)
         guard max(log.last?.zxid ?? .zero, snapshot.lastProcessedZxid) == end else { return .failed("the log ends before \(end)") }
         daemon!.archive.count += 1
         let reference = BackupReference(
