@@ -138,8 +138,8 @@ let package = Package(
         .testTarget(
             name: "EnsembleHostTests",
             dependencies: [
-                "EnsembleHost", "EnsembleControl", "EnsembleBackup", "EnsembleBase", "KeeperServer", "KeeperCore", "CLinux",
-                nioCore, nioPosix, nioLocks, logging,
+                "EnsembleHost", "EnsembleControl", "EnsembleBackup", "EnsembleBase", "KeeperServer", "KeeperClient",
+                "KeeperStorage", "KeeperCore", "CLinux", nioCore, nioPosix, nioLocks, logging,
             ],
             exclude: ["ExitFixtures"], swiftSettings: settings),
         .testTarget(

@@ -90,6 +90,7 @@ package final class ReconcilerShell: Sendable {
             group.addTask { await self.tick() }
             group.addTask { await self.scheduleBackups() }
             group.addTask { await self.report() }
+            group.addTask { await self.keepCredential() }
             let (actions, outbox) = AsyncStream.makeStream(of: ReconcilerAction.self)
             group.addTask { await self.turn(into: outbox) }
             // Whoever waits for what hangs is let go, also when the daemon's own state can't be written.
@@ -275,6 +276,28 @@ package final class ReconcilerShell: Sendable {
             let next = calendar?.next
             viewBox.withLockedValue { $0.nextBackup = next }
             try? await Task.sleep(for: .milliseconds(200))
+        }
+    }
+
+    /// S5: the lock's nodes are the daemon's before any client has the idea to make them, and its credential lies with each
+    /// member's data.
+    private func keepCredential() async {
+        var said: String?
+        var isPrepared = false
+        while !Task.isCancelled {
+            if hasServed, !isPrepared {
+                do {
+                    try await runner.link.prepare()
+                    isPrepared = true
+                } catch {
+                    if let error = error as? HostError, error.description != said {
+                        log(Note(.warning, .held, "the lock for rolls, reseeds and restores: \(error)"))
+                        said = error.description
+                    }
+                }
+            }
+            if isPrepared { await runner.credential.spread(to: runner.cluster.members, runner.lanes) }
+            try? await Task.sleep(for: isPrepared ? .seconds(60) : .seconds(2))
         }
     }
 

@@ -53,6 +53,8 @@ package struct Plan: Hashable, Sendable {
     package var apachePeer: ServerID?
     /// Whether files are small and change often, are rewritten in pieces, and are found as others leave them (`World+FileFaults`).
     package var smallFiles = false
+    /// What the disk has done is known a while later, as where threads do it: what comes meanwhile is not part of it.
+    package var answersLate = false
     /// Whether whole servers run, over cables and files (`WiredWorld`); else their machines alone.
     package var isWired = false
 
@@ -155,6 +157,7 @@ package struct Plan: Hashable, Sendable {
             plan.snapCount = [8, 25, 80][Int.random(in: 0..<3, using: &random)]
             plan.atlas.formUnion(oneIn(2) ? [.crashes, .bitRot] : [.crashes, .isolatedLeaders])
         }
+        plan.answersLate = oneIn(2)
         return plan
     }
 }
@@ -169,6 +172,7 @@ extension Plan {
         if clocksDrift { words.append("clocks that drift") }
         if let epochLength { words.append("epochs of \(epochLength)") }
         if smallFiles { words.append("small files") }
+        if answersLate { words.append("disks that answer late") }
         if treeTime > 0 { words.append("trees in \(treeTime) ms") }
         if wasApaches { words.append("Apache's directories") }
         if let bandwidth { words.append("links of \(bandwidth) bytes/s") }

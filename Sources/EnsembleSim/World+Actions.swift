@@ -179,7 +179,9 @@ extension World {
         switch event {
         case .learnerPacketReceived(_, .learnerInfo): checkers.promises.hears(event, id)
         case .requested(let connection, _, _), .authenticated(let connection, _, _):
-            guard let client = servers[index(id)].connections[connection.rawValue] else { return }
+            // What comes late over an earlier connection may have been another session's (the daemon's).
+            guard let client = servers[index(id)].connections[connection.rawValue], clients[client].connection == connection.rawValue
+            else { return }
             checkers.sessions.touched(clients[client].session, at: id, now)
         case .learnerPacketReceived(_, .ping(_, let sessions)):
             for touched in sessions { checkers.sessions.touched(touched.session, at: id, now) }

@@ -70,7 +70,10 @@ extension World {
         judgeOperations(of: id)
         if lane.name != "log" { checkers.quorum.looks(at: servers[i].disk, of: id, &checkers.verdict) }
         if bug != nil { servers[i].disk.drive.faults.lies = lies }
-        runLoop(of: id)
+        guard plan.answersLate, servers[i].hands === hands else { return runLoop(of: id) }
+        let longest: Int64 = Int.random(in: 0..<20, using: &answerRandom) == 0 ? 60_000 : 3_000
+        let delay = Duration.microseconds(Int64.random(in: 10...longest, using: &answerRandom))
+        schedule(.loopTurn(id, incarnation: servers[i].incarnation), in: delay)
     }
 
     mutating func thawLanes(of id: ServerID) {

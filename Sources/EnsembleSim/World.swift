@@ -55,6 +55,7 @@ package struct World {
     var fileRandom: SeededRandom
     /// What befalls copies of them.
     var copyRandom: SeededRandom
+    var answerRandom: SeededRandom
     var queue = EventQueue<Event>()
     var servers: [SimServer] = []
     /// Learner connections, by number; never reused.
@@ -97,6 +98,7 @@ package struct World {
         lullRandom = SeededRandom(seed: plan.seed ^ 0x1011)
         fileRandom = SeededRandom(seed: plan.seed ^ 0xf11e)
         copyRandom = SeededRandom(seed: plan.seed ^ 0xc09e)
+        answerRandom = SeededRandom(seed: plan.seed ^ 0xa15e)
         checkers = Checkers(members: plan.servers, outsideOnly: plan.outsideOnly, only: plan.only)
         checkers.proposals.epochLength = plan.epochLength ?? .max
         let ids = (1...Int64(plan.servers)).map { ServerID($0) }

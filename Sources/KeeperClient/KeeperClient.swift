@@ -42,7 +42,7 @@ public final class KeeperClient: Sendable {
     private let driver: NIOLoopBoundBox<SessionDriver>
     private let nextToken = Atomic<UInt64>(1)
 
-    private init(_ connectString: ConnectString, _ configuration: Configuration) {
+    private init(_ connectString: ConnectString, _ configuration: Configuration, resuming ticket: SessionTicket? = nil) {
         self.connectString = connectString
         self.configuration = configuration
         let loop = MultiThreadedEventLoopGroup.singleton.any()
@@ -50,7 +50,7 @@ public final class KeeperClient: Sendable {
         limits.outstanding = configuration.outstandingLimit
         let machine = SessionMachine(
             servers: connectString.servers, timeout: configuration.sessionTimeout, limits: limits,
-            seed: UInt64.random(in: .min ... .max))
+            seed: UInt64.random(in: .min ... .max), resuming: ticket)
         self.loop = loop
         driver = NIOLoopBoundBox.makeBoxSendingValue(
             SessionDriver(
@@ -75,7 +75,25 @@ public final class KeeperClient: Sendable {
     public static func connect(
         to connectString: ConnectString, configuration: Configuration = Configuration(), within timeout: Duration = .seconds(10)
     ) async throws -> KeeperClient {
-        let client = KeeperClient(connectString, configuration)
+        try await open(KeeperClient(connectString, configuration), within: timeout)
+    }
+
+    /// Ends a session that was left without being closed, by whoever it was opened: its ephemeral nodes go at once. Returns
+    /// when a server has said that there is no such session any more; throws if none does in time.
+    public static func end(_ ticket: SessionTicket, at connectString: ConnectString, within timeout: Duration) async throws {
+        let deadline = ContinuousClock.now + timeout
+        while true {
+            let client = KeeperClient(connectString, Configuration(), resuming: ticket)
+            do {
+                // Resumed once more after it was closed, it must be refused: a connection that breaks proves nothing.
+                await (try await open(client, within: max(deadline - .now, .zero))).close()
+            } catch KeeperClientError.sessionExpired {
+                return
+            }
+        }
+    }
+
+    private static func open(_ client: KeeperClient, within timeout: Duration) async throws -> KeeperClient {
         let driver = client.driver
         client.loop.execute { driver.value.feed(.started) }
         do {
@@ -86,7 +104,7 @@ public final class KeeperClient: Sendable {
             let last = try await client.onLoop { $0.lastFailure }
             await client.close()
             throw KeeperClientError.unreachable(
-                "no server of '\(connectString)' granted a session within \(timeout)" + (last.map { "; last: \($0)" } ?? ""))
+                "no server of '\(client.connectString)' granted a session within \(timeout)" + (last.map { "; last: \($0)" } ?? ""))
         }
     }
 
@@ -108,6 +126,9 @@ public final class KeeperClient: Sendable {
 
     /// The session's id as servers print it; 0 before the first grant.
     public func sessionID() async throws -> Int64 { try await onLoop { $0.sessionID } }
+
+    /// What opens the session again; nil before the first grant.
+    public func ticket() async throws -> SessionTicket? { try await onLoop { $0.ticket } }
 
     /// What the server granted.
     public func sessionTimeout() async throws -> Duration { try await onLoop { $0.timeout } }

@@ -52,6 +52,7 @@ struct ServerConfiguration {
             // Apache's server reads this from a Java property without its usual prefix: see `apacheArguments`.
             lines.append("jute.maxbuffer=\(settings.maxBuffer)")
         }
+        if let superDigest = settings.superDigest { lines.append("DigestAuthenticationProvider.superDigest=\(superDigest)") }
         lines += [
             "4lw.commands.whitelist=\(settings.whitelist.joined(separator: ", "))",
             // Each server would listen on 8080, and the second member of a host would fail to.

@@ -119,6 +119,8 @@ package struct ServerSettings: Hashable, Sendable {
     package var globalOutstandingLimit = 1000
     /// Largest node and largest request, in bytes (`jute.maxbuffer`): 1 KiB to 64 MiB.
     package var maxBuffer = 1_048_575
+    /// `user:base64(sha1(user:password))`; nil: there is no super user.
+    package var superDigest: String?
 
     package init() {}
 

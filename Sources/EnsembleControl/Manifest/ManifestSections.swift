@@ -77,6 +77,19 @@ enum SettingsSection {
     static let maxBuffer = Field<Int>(
         "maxBuffer", .size(1024...(64 << 20)), standard: "1048575",
         about: "Largest node and request (jute.maxbuffer). Clients must be told the same.")
+    static let superDigest = Field<String>(
+        "superDigest",
+        .scalar(
+            .object(["type": .string("string"), "pattern": .string("^[^:]+:[A-Za-z0-9+/]{27}=$")]),
+            wanted: "user:digest, where the digest is what `printf user:password | openssl sha1 -binary | base64` prints"
+        ) { text, _ in isDigest(text) ? text : nil },
+        about: "Who may do everything (DigestAuthenticationProvider.superDigest). Without it nobody may.")
+
+    private static func isDigest(_ text: String) -> Bool {
+        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, !parts[0].isEmpty, parts[1].utf8.count == 28, parts[1].hasSuffix("=") else { return false }
+        return parts[1].dropLast().allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "+" || $0 == "/") }
+    }
 
     static let knownWords = [
         "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro", "mntr", "ruok", "srst", "srvr", "stat",
@@ -89,7 +102,7 @@ enum SettingsSection {
     static let fields = [
         tickTime.erased, initLimit.erased, syncLimit.erased, maxClientConnections.erased, minSessionTimeout.erased,
         maxSessionTimeout.erased, snapCount.erased, fourLetterWords.erased, autopurge.erased,
-        globalOutstandingLimit.erased, maxBuffer.erased,
+        globalOutstandingLimit.erased, maxBuffer.erased, superDigest.erased,
     ]
     static let section = Section<ServerSettings>(fields: fields) { reader in
         var settings = ServerSettings()
@@ -107,6 +120,7 @@ enum SettingsSection {
         }
         reader.set(&settings.globalOutstandingLimit, globalOutstandingLimit)
         reader.set(&settings.maxBuffer, maxBuffer)
+        settings.superDigest = reader.value(superDigest)
         return settings
     }
 }

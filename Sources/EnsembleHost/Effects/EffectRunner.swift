@@ -21,6 +21,7 @@ package final class EffectRunner: Sendable {
     package let lanes: HostLanes
     let emit: @Sendable (ReconcilerEvent) -> Void
     let clock: HostClock
+    package let credential: EnsembleCredential
     package let link: EnsembleLink
     let desired: NIOLockedValueBox<DesiredCluster>
     /// The ledger as it was made durable last.
@@ -41,10 +42,15 @@ package final class EffectRunner: Sendable {
         self.emit = emit
         let (cluster, servers) = (NIOLockedValueBox(desired), NIOLockedValueBox(Servers()))
         (self.desired, self.servers) = (cluster, servers)
-        link = EnsembleLink(label: "ensembled \(getpid()) of \(desired.manifest.cluster)") {
-            let records = servers.withLockedValue { $0.records }
-            return cluster.withLockedValue { $0.members }.map { records[$0.id]?.client ?? $0.clientAddress }
-        }
+        let lanes = lanes
+        credential = EnsembleCredential(state, lane: lanes.state)
+        link = EnsembleLink(
+            label: "ensembled \(getpid()) of \(desired.manifest.cluster)", credential: credential,
+            search: { try await EnsembleCredential.find(in: cluster.withLockedValue { $0.members }, lanes) },
+            servers: {
+                let records = servers.withLockedValue { $0.records }
+                return cluster.withLockedValue { $0.members }.map { records[$0.id]?.client ?? $0.clientAddress }
+            })
     }
 
     package var cluster: DesiredCluster { desired.withLockedValue { $0 } }

@@ -9,6 +9,7 @@ import KeeperStorage
 ///     ledger.json     what each member has acknowledged (S2)
 ///     intents.json    what the daemon is in the middle of (S9)
 ///     manifest.yaml   the manifest in force, as it was read
+///     session.json    what the daemon is known by in the ensemble; private (`EnsembleCredential`)
 ///     events.jsonl    what happened, bounded
 ///     lock            held while a daemon lives
 ///     members/<id>/server.json   which process is the member's server
@@ -86,11 +87,11 @@ package final class StateDirectory: Sendable {
         }
     }
 
-    package func save(_ value: some Encodable, _ file: String) throws(HostError) {
+    package func save(_ value: some Encodable, _ file: String, isPrivate: Bool = false) throws(HostError) {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         do {
-            try Directory.replace(file: file, with: Array(try encoder.encode(value)))
+            try Directory.replace(file: file, with: Array(try encoder.encode(value)), isPrivate: isPrivate)
         } catch {
             throw HostError(file, "can't be written: \(error)", remedy: "check the file system; nothing goes on without it",
                 exitStatus: 74)

@@ -44,7 +44,8 @@ package struct Checkers: Sendable {
             promises.asks(epoch, id, promised: quorum.promise(of: id), disk: disk, &verdict)
         case .sendToLearner(_, .newLeader(let epoch, _)):
             promises.offers(epoch, id, &verdict)
-            quorum.offers(epoch, history: disk.end)
+            quorum.offers(epoch, by: id, history: disk.end)
+        case .sendToLearner(_, .upToDate): quorum.saysUpToDate(id, &verdict)
         default: break
         }
     }

@@ -20,6 +20,8 @@ struct QuorumChecker: Sendable {
         var epochOnDisk: Int64 = 0
         /// It has acknowledged NEWLEADER on the connection to its leader.
         var hasJoined = false
+        /// The epoch of its last NEWLEADER.
+        var offering: Int64 = 0
     }
 
     private struct Promise: Sendable {
@@ -90,7 +92,16 @@ struct QuorumChecker: Sendable {
     }
 
     /// A leader sends NEWLEADER behind its history.
-    mutating func offers(_ epoch: Int64, history end: Zxid) { if offered[epoch] == nil { offered[epoch] = end } }
+    mutating func offers(_ epoch: Int64, by id: ServerID, history end: Zxid) {
+        if offered[epoch] == nil { offered[epoch] = end }
+        members[Int(id) - 1].offering = epoch
+    }
+
+    /// S1: what a learner serves from then on is what a quorum has.
+    func saysUpToDate(_ id: ServerID, _ verdict: inout Verdict) {
+        let epoch = members[Int(id) - 1].offering
+        requireQuorum(Zxid(epoch: epoch, counter: 0), of: id, "says UPTODATE in epoch \(epoch)", &verdict)
+    }
 
     /// S1 and ZOOKEEPER-4643: an epoch on the disk vouches for the history that the epoch began with.
     mutating func looks(at disk: SimDisk, of id: ServerID, _ verdict: inout Verdict) {

@@ -157,6 +157,8 @@ extension World {
             sessionID: clients[c].session,
             password: clients[c].session == 0 ? Array(repeating: 0, count: 16) : clients[c].password)
         clients[c].claim = .own
+        // The longest that is granted, and more.
+        if plan.clientsMisbehave, c % 2 == 0 { request.timeout = 1_000_000 }
         guard plan.clientsMisbehave, faultsEnabled, !isOperated || c != linkClient else { return request }
         if let closed = clients[c].closed, clients[c].session == 0 {
             clients[c].closed = nil
@@ -276,6 +278,9 @@ extension World {
             clients[c].watches = WatchChecker()
             clients[c].state = .disconnected
             return
+        }
+        if response.timeout != 4_000 {
+            checkers.fail(.sessions, "client \(c) is granted \(response.timeout) ms, and 4000 are the most")
         }
         clients[c].session = response.sessionID
         clients[c].password = response.password

@@ -62,7 +62,7 @@ package final class FaultyDisk: FileSystem {
         switch mode {
         case .reading, .writing: FaultyFile(self, path, number: try openExisting(path))
         case .creating: FaultyFile(self, path, number: try create(path, isNew: true))
-        case .replacing: FaultyFile(self, path, number: try create(path, isNew: false))
+        case .replacing, .replacingPrivately: FaultyFile(self, path, number: try create(path, isNew: false))
         }
     }
 

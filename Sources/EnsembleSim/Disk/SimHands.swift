@@ -41,6 +41,9 @@ final class SimHands {
         turn.step = { event, _ in mailbox.raised.append(event) }
     }
 
+    /// With the world.
+    deinit { abandon() }
+
     private static let silence = Logger(label: "simulated") { _ in SwiftLogNoOpLogHandler() }
 
     /// What storage has raised since the last time, oldest first.
@@ -88,6 +91,7 @@ final class SimHands {
 
     /// The process is gone: nobody does what was asked, and nobody is told.
     func abandon() {
+        disk.abandon()
         for lane in news() + busy { lane.abandon() }
         busy = []
         loop.abandon()

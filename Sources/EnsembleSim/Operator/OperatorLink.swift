@@ -18,7 +18,7 @@ struct OperatorLink: Sendable {
     static let root: NodePath = "/ensembled"
     static let barrier: NodePath = "/ensembled/barrier"
     static let lock: NodePath = "/ensembled/lock"
-    private static let patience = Duration.seconds(5)
+    static let patience = Duration.seconds(5)
 
     /// In the order of asking; the first is at work.
     var errands: [Errand] = []
@@ -28,6 +28,15 @@ struct OperatorLink: Sendable {
     /// Whether a connection is wanted at all.
     var isWanted = false
     var lastPing = Instant.origin
+    /// A session that was left with the lock in hand, while it is resumed to be closed; until then nothing else is done.
+    var ending: Left?
+
+    /// What opens a session again (`EnsembleCredential`). The daemon's disk keeps it.
+    struct Left: Hashable, Sendable {
+        var session: SessionID
+        var password: [UInt8]
+        var deadline = Instant.origin
+    }
 
     mutating func ask(_ kind: Kind, _ token: EffectToken, at now: Instant) {
         isWanted = true
@@ -45,6 +54,7 @@ extension World {
         schedule(.clientTurn(c), in: .milliseconds(15))
         guard let daemon, daemon.machine != nil, !daemon.isFrozen, daemon.link.isWanted else { return }
         let link = daemon.link
+        if let ending = link.ending { return endLeftSession(ending, c) }
         if let first = link.errands.first, now >= first.deadline { return failErrands("not answered in time") }
         switch clients[c].state {
         case .disconnected:
@@ -89,6 +99,10 @@ extension World {
         // S5: what is held is proved by a write that a quorum must accept.
         case .lock where daemon!.link.holdsLock: send(.setData(path: OperatorLink.lock, data: [], version: -1), from: c)
         case .lock:
+            let own = OperatorLink.Left(session: clients[c].session, password: clients[c].password)
+            if daemon!.leftSessions.last?.session != own.session {
+                daemon!.leftSessions = daemon!.leftSessions.suffix(15) + [own]
+            }
             send(.create(CreateRequest(path: OperatorLink.lock, data: [], acl: AccessRight.openToAll, flags: 1)), from: c)
         }
     }
@@ -113,6 +127,10 @@ extension World {
             // Gone since: created with the next turn.
             guard case .stat(let stat) = reply.body else { return }
             if stat.ephemeralOwner == clients[linkClient].session { return lockIsHeld(errand) }
+            if let left = daemon!.leftSessions.last(where: { $0.session == stat.ephemeralOwner }) {
+                failErrands("the lock is held by a session that was left, which is ended now")
+                return resume(left)
+            }
             daemon!.link.errands.removeFirst()
             tell(.effectFinished(errand.token, .failed("the lock is held by another")))
         case (.setData(path: OperatorLink.lock, _, _), .lock):
@@ -136,6 +154,35 @@ extension World {
         if clients[linkClient].state == .connected { send(.closeSession, from: linkClient) }
         dropLink()
         for errand in errands { tell(.effectFinished(errand.token, .failed(why))) }
+    }
+
+    /// The client's place becomes that session's, until it is closed or known to be over.
+    private mutating func resume(_ left: OperatorLink.Left) {
+        var left = left
+        left.deadline = now + OperatorLink.patience
+        clients[linkClient].connection = 0
+        clients[linkClient].session = left.session
+        clients[linkClient].password = left.password
+        daemon!.link.isWanted = true
+        daemon!.link.ending = left
+    }
+
+    private mutating func endLeftSession(_ left: OperatorLink.Left, _ c: Int) {
+        let isOver = clients[c].session == 0
+        if isOver { daemon!.leftSessions.removeAll { $0.session == left.session } }
+        if isOver || now >= left.deadline {
+            let errands = daemon!.link.errands
+            dropLink()
+            daemon!.link.errands = errands
+            daemon!.link.isWanted = !errands.isEmpty
+            return
+        }
+        switch clients[c].state {
+        case .disconnected: connectClient(c)
+        case .connecting, .connected:
+            if now - clients[c].lastHeard > .seconds(2) { return abandonConnection(c, politely: true) }
+            if clients[c].state == .connected, clients[c].outstanding.isEmpty { send(.closeSession, from: c) }
+        }
     }
 
     /// Frees the lock and ends the session, if the ensemble still hears it.

@@ -76,6 +76,8 @@ struct SimOperator: Sendable {
     /// Servers that an earlier process started: the kernel does not tell this one how they end.
     var adopted: Set<ServerID> = []
     var link = OperatorLink()
+    /// Sessions that made the lock's node, the newest last; on the daemon's disk.
+    var leftSessions: [OperatorLink.Left] = []
     /// The session that this process acquired the lock with last.
     var lockSession: SessionID = 0
     var requestCount = 0

@@ -75,6 +75,7 @@ extension WiredServer {
     func kill() {
         guard let process else { return }
         process.shell.halt()
+        process.shell.disk.abandon()
         process.sockets.end()
         for number in process.lanes.keys.sorted() { process.lanes[number]?.abandon() }
         for lane in process.bell.take() { lane.abandon() }

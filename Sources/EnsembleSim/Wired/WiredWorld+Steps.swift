@@ -83,7 +83,7 @@ extension WiredWorld {
     private func judge(_ action: KeeperAction, of server: WiredServer, _ machine: KeeperMachine) {
         switch action {
         case .sendNotification(_, let message): judge { $0.quorum.sends(message, server.id, &$0.verdict) }
-        case .openLearnerPort, .sendToLearner(_, .leaderInfo), .sendToLearner(_, .newLeader):
+        case .openLearnerPort, .sendToLearner(_, .leaderInfo), .sendToLearner(_, .newLeader), .sendToLearner(_, .upToDate):
             let disk = server.disk
             judge { $0.leads(action, server.id, disk: disk) }
         case .connectToLeader: judge { $0.quorum.connects(server.id) }

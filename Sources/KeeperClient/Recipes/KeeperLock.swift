@@ -65,13 +65,16 @@ extension KeeperClient {
     /// Acquires the lock at `path` if it is free now; nil if another session holds it. The parent must exist. `data` is
     /// for whoever wants to know who holds it. Holders are told apart by session: a client that holds the lock already
     /// acquires it again, so tasks that must exclude each other need a client each.
-    public func tryLock(_ path: String, data: [UInt8] = [], timeout: Duration) async throws -> KeeperLock? {
+    public func tryLock(
+        _ path: String, data: [UInt8] = [], access: [NodeAccess] = NodeAccess.open, timeout: Duration
+    ) async throws -> KeeperLock? {
         let deadline = ContinuousClock.now + timeout
         while true {
             let remaining = deadline - .now
             guard remaining > .zero else { throw KeeperClientError.timedOut(.unknown) }
             do {
-                let (_, stat) = try await createReturningStat(path, data: data, mode: .ephemeral, timeout: remaining)
+                let (_, stat) = try await createReturningStat(
+                    path, data: data, access: access, mode: .ephemeral, timeout: remaining)
                 return lock(path, stat)
             } catch KeeperClientError.refused(.nodeExists, _) {
                 // Ours, if an earlier create of this session did happen although its answer was lost.

@@ -44,6 +44,7 @@ final class SessionDriver {
 
     var status: SessionStatus { machine.status }
     var sessionID: Int64 { machine.sessionID }
+    var ticket: SessionTicket? { machine.ticket }
     var timeout: Duration { machine.timeout }
     var lastZxid: Int64 { machine.lastZxid.rawValue }
     /// How long the session is certainly still alive; negative when that time has passed.

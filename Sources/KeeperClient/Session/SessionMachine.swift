@@ -81,8 +81,15 @@ struct SessionMachine: Sendable {
     private var lastSentAt = Instant.origin
     private var lastHeardAt = Instant.origin
 
-    /// `seed` orders the servers, so that the clients of an ensemble spread over it.
-    init(servers: [ConnectString.Server], timeout: Duration, limits: Limits = Limits(), seed: UInt64) {
+    /// What opens the session again, also from another process; nil until a server has granted one.
+    var ticket: SessionTicket? { sessionID == 0 ? nil : SessionTicket(id: sessionID, password: password) }
+
+    /// - Parameters:
+    ///   - seed: orders the servers, so that the clients of an ensemble spread over it.
+    ///   - ticket: of the session to go on with; nil: a new one is asked for.
+    init(
+        servers: [ConnectString.Server], timeout: Duration, limits: Limits = Limits(), seed: UInt64, resuming ticket: SessionTicket? = nil
+    ) {
         var random = SeededRandom(seed: seed)
         var order = servers
         for index in order.indices.dropLast() {
@@ -92,6 +99,7 @@ struct SessionMachine: Sendable {
         self.timeout = timeout
         self.limits = limits
         self.random = random
+        if let ticket { (sessionID, password) = (ticket.id, ticket.password) }
     }
 
     /// The request that the next reply of this xid answers: the shell needs it to decode the body.

@@ -85,6 +85,16 @@ package final class Disk {
         }
     }
 
+    /// Its process is gone (a simulated one; a real one takes its memory along): what answers to this object, and is kept by
+    /// it, would keep both for ever.
+    package func abandon() {
+        snapshot?.abandon()
+        snapshot = nil
+        writer = nil
+        lock = nil
+        cursors = []
+    }
+
     private func resume(with state: RecoveredState) {
         for finding in state.findings { log.warning("\(finding)") }
         guard startWriter(after: state.tree.lastProcessedZxid) else { return }

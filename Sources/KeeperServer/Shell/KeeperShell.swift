@@ -9,7 +9,7 @@ import NIOCore
 package final class KeeperShell {
     package let turn: LoopTurn
     package let clients: ClientTable
-    let disk: Disk
+    package let disk: Disk
     let network: any Network
     /// nil in a standalone server.
     package let peers: PeerNetwork?

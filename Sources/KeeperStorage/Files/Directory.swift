@@ -20,8 +20,10 @@ package enum Directory {
     package static func remove(file path: String) throws(StorageError) { try SystemFiles.shared.remove(path) }
 
     /// Replaces a small file as a whole: at every moment, also after a crash, it holds the old content or the new.
-    package static func replace(file path: String, with bytes: [UInt8]) throws(StorageError) {
-        try SystemFiles.shared.replace(path, with: bytes)
+    ///
+    /// - Parameter isPrivate: nobody but the owner may read it.
+    package static func replace(file path: String, with bytes: [UInt8], isPrivate: Bool = false) throws(StorageError) {
+        try SystemFiles.shared.replace(path, with: bytes, isPrivate ? .replacingPrivately : .replacing)
     }
 
     /// The content of a small file; nil if there is none. S10: one that can't be reached is an error, not absent.

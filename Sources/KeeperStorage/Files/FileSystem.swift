@@ -42,6 +42,8 @@ package enum OpenMode: Hashable, Sendable {
     case creating
     /// A new, empty one in place of any that is there.
     case replacing
+    /// As `replacing`; nobody but the owner may read it.
+    case replacingPrivately
 }
 
 /// An open file: closed when nobody refers to it. Every error names its path.
@@ -94,9 +96,9 @@ extension FileSystem {
     }
 
     /// Replaces a small file as a whole: at every moment, also after a crash, it holds the old content or the new.
-    package func replace(_ path: String, with bytes: [UInt8]) throws(StorageError) {
+    package func replace(_ path: String, with bytes: [UInt8], _ mode: OpenMode = .replacing) throws(StorageError) {
         let temporary = path + ".tmp"
-        let file = try open(temporary, .replacing)
+        let file = try open(temporary, mode)
         try file.write(bytes, at: 0)
         try file.sync()
         try move(temporary, to: path)

@@ -135,10 +135,15 @@ private final class SystemFile: OpenFile {
             case .reading: (O_RDONLY, "open")
             case .writing: (O_RDWR, "open")
             case .creating: (O_CREAT | O_EXCL | O_RDWR, "create")
-            case .replacing: (O_CREAT | O_TRUNC | O_RDWR, "create")
+            case .replacing, .replacingPrivately: (O_CREAT | O_TRUNC | O_RDWR, "create")
             }
         descriptor = clx_open(path, flags, 0o640)
         guard descriptor >= 0 else { throw .system(operation, path) }
+        if mode == .replacingPrivately, fchmod(descriptor, 0o600) != 0 {
+            let reason = errno
+            close(descriptor)
+            throw .system("chmod", path, errno: reason)
+        }
     }
 
     deinit { if descriptor >= 0 { close(descriptor) } }

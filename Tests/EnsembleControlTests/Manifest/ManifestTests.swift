@@ -38,7 +38,8 @@ import Testing
             dataDirectory: /srv//zk/
             settings: {tickTime: 3s, initLimit: 11, syncLimit: 6, maxClientCnxns: 7, minSessionTimeout: 8s,
               maxSessionTimeout: 90s, snapCount: 10, fourLetterWords: [cons], autopurge: {keep: 12, every: 13h},
-              globalOutstandingLimit: 14, maxBuffer: 2MiB}
+              globalOutstandingLimit: 14, maxBuffer: 2MiB,
+              superDigest: "super:xQJmxLMiHGwaqBvst5y6rkB6HQs="}
             members:
             - {id: 5, host: zk.example, clientPort: 1, quorumPort: 2, electionPort: 3, role: voter, dataDirectory: /d, logDirectory: /l}
             backups: {archive: /b, schedule: "0 3 * * *", mode: cold, source: any, retention: {keepLast: 15, keepFor: 16d},
@@ -62,6 +63,7 @@ import Testing
         settings.autopurgeHours = 13
         settings.globalOutstandingLimit = 14
         settings.maxBuffer = 2 << 20
+        settings.superDigest = "super:xQJmxLMiHGwaqBvst5y6rkB6HQs="
         var restart = RestartPolicy()
         restart.initialDelay = .seconds(1)
         restart.maximumDelay = .seconds(18)
