@@ -124,7 +124,11 @@ extension World {
                 return abandonConnection(c, politely: Bool.random(using: &clients[c].random))
             }
             let requests = plan.asksMore ? clients[c].moreRequests(payload: plan.payload) : clients[c].nextRequests()
-            for request in requests where clients[c].outstanding.count < 40 { send(request, from: c) }
+            for request in requests where clients[c].outstanding.count < 40 {
+                send(request, from: c)
+                // Sent behind the end, it must come to nothing.
+                if plan.asksMore, case .closeSession = request { send(.setData(path: "/r0", data: [1], version: -1), from: c) }
+            }
         }
     }
 

@@ -20,26 +20,30 @@ extension Workload {
         ]
     }
 
+    /// Nobody else may even make a child.
+    private var closed: [AccessRight] { Array(restricted.prefix(1)) }
+
     mutating func more(payload: Int, using random: inout SeededRandom) -> [Request] {
         count += 1
         let fresh = "/d\(client)-\(count)"
         let guarded = NodePath("/a\(Int.random(in: 0..<3, using: &random))")
         let register = NodePath("/r\(Int.random(in: 0..<4, using: &random))")
         let data = Array("more \(client) \(count)".utf8)
-        switch Int.random(in: 0..<40, using: &random) {
+        let rights = Bool.random(using: &random) ? restricted : closed
+        switch Int.random(in: 0..<46, using: &random) {
         case 0..<2: return [.auth(type: 0, scheme: "digest", credential: Array("user\(client % 2):secret".utf8))]
         // In one go with what needs it: the credential counts for what is sent behind it.
         case 2..<4:
             return [
                 .auth(type: 0, scheme: "digest", credential: Array("user\(client % 2):secret".utf8)),
-                .create(CreateRequest(path: guarded, data: data, acl: restricted)), .getData(path: guarded, watch: false),
+                .create(CreateRequest(path: guarded, data: data, acl: rights)), .getData(path: guarded, watch: false),
             ]
         case 4: return Int.random(in: 0..<5, using: &random) == 0 ? [.auth(type: 0, scheme: "digest", credential: Bool.random(using: &random) ? [] : nil)] : []
-        case 5: return [.create(CreateRequest(path: guarded, data: data, acl: restricted))]
+        case 5: return [.create(CreateRequest(path: guarded, data: data, acl: rights))]
         case 6..<8: return [.setData(path: guarded, data: data, version: -1)]
         case 8..<10: return [.getData(path: guarded, watch: false)]
         case 10: return [.delete(path: guarded, version: -1)]
-        case 11: return [.setACL(path: guarded, acl: Bool.random(using: &random) ? restricted : AccessRight.openToAll, version: -1)]
+        case 11: return [.setACL(path: guarded, acl: Bool.random(using: &random) ? rights : AccessRight.openToAll, version: -1)]
         case 12: return [.getChildren2(path: guarded, watch: false), .getACL(path: guarded)]
         case 13..<16: return deepTree(fresh, data)
         case 16..<18: return takeDown()
@@ -57,6 +61,10 @@ extension Workload {
         case 36: return [.create(CreateRequest(path: NodePath("/c\(client)-\(count)n"), data: nil, acl: AccessRight.openToAll))]
         case 37: return [.getEphemerals(prefix: "/"), .whoAmI, .getAllChildrenNumber(path: "/q")]
         case 38: return [.create(CreateRequest(path: NodePath("/none/\(count)"), data: data, acl: AccessRight.openToAll))]
+        case 39..<42: return [Workload.node(guarded.appending("x".utf8))]
+        case 42..<44: return [.delete(path: guarded.appending("x".utf8), version: -1)]
+        // Never its version.
+        case 44: return [.delete(path: counterPath(0), version: versions[0] &+ 1000)]
         default: return belowEphemeral(fresh)
         }
     }
