@@ -296,7 +296,7 @@ package final class ReconcilerShell: Sendable {
                     }
                 }
             }
-            if isPrepared { await runner.credential.spread(to: runner.cluster.members, runner.lanes) }
+            if isPrepared { await runner.spreadCredential() }
             try? await Task.sleep(for: isPrepared ? .seconds(60) : .seconds(2))
         }
     }

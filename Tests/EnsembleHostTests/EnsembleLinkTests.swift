@@ -36,12 +36,14 @@ import Testing
         let directory: String
 
         /// As a daemon has it whose state is in `state`, and that finds `copy` of the secret with its members.
-        func link(_ label: String, state: String = "state", copy: String? = nil) throws -> EnsembleLink {
+        func link(
+            _ label: String, state: String = "state", copy: String? = nil, spread: @escaping @Sendable (String) async throws -> Void = { _ in }
+        ) throws -> EnsembleLink {
             let state = try StateDirectory(directory + "/" + state)
             let clock = HostClock()
             let address = ClientAddress(host: "127.0.0.1", port: server.port)
             let credential = EnsembleCredential(state, lane: HostLane("state directory", now: { clock.now() }))
-            return EnsembleLink(label: label, credential: credential, search: { copy }, servers: { [address] })
+            return EnsembleLink(label: label, credential: credential, search: { copy }, spread: spread, servers: { [address] })
         }
 
         func secret(state: String = "state") throws -> String {
@@ -188,6 +190,17 @@ import Testing
             } throws: { "\($0)".contains("credential") }
             let found = try place.link("found", state: "third", copy: try place.secret())
             try await found.acquireOrProve()
+        }
+    }
+
+    /// The state directory may be lost a moment later: what nobody else knows is bound to nothing.
+    @Test func nothingIsBoundBeforeThereAreCopies() async throws {
+        try await withServer { place in
+            let link = try place.link("one", spread: { _ in throw HostError("the disks", "are full", remedy: "wait") })
+            await #expect(throws: HostError.self) { try await link.acquireOrProve() }
+            let client = try await place.client()
+            #expect(try await client.exists("/ensembled") == nil)
+            await client.close()
         }
     }
 

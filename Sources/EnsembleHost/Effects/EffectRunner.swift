@@ -47,6 +47,7 @@ package final class EffectRunner: Sendable {
         link = EnsembleLink(
             label: "ensembled \(getpid()) of \(desired.manifest.cluster)", credential: credential,
             search: { try await EnsembleCredential.find(in: cluster.withLockedValue { $0.members }, lanes) },
+            spread: { try await EnsembleCredential.spread($0, to: cluster.withLockedValue { $0.members }, lanes) },
             servers: {
                 let records = servers.withLockedValue { $0.records }
                 return cluster.withLockedValue { $0.members }.map { records[$0.id]?.client ?? $0.clientAddress }
@@ -104,6 +105,12 @@ package final class EffectRunner: Sendable {
         guard let point = MountTable.missing(of: ledger.withLockedValue { $0[member.id]?.mounts } ?? []) else { return }
         throw HostError(
             point, "nothing is mounted there, and the files of member \(member.id) were on what was", remedy: "mount it; it is looked at again by itself")
+    }
+
+    /// A member that was brought back, or could not be written before, gets its copy.
+    func spreadCredential() async {
+        guard let secret = try? await credential.knownSecret() else { return }
+        try? await EnsembleCredential.spread(secret, to: cluster.members, lanes)
     }
 
     private func answer(

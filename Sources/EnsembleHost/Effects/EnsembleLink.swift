@@ -19,6 +19,8 @@ package actor EnsembleLink {
     private let credential: EnsembleCredential
     /// Looks for a copy of the secret where the state directory has none.
     private let search: @Sendable () async throws -> String?
+    /// Puts copies of the secret where `search` finds them: before anything is bound to it.
+    private let spread: @Sendable (String) async throws -> Void
     /// The session, or its opening. Calls that meet share it: a second one would hold the lock and be closed by nobody.
     private var session: Task<KeeperClient, any Error>?
     /// Held by `session`; nil without one.
@@ -29,12 +31,13 @@ package actor EnsembleLink {
 
     package init(
         label: String, credential: EnsembleCredential, search: @escaping @Sendable () async throws -> String?,
-        servers: @escaping @Sendable () -> [ClientAddress]
+        spread: @escaping @Sendable (String) async throws -> Void, servers: @escaping @Sendable () -> [ClientAddress]
     ) {
         self.servers = servers
         self.label = label
         self.credential = credential
         self.search = search
+        self.spread = spread
     }
 
     /// Makes the nodes, before any client has the idea to.
@@ -112,9 +115,9 @@ package actor EnsembleLink {
     ) async throws -> Result {
         calls += 1
         defer { calls -= 1 }
-        let own = session ?? Task { [servers, credential, search] in
+        let own = session ?? Task { [servers, credential, search, spread] in
             let secret = try await credential.secret(orFrom: search)
-            return try await Self.open(servers().map(\.description).joined(separator: ","), secret)
+            return try await Self.open(servers().map(\.description).joined(separator: ","), secret, spread)
         }
         session = own
         do {
@@ -132,14 +135,21 @@ package actor EnsembleLink {
         }
     }
 
-    private static func open(_ servers: String, _ secret: String) async throws -> KeeperClient {
+    private static func open(
+        _ servers: String, _ secret: String, _ spread: (String) async throws -> Void
+    ) async throws -> KeeperClient {
         var configuration = KeeperClient.Configuration()
         configuration.sessionTimeout = .seconds(6)
         configuration.requestTimeout = timeout
         let client = try await KeeperClient.connect(to: servers, configuration: configuration, within: timeout)
         do {
             try await client.authenticate("\(user):\(secret)", timeout: timeout)
-            for path in [root, barrier] { try await bind(path, by: client) }
+            var hasCopies = false
+            for path in [root, barrier] where try await !isBound(path, for: client) {
+                if !hasCopies { try await spread(secret) }
+                hasCopies = true
+                try await bind(path, by: client)
+            }
         } catch {
             await client.close()
             throw error
@@ -147,13 +157,17 @@ package actor EnsembleLink {
         return client
     }
 
+    private static func isBound(_ path: String, for client: KeeperClient) async throws -> Bool {
+        guard try await client.exists(path, timeout: timeout) != nil else { return false }
+        let present = try await client.getAccess(path, timeout: timeout).access
+        return !present.contains { $0.scheme == "world" && !$0.rights.subtracting(.read).isEmpty }
+    }
+
     /// Makes the node, or takes one that anybody may change: an earlier version made them so.
     private static func bind(_ path: String, by client: KeeperClient) async throws {
         do {
             try await client.create(path, access: access, timeout: timeout)
         } catch KeeperClientError.refused(.nodeExists, _) {
-            let present = try await client.getAccess(path, timeout: timeout).access
-            guard present.contains(where: { $0.scheme == "world" && !$0.rights.subtracting(.read).isEmpty }) else { return }
             try await client.setAccess(path, access, timeout: timeout)
         }
     }

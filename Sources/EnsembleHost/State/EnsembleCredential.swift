@@ -96,11 +96,25 @@ package final class EnsembleCredential: Sendable {
         return nil
     }
 
-    /// Puts what is missing into the members' directories, beside whatever else is done; one that is busy has it later.
-    func spread(to members: [RenderedMember], _ lanes: HostLanes) async {
-        guard let secret = try? await knownSecret() else { return }
-        for member in members where lanes.member(member.id).occupation == nil {
-            lanes.member(member.id).post("a copy of the credential") { try? Self.copy(secret, to: member) }
+    /// Puts what is missing into the members' directories. What is bound to a secret that lies nowhere else is lost with the
+    /// state directory: most of them have it before that.
+    /// - Throws: when fewer than a majority have a copy.
+    static func spread(_ secret: String, to members: [RenderedMember], _ lanes: HostLanes) async throws {
+        let count = await withTaskGroup(of: Bool.self) { group in
+            for member in members {
+                group.addTask {
+                    let hasCopy = try? await lanes.member(member.id).run("a copy of the credential", within: .seconds(5)) {
+                        try copy(secret, to: member)
+                        return try copy(of: member) == secret
+                    }
+                    return hasCopy ?? false
+                }
+            }
+            return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+        }
+        guard count > members.count / 2 else {
+            throw HostError(
+                copyName, "\(count) of \(members.count) members' directories have it", remedy: "it is tried again by itself, when they can be written")
         }
     }
 
