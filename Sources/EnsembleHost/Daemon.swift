@@ -58,7 +58,7 @@ package struct Daemon: Sendable {
         try Self.checkHosts(of: manifest, isKnownHere: ledger.isBootstrapped)
         if ledger.clusterIdentity.isEmpty {
             let archive = manifest.archiveDirectory(on: layout)
-            ledger.clusterIdentity = try await Self.identity(of: manifest.cluster, inArchive: archive) ?? Self.newIdentity()
+            ledger.clusterIdentity = try await Self.identity(of: manifest.cluster, inArchive: archive) ?? RandomName.hex(words: 2)
             try state.save(ledger)
         }
         try state.save(manifestInForce: text)
@@ -246,13 +246,6 @@ package struct Daemon: Sendable {
             next = entry.pointee.ai_next
         }
         return found.isEmpty ? .failure(Unresolved(reason: "it has no address")) : .success(found)
-    }
-
-    private static func newIdentity() -> String {
-        [0, 0].map { (_: Int) in
-            let digits = String(UInt64.random(in: .min ... .max), radix: 16)
-            return String(repeating: "0", count: 16 - digits.count) + digits
-        }.joined()
     }
 }
 

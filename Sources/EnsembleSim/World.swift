@@ -55,6 +55,7 @@ package struct World {
     var fileRandom: SeededRandom
     /// What befalls copies of them.
     var copyRandom: SeededRandom
+    /// When disks say what they have done.
     var answerRandom: SeededRandom
     var queue = EventQueue<Event>()
     var servers: [SimServer] = []

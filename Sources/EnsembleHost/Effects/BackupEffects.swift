@@ -146,10 +146,7 @@ package struct BackupEffects: Sendable {
             contents.acceptedEpoch = epoch
             contents.recovering = false
         }
-        let identity = [0, 0].map { (_: Int) in
-            let digits = String(UInt64.random(in: .min ... .max), radix: 16)
-            return String(repeating: "0", count: 16 - digits.count) + digits
-        }.joined()
+        let identity = RandomName.hex(words: 2)
         try Directory.replace(
             file: member.dataDirectory + "/" + DataProbe.identityName, with: Array((identity + "\n").utf8))
         contents.identity = identity

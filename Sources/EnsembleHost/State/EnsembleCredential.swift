@@ -34,7 +34,7 @@ package final class EnsembleCredential: Sendable {
     /// - Throws: also what `search` throws. A second secret would lock out the daemon itself.
     func secret(orFrom search: () async throws -> String?) async throws -> String {
         if let content = try await load() { return content.secret }
-        let secret = try await search() ?? Self.newSecret()
+        let secret = try await search() ?? RandomName.hex(words: 4)
         try await change { if $0 == nil { $0 = Content(secret: secret) } }
         return try await load()?.secret ?? secret
     }
@@ -69,13 +69,6 @@ package final class EnsembleCredential: Sendable {
             body(&content)
             if let content, content != old { try state.save(content, file, isPrivate: true) }
         }
-    }
-
-    private static func newSecret() -> String {
-        (0..<4).map { (_: Int) in
-            let digits = String(UInt64.random(in: .min ... .max), radix: 16)
-            return String(repeating: "0", count: 16 - digits.count) + digits
-        }.joined()
     }
 
     // MARK: Copies
