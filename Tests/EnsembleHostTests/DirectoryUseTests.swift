@@ -65,7 +65,7 @@ import Testing
         let root = try scratch()
         defer { try? FileManager.default.removeItem(atPath: root) }
         let launch = LaunchCommand(
-            executable: "/usr/bin/flock", arguments: ["--close", "\(root)/data/server.lock", "sleep", "20"], environment: ["PATH=/usr/bin:/bin"])
+            executable: "/usr/bin/flock", arguments: ["--close", "\(root)/data/server.lock", "sleep", "600"], environment: ["PATH=/usr/bin:/bin"])
         let process = try ServerProcess.spawn(launch, directory: "/", outputFile: "/dev/null")
         defer { end(process) }
         var found: DirectoryUse.Server?
@@ -91,7 +91,7 @@ import Testing
         }
         defer { for disk in disks { umount2(disk, Int32(MNT_DETACH)) } }
         let launch = LaunchCommand(
-            executable: "/usr/bin/flock", arguments: ["--close", disks[0] + "/server.lock", "sleep", "20"],
+            executable: "/usr/bin/flock", arguments: ["--close", disks[0] + "/server.lock", "sleep", "600"],
             environment: ["PATH=/usr/bin:/bin"])
         let process = try ServerProcess.spawn(launch, directory: "/", outputFile: "/dev/null")
         defer { end(process) }
