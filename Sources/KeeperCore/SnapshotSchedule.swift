@@ -35,8 +35,15 @@ struct SnapshotSchedule: Sendable {
     /// After a failure: not before.
     private var retryAt = Instant.origin
     private var backoff = Backoff(initial: .seconds(10), ceiling: .seconds(600))
+    private var patience: LogPatience
 
-    init(_ configuration: KeeperConfiguration, _ random: inout SeededRandom) { draw(configuration, &random) }
+    init(_ configuration: KeeperConfiguration, _ random: inout SeededRandom) {
+        patience = LogPatience(bytes: configuration.snapSizeLimit)
+        draw(configuration, &random)
+    }
+
+    /// No log behind an earlier transaction is kept for learners.
+    var patienceEnds: Zxid { patience.end }
 
     /// The directory was read, or rewritten. A snapshot that was under way is given up for that, which is no failure; and
     /// what had failed before says nothing of a disk on which a whole directory was just written or read.
@@ -47,7 +54,10 @@ struct SnapshotSchedule: Sendable {
         backoff.reset()
     }
 
-    mutating func applied(_ entry: LogEntry) { behind.add(entry) }
+    mutating func applied(_ entry: LogEntry) {
+        behind.add(entry)
+        patience.applied += entry.size
+    }
 
     /// Whether one is to be begun now.
     func isDue(at now: Instant) -> Bool {
@@ -58,18 +68,8 @@ struct SnapshotSchedule: Sendable {
     /// - Parameter start: the tree's last transaction.
     mutating func begun(at start: Zxid) {
         underWay = behind
-        starts.append(start)
-        if starts.count > SnapshotSchedule.patience { _ = starts.popFirst() }
+        patience.snapshot(at: start)
     }
-
-    /// How much log is kept for others at most: what a learner needs that stands still for so many snapshots would fill the
-    /// disk that everyone's writes need, and it is better served by another tree.
-    static let patience = 10
-    /// Of this process's latest snapshots, oldest first.
-    private var starts = FIFO<Zxid>()
-
-    /// No log behind an earlier transaction is kept for learners.
-    var patienceEnds: Zxid { starts.count < SnapshotSchedule.patience ? .zero : starts.first ?? .zero }
 
     mutating func saved(_ configuration: KeeperConfiguration, _ random: inout SeededRandom) {
         guard let covered = underWay.take() else { return }

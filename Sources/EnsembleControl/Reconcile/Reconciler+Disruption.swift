@@ -27,9 +27,27 @@ extension ReconcilerStateMachine {
         if let reason = QuorumGate(observed, at: now).objection(toDisrupting: member, acceptOutage: acceptOutage) {
             return reason
         }
-        // The lock needs a quorum, which the person has given up.
+        // The barrier and the lock need a quorum, which the person has given up.
         if acceptOutage { return nil }
+        if let reason = objectionOfReturn(besides: member, at: now, into: &actions) { return reason }
         return objectionOfLock(at: now, into: &actions)
+    }
+
+    /// S4: nil when the member that was stopped in vain is back and has what was committed, or is beyond coming back by itself.
+    mutating func objectionOfReturn(
+        besides member: MemberID? = nil, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) -> HoldReason? {
+        guard let id = intents.returning, id != member else { return nil }
+        if isComing(id), let reason = objectionOfReseedBarrier(to: id, at: now, into: &actions) { return reason }
+        intents.returning = nil
+        saveIntents(into: &actions)
+        return nil
+    }
+
+    private func isComing(_ id: MemberID) -> Bool {
+        guard policy.members.contains(id), !isLost(id), !ledger.stoppedByPerson.contains(id) else { return false }
+        if case .gaveUp = supervisor(id)?.state { return false }
+        return true
     }
 
     /// S5: nil when the lock was proved to be held a moment ago; else it is asked for.

@@ -61,6 +61,20 @@ extension ReconcilerStateMachine {
         return answer.role.serves && answer.at >= committed && answer.zxid >= barrier
     }
 
+    /// Why a member that comes back can't be said to have what was committed before; nil when it can.
+    mutating func objectionOfReseedBarrier(
+        to id: MemberID, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) -> HoldReason? {
+        guard observed.participates(id, at: now), let answer = observed.freshAnswer(of: id, at: now) else {
+            return .memberNotParticipating(id)
+        }
+        guard let (barrier, _) = clock.reseedBarrier else {
+            requestReseedBarrier(at: now, into: &actions)
+            return .waitingForBarrier(id)
+        }
+        return answer.zxid >= barrier ? nil : .waitingForBarrier(id)
+    }
+
     /// One transaction that a quorum commits, asked for in this phase.
     mutating func requestReseedBarrier(at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
         guard clock.reseedBarrier == nil, clock.reseedBarrierEffect == nil, clock.reseedRetryAt.map({ now >= $0 }) ?? true else { return }

@@ -36,7 +36,10 @@ extension ReconcilerStateMachine {
         guard termination == nil else { return }
         if case .restore(let restore) = intents.operation?.kind, restore.hasBegun { return }
         if intents.reseed == nil { beginReseed(at: now, into: &actions) }
-        guard let reseed = intents.reseed else { return }
+        guard let reseed = intents.reseed else {
+            _ = objectionOfReturn(at: now, into: &actions)
+            return
+        }
         switch reseed.phase {
         case .fencing: fence(reseed, at: now, into: &actions)
         case .quarantining: quarantine(reseed, at: now, into: &actions)
@@ -107,6 +110,7 @@ extension ReconcilerStateMachine {
             // S1: it may have what was acknowledged, and the lost one comes first (`quarantine` asks again).
             if let other = policy.voters.first(where: { $0 != id && isLost($0) }) { return .memberNotParticipating(other) }
             if let reason = objection(toLosing: id, seenSince: now - policy.answerTimeout) { return reason }
+            if let reason = objectionOfReturn(besides: id, at: now, into: &actions) { return reason }
         }
         // It holds back the daemon, not a person.
         if candidate.operation == nil, let spent = spentBudget(id, at: now) { return spent }
@@ -205,6 +209,10 @@ extension ReconcilerStateMachine {
         // intent would count as lost.
         setStanding(of: reseed.member, .voter, into: &actions)
         intents.reseed = nil
+        intents.returning = reseed.member
+        // Of before it was back.
+        clock.reseedBarrier = nil
+        clock.reseedBarrierEffect = nil
         if let operation = reseed.operation {
             intents.reseedsAskedFor.insert(AskedReseed(member: reseed.member, operation: operation), at: 0)
         }
@@ -289,14 +297,7 @@ extension ReconcilerStateMachine {
             setStanding(of: id, .recovering, into: &actions)
             return enter(next, at: now, into: &actions)
         }
-        guard observed.participates(id, at: now), let answer = observed.freshAnswer(of: id, at: now) else {
-            return hold(title(reseed), member: id, .memberNotParticipating(id))
-        }
-        guard let (barrier, _) = clock.reseedBarrier else {
-            requestReseedBarrier(at: now, into: &actions)
-            return hold(title(reseed), member: id, .waitingForBarrier(id))
-        }
-        guard answer.zxid >= barrier else { return hold(title(reseed), member: id, .waitingForBarrier(id)) }
+        if let reason = objectionOfReseedBarrier(to: id, at: now, into: &actions) { return hold(title(reseed), member: id, reason) }
         finishReseed(reseed, into: &actions)
     }
 

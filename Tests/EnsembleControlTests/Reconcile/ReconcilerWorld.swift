@@ -248,7 +248,7 @@ struct ReconcilerWorld {
         let participants = participants
         let leader = participants.max { server($0).zxid < server($1).zxid || server($0).zxid == server($1).zxid && $0 < $1 }
         for server in servers where server.isAlive {
-            if looksAtDirectories {
+            if looksAtDirectories, server.unreadableSince == nil {
                 step(server.hasData ? .dataSeen(server.id, at: now) : .dataVanished(server.id, .missing))
             }
             step(.processSeen(server.id, ProcessSight(server.isFrozen ? .stopped : .runs)))

@@ -42,6 +42,27 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// S4: a whole member whose reseed is put off when it has stopped comes back, and the next one goes only when it has what
+    /// was committed since (seed 549).
+    @Test func aMemberStoppedInVainIsBackBeforeTheNextOneGoes() throws {
+        var world = ReconcilerWorld.started(73, members: 5)
+        world.request("one", .reseed(1))
+        world.request("three", .reseed(3))
+        for _ in 0..<100 where !world.terminated.contains(1) { world.run(for: .milliseconds(100)) }
+        try #require(world.terminated == [1], "\(world.machine.holds)")
+        // Two directories can't be seen: too few for the reseed of 1; without one's own it is enough for that of 3.
+        world.makeUnreadable(2)
+        world.makeUnreadable(3)
+        world.change(1) { $0.lagsUntil = .distantFuture }
+        world.run(for: .seconds(60))
+        #expect(world.server(1).isAlive && world.quarantined == 0)
+        #expect(world.terminated == [1], "1 serves again, and has not what was committed")
+        world.change(1) { $0.lagsUntil = .origin }
+        world.run(for: .seconds(120))
+        #expect(world.terminated.contains(3))
+        #expect(world.violations == [])
+    }
+
     @Test func aFollowerThatLagsIsNotCopied() {
         var world = ReconcilerWorld.started(31)
         world.change(1) { $0.lagsUntil = .distantFuture }

@@ -14,8 +14,8 @@ import Testing
         var log: [LogEntry] = []
         var xid: Int32 = 0
 
-        init(windowCount: Int, snapCount: Int = 100_000) {
-            member = TestMember.leading(windowCount: windowCount, snapCount: snapCount)
+        init(windowCount: Int, snapCount: Int = 100_000, snapSizeLimit: Int = 4 << 30) {
+            member = TestMember.leading(windowCount: windowCount, snapCount: snapCount, snapSizeLimit: snapSizeLimit)
             _ = member.open(ConnectionID(rawValue: 7))
         }
 
@@ -181,17 +181,30 @@ import Testing
         #expect(leader.member.machine.neededLog == nil)
     }
 
-    /// One that stands still would fill the disk.
-    @Test func theLogIsNotKeptForEver() {
-        var leader = Leading(windowCount: 2, snapCount: 2)
+    /// What thirty snapshots keep for a learner that has joined and takes nothing.
+    private func needed(snapCount: Int, snapSizeLimit: Int) -> [Zxid] {
+        var leader = Leading(windowCount: 2, snapCount: snapCount, snapSizeLimit: snapSizeLimit)
         _ = leader.join()
         var needed: [Zxid] = []
-        while needed.count < 30 {
+        for _ in 0..<200 where needed.count < 30 {
             for case .takeSnapshot(let start, let zxid?) in leader.commit(1) {
                 needed.append(zxid)
                 leader.member.step(.snapshotSaved(start))
             }
         }
+        #expect(needed.count == 30)
+        return needed
+    }
+
+    /// Where snapshots come fast, ten of them are less than a large tree takes to be received (seed 238).
+    @Test func theLogIsKeptForAsManyBytesAsARestartMayReplay() {
+        let needed = needed(snapCount: 2, snapSizeLimit: 4 << 30)
+        #expect(needed.allSatisfy { $0 == Zxid(epoch: 1, counter: 1) })
+    }
+
+    /// One that stands still would fill the disk.
+    @Test func theLogIsNotKeptForEver() {
+        let needed = needed(snapCount: 2, snapSizeLimit: 500)
         let joined = Zxid(epoch: 1, counter: 1)
         #expect(needed.prefix(9).allSatisfy { $0 == joined })
         #expect(zip(needed.dropFirst(9), needed.dropFirst(10)).allSatisfy { joined < $0 && $0 < $1 })

@@ -35,9 +35,9 @@ struct TestMember {
     }
 
     /// Member 3, leading epoch 1 with learner 2 as its quorum.
-    static func leading(windowCount: Int = 10_000, snapCount: Int = 100_000) -> TestMember {
+    static func leading(windowCount: Int = 10_000, snapCount: Int = 100_000, snapSizeLimit: Int = 4 << 30) -> TestMember {
         var member = TestMember(
-            KeeperConfiguration(serverID: 3, voters: [1, 2, 3], snapCount: snapCount, windowCount: windowCount), empty())
+            KeeperConfiguration(serverID: 3, voters: [1, 2, 3], snapCount: snapCount, snapSizeLimit: snapSizeLimit, windowCount: windowCount), empty())
         let vote = Notification(
             state: .looking, vote: Vote(leader: 3, zxid: .zero, peerEpoch: 0), electionEpoch: 1, config: [])
         member.step(.notificationReceived(from: 1, vote))
