@@ -55,6 +55,10 @@ class OwnNodes:
         self.assertEqual(done.returncode, 0, done.stderr + self.daemon.explain())
         self.daemon.wait_renewed(before)
 
+    def lock(self):
+        """Its stat; asked again where a roll has just taken the client's member."""
+        return self.client.retry(self.client.exists, "/ensembled/lock")
+
     def secret(self):
         with open(os.path.join(self.daemon.state, "session.json")) as file:
             return json.load(file)["secret"]
@@ -121,13 +125,12 @@ class OwnNodes:
         self.wait_bound()
         before = {member["id"]: member["pid"] for member in self.daemon.wait_whole()["members"]}
         self.daemon.ask("restart", "--rolling", "--no-wait")
-        daemon.wait_for("the lock is held", lambda: self.client.exists("/ensembled/lock"), 30, self.daemon.explain)
-        holder = self.client.exists("/ensembled/lock").owner_session_id
+        holder = daemon.wait_for("the lock is held", self.lock, 30, self.daemon.explain).owner_session_id
         self.daemon.kill()
         killed = time.monotonic()
         self.daemon.start()
         def other():
-            found = self.client.exists("/ensembled/lock")
+            found = self.lock()
             return found and found.owner_session_id != holder
         daemon.wait_for("the next daemon has it", other, 60, self.daemon.explain)
         took = time.monotonic() - killed
