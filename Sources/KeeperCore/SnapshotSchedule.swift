@@ -55,8 +55,10 @@ struct SnapshotSchedule: Sendable {
     }
 
     mutating func applied(_ entry: LogEntry) {
-        behind.add(entry)
-        patience.applied += entry.size
+        let size = entry.size
+        behind.transactions += 1
+        behind.bytes += size
+        patience.applied += size
     }
 
     /// Whether one is to be begun now.

@@ -35,6 +35,8 @@ struct NodeContents: Sendable {
         return range.isEmpty ? own(slot)?.count ?? 0 : range.count
     }
 
+    // A write looks five times at a node: a call and a copy of the slab for each cost a tenth of it.
+    @inline(__always)
     func withBytes<Result>(_ slot: NodeSlot, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
         let range = range(slot)
         if range.isEmpty, let own = own(slot) { return own.withUnsafeBytes(body) }
@@ -50,6 +52,7 @@ struct NodeContents: Sendable {
     private func own(_ slot: NodeSlot) -> [UInt8]? { alone[NodeContents.chunk(slot)][slot] }
 
     /// Where the content is in its group; empty if it is alone.
+    @inline(__always)
     private func range(_ slot: NodeSlot) -> Range<Int> {
         groups[NodeContents.group(slot)].withUnsafeBytes { bytes in
             let place = NodeContents.place(slot)

@@ -82,6 +82,7 @@ struct NodeSlab: Sendable {
 
     func czxid(_ slot: NodeSlot) -> Zxid { header(slot).header.czxid }
 
+    @inline(__always)
     private func header(_ slot: NodeSlot) -> (header: NodeHeader, count: Int) {
         contents.withBytes(slot) { NodeHeader.read($0, from: contents.origin(slot)) }
     }

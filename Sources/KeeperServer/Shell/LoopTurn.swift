@@ -33,9 +33,9 @@ package final class LoopTurn {
     package var now: Instant { Instant(nanoseconds: Int64(eventLoop.now.uptimeNanoseconds)) }
 
     package func raise(_ event: KeeperEvent) {
-        events.append(event)
-        guard !isStepping else { return }
+        guard !isStepping else { return events.append(event) }
         isStepping = true
+        step(event, now)
         while let next = events.popFirst() { step(next, now) }
         isStepping = false
         scheduleEnd()
