@@ -47,6 +47,8 @@ struct SimServer {
     var isFrozen = false
     /// It gets its processor in pieces: the kernel doesn't say that it is stopped.
     var isStuttering = false
+    /// It was killed, and its process is still there.
+    var isDying = false
     /// It was asked to stop: it takes no new connections, and has no say in elections.
     var isStopping = false
     /// It leads no longer, if it did: nothing of it moves but its disk (`World+Stopping`).
@@ -147,7 +149,7 @@ extension World {
         servers[i].machine = nil
         servers[i].isFrozen = false
         servers[i].isStuttering = false
-        (servers[i].isStopping, servers[i].hasLeft) = (false, false)
+        (servers[i].isStopping, servers[i].hasLeft, servers[i].isDying) = (false, false, false)
         servers[i].frozenEvents = []
         servers[i].incarnation += 1
         servers[i].armed = nil
@@ -170,7 +172,7 @@ extension World {
 
     mutating func thaw(_ id: ServerID) {
         let i = index(id)
-        guard servers[i].isFrozen else { return }
+        guard servers[i].isFrozen, !servers[i].isDying else { return }
         record("\(id) goes on")
         servers[i].isFrozen = false
         servers[i].isStuttering = false

@@ -168,7 +168,7 @@ def worlds(mutant: Mutant) -> list[list[str]]:
         return [[mutant.world]]
     if "EnsembleControl" in mutant.path:
         return [["--operated"]]
-    last = "--wired" if re.search(r"KeeperCore/(Clients|Session|OwnClock|Tree/WatchTable)", mutant.path) else "--operated"
+    last = "--wired" if re.search(r"KeeperServer|KeeperCore/(Clients|Session|OwnClock|Tree/WatchTable)", mutant.path) else "--operated"
     return [[], [last]]
 
 

@@ -41,6 +41,8 @@ package struct Verdict: Sendable, Hashable {
         case leadsOthers
         /// The leader counts so many that are silent here; which ones it doesn't say.
         case perhapsCounted(Int, of: [MemberID])
+        /// As many are silent as a quorum takes, and nobody who is heard has a leader.
+        case perhapsQuorum(of: [MemberID])
         case silentAndNotCounted(for: Duration)
         /// For less than the time that silence must last.
         case notCountedYet
@@ -65,6 +67,8 @@ package struct Verdict: Sendable, Hashable {
             case .leadsOthers: "others follow a leader, which can be no other, and it does not answer on its client port"
             case .perhapsCounted(let count, let ids):
                 "the leader counts \(count) of the silent members \(ids.map { "\($0)" }.joined(separator: ", ")), and does not say which"
+            case .perhapsQuorum(let ids):
+                "members \(ids.map { "\($0)" }.joined(separator: ", ")) are silent here, and may be a quorum that serves: those who look for a leader may not hear them either"
             case .silentAndNotCounted(let time): "no answer for \(seconds(time)), and no leader counts it"
             case .notCountedYet: "it is silent, and a leader has counted it until a moment ago, or may have"
             }
@@ -165,6 +169,8 @@ extension EnsembleObservation {
             // Nobody says now that there is no leader: one may count it.
             let isToldOfNone = living.contains { freshAnswer(of: $0.id, at: now)?.role == .looking }
             if counted == 0, living.count > 1, !isToldOfNone { return Verdict(.unknown, .othersNotHeardLately) }
+            // Who looks for a leader speaks for those that it hears; a quorum of the silent may have one (operated seed 338).
+            if counted == 0, silent != [id], silent.count >= quorum { return Verdict(.unknown, .perhapsQuorum(of: silent)) }
         }
         return counted <= 0 ? nil : Verdict(.unknown, .perhapsCounted(counted, of: silent))
     }

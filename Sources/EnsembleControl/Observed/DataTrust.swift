@@ -58,7 +58,7 @@ package enum DataTrust: Sendable, Hashable {
     private static func isFirstStart(
         _ ledger: Ledger, _ everyDirectoryIsBlank: Bool, _ archive: BackupObservation
     ) -> Bool {
-        everyDirectoryIsBlank && ledger.highestEpoch == 0 && archive.isListed && archive.count == 0
+        everyDirectoryIsBlank && ledger.highestEpoch == 0 && ledger.hasRun != true && archive.isListed && archive.count == 0
     }
 
     private static func judge(_ contents: DataDirectoryContents, entry: LedgerEntry?) -> DataTrust {

@@ -11,6 +11,9 @@ package struct Ledger: Sendable, Hashable, Codable {
     package private(set) var entries: [LedgerEntry] = []
     /// The highest epoch that any member was ever seen in. It only rises: a restore goes above it (S8).
     package var highestEpoch: Int64 = 0
+    /// S2: a server of this cluster has run for long enough to promise and acknowledge, whether or not anything was heard of it:
+    /// that there is nothing anywhere is then no first start that came to nothing. Nil in files of before this was known.
+    package var hasRun: Bool?
     /// Members that a person has stopped, and that therefore stay stopped.
     package var stoppedByPerson: [MemberID] = []
     /// Reseeds of the last day, oldest first: what the budget is counted from, also by the next daemon. Otherwise a

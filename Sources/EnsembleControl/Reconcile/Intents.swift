@@ -7,8 +7,8 @@ package struct Intents: Sendable, Hashable, Codable {
     package var operation: Operation?
     /// Reseeds that people asked for and that have not begun, in the order of asking.
     package var reseedsAskedFor: [AskedReseed] = []
-    /// S4: a whole member that was stopped for a reseed that was then put off. It starts again, and nobody else is taken out
-    /// of service before it has passed a barrier, as after a step of a roll. Nil in files of before this was known.
+    /// S4: a whole member that was stopped for a step that was then given up. It starts again, and nobody else is taken out of
+    /// service before it has passed a barrier, as behind a step that was made. Nil in files of before this was known.
     package var returning: MemberID?
 
     package init(reseed: Reseed? = nil, operation: Operation? = nil) {

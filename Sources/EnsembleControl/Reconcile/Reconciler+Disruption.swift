@@ -33,6 +33,15 @@ extension ReconcilerStateMachine {
         return objectionOfLock(at: now, into: &actions)
     }
 
+    /// S4: the step that took it out of service is given up, and it comes back by itself. The intents are written by the caller.
+    mutating func awaitReturn(of id: MemberID) {
+        intents.returning = id
+        guard intents.reseed == nil else { return }
+        // What was asked for before says nothing of it.
+        clock.reseedBarrier = nil
+        clock.reseedBarrierEffect = nil
+    }
+
     /// S4: nil when the member that was stopped in vain is back and has what was committed, or is beyond coming back by itself.
     mutating func objectionOfReturn(
         besides member: MemberID? = nil, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>

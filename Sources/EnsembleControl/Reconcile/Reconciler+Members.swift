@@ -56,7 +56,7 @@ extension ReconcilerStateMachine {
             endedForSilence = (id, now)
             signal(id, .frozen(verdict.reason), at: now, into: &actions)
         case (.cutOff, let reason): restartCutOff(id, reason, at: now, into: &actions)
-        case (.unknown, .perhapsCounted), (.unknown, .allSilent), (.unknown, .couldNotAsk), (.unknown, .traced):
+        case (.unknown, .perhapsCounted), (.unknown, .perhapsQuorum), (.unknown, .allSilent), (.unknown, .couldNotAsk), (.unknown, .traced):
             hold("judgement of member \(id)", member: id, .verdictOpen(id, verdict.reason))
         case (.alive, .turnsAway): hold("probe of member \(id)", member: id, .turnedAway(id))
         case (.alive, _), (.dead, _), (.unknown, _): break

@@ -29,6 +29,7 @@ extension ReconcilerStateMachine {
             answered(id, answer, into: &actions)
         case .processSeen(let id, let sight):
             observed[id]?.saw(sight, at: now)
+            noteRun(of: id, at: now, into: &actions)
         case .unanswered(let id):
             heard(.silent(since: now), of: id)
         case .turnedAway(let id):
@@ -174,6 +175,17 @@ extension ReconcilerStateMachine {
         // A follower of a new ensemble that has applied nothing yet says 0x0, and has promised the first epoch.
         let epoch = max(answer.zxid >> 32, policy.voters.count > 1 ? 1 : 0)
         if ledger.raise(id, epoch: epoch, zxid: logged, isAlone: policy.voters.count == 1) { isLedgerAhead = true }
+    }
+
+    /// S2: a first start that comes to nothing ends by itself, soon: what its configuration or a port forbids is known before
+    /// anything is promised. Whatever runs for longer may have served (operated seed 2276: nobody could be asked).
+    private mutating func noteRun(of id: MemberID, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
+        guard ledger.hasRun != true, supervisor(id)?.state == .running, let run = running.first(where: { $0.id == id }) else { return }
+        // A JVM takes seconds to say that it can't begin.
+        let bound: Duration = policy.engine == .bundled ? .seconds(1) : .seconds(10)
+        guard run.isAdopted || run.launchedAt.map({ now - $0 >= bound }) ?? false else { return }
+        ledger.hasRun = true
+        saveLedger(into: &actions)
     }
 
     /// A lower bound a second old detects every rollback but one within that second; a write per probe would cost an fsync

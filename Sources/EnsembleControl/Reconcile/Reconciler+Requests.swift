@@ -48,6 +48,8 @@ extension ReconcilerStateMachine {
             if case .restore(let former) = intents.operation?.kind, former.hasBegun { restore.phase = .stopping }
             if let former = intents.operation {
                 record(former.id, former.title, failure: "a restore of backup \(backup.id) replaced it")
+                // Perhaps this backup can't be read, and nothing is restored (operated seed 2970).
+                if let disrupted = former.disrupted { awaitReturn(of: disrupted) }
             }
             clock.failure = nil
             begin(Operation(id: id, kind: .restore(restore)), at: now, into: &actions)

@@ -209,10 +209,7 @@ extension ReconcilerStateMachine {
         // intent would count as lost.
         setStanding(of: reseed.member, .voter, into: &actions)
         intents.reseed = nil
-        intents.returning = reseed.member
-        // Of before it was back.
-        clock.reseedBarrier = nil
-        clock.reseedBarrierEffect = nil
+        awaitReturn(of: reseed.member)
         if let operation = reseed.operation {
             intents.reseedsAskedFor.insert(AskedReseed(member: reseed.member, operation: operation), at: 0)
         }

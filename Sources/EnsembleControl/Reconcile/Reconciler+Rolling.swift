@@ -48,7 +48,7 @@ extension ReconcilerStateMachine {
             }
         }
         // S4, S5
-        if let reason = objection(toDisrupting: id, acceptOutage: rolling.acceptOutage, at: now, into: &actions) {
+        if let reason = objection(toStep: id, of: rolling, at: now, into: &actions) {
             return hold(operation.title, member: id, reason)
         }
         actions.append(.note(Note(.information, .operationStep, member: id, "restarted now: \(choice.reason)")))
@@ -64,10 +64,22 @@ extension ReconcilerStateMachine {
         if isOver || supervisor(id)?.state.mayHaveProcess == false {
             return enter(rolling, .joining(id), of: operation, at: now, into: &actions)
         }
-        if let reason = objection(toDisrupting: id, acceptOutage: rolling.acceptOutage, at: now, into: &actions) {
+        if let reason = objection(toStep: id, of: rolling, at: now, into: &actions) {
             return hold(operation.title, member: id, reason)
         }
         enter(rolling, .stopping(id), of: operation, at: now, into: &actions)
+    }
+
+    /// A step may have waited for long, and for another daemon: what was whole then, one that had its turn, may have dropped
+    /// out since (operated seed 2083). Perhaps for what it was restarted with.
+    private mutating func objection(
+        toStep id: MemberID, of rolling: RollingRestart, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
+    ) -> HoldReason? {
+        let isDone = { (done: MemberID) in rolling.members.contains(done) && !rolling.remaining.contains(done) && done != id }
+        if let away = policy.members.first(where: {
+            isDone($0) && !ledger.stoppedByPerson.contains($0) && !observed.participates($0, at: now)
+        }) { return .memberNotParticipating(away) }
+        return objection(toDisrupting: id, acceptOutage: rolling.acceptOutage, at: now, into: &actions)
     }
 
     private mutating func soak(

@@ -39,6 +39,9 @@ struct OperatorChecker: Sendable {
     /// The operator's barriers that have committed, and when each was asked for.
     private var barriers: [(zxid: Zxid, askedAt: Instant)] = []
 
+    /// The latest step of an operation.
+    private var lastStep: (member: Int, operation: String)?
+
     init(count: Int) { members = Array(repeating: Member(), count: count) }
 
     // MARK: Processes
@@ -50,10 +53,14 @@ struct OperatorChecker: Sendable {
         guard isServing else { return }
         members[member].servedAt = now
         members[member].silencedAt = nil
-        if let barrier = barriers.last(where: { $0.zxid <= applied }) { members[member].passedBarrierOf = barrier.askedAt }
+        passes(member, applied)
         guard !members[member].isStopping else { return }
         members[member].isDisrupted = false
         if members[member].owesBarrier, members[member].returnedAt == nil { members[member].returnedAt = now }
+    }
+
+    private mutating func passes(_ member: Int, _ applied: Zxid) {
+        if let barrier = barriers.last(where: { $0.zxid <= applied }) { members[member].passedBarrierOf = barrier.askedAt }
     }
 
     /// What is interrupted for less than the time between two looks is one time for whoever looks.
@@ -89,9 +96,11 @@ struct OperatorChecker: Sendable {
     /// all that may have been candidates then have ended since, or serve past a barrier that was asked for since; or after a time
     /// that no candidacy outlasts.
     ///
-    /// - Parameter isAlive: of each member.
-    func starts(
-        _ member: Int, disk: SimDisk, hasForgotten: Bool, promises: Duration, isAlive: [Bool], at now: Instant, _ verdict: inout Verdict
+    /// - Parameters:
+    ///   - isAlive: of each member.
+    ///   - applied: what each member's tree shows.
+    mutating func starts(
+        _ member: Int, disk: SimDisk, hasForgotten: Bool, promises: Duration, isAlive: [Bool], applied: [Zxid], at now: Instant, _ verdict: inout Verdict
     ) {
         guard hasForgotten else { return }
         if !disk.marked, !disk.isBlank || disk.initialize {
@@ -99,6 +108,8 @@ struct OperatorChecker: Sendable {
         }
         guard let end = members[member].couldVoteUntil, now - end < promises else { return }
         for other in members.indices where other != member && isAlive[other] {
+            // It may have had the barrier before the operator knew of it, and nothing since (operated seed 1378).
+            if members[other].isServing { passes(other, applied[other]) }
             let it = members[other]
             if it.endedAt.map({ $0 >= end }) ?? false || it.passedBarrierOf.map({ $0 >= end }) ?? false { continue }
             verdict.fail(
@@ -210,6 +221,13 @@ struct OperatorChecker: Sendable {
         }
     }
 
+    /// S4: the step before this one, of the same operation, is whole: it serves, and the world knows it of late.
+    private func judgeStepBefore(_ member: Int, of operation: String?, patience: Duration, at now: Instant, _ verdict: inout Verdict) {
+        guard let step = lastStep, step.operation == operation, step.member != member else { return }
+        if let served = members[step.member].servedAt, now - served <= patience { return }
+        verdict.fail(.disruption, "S4: \(member + 1) is taken out of service, and \(step.member + 1), whose turn was before, does not serve")
+    }
+
     /// S4, S5: a step that nobody needs.
     ///
     /// - Parameters:
@@ -222,6 +240,8 @@ struct OperatorChecker: Sendable {
         for other in members.indices where other != member {
             judgeReturn(of: other, before: member, of: operation, has: applied[other], &verdict)
         }
+        judgeStepBefore(member, of: operation, patience: patience, at: now, &verdict)
+        lastStep = operation.map { (member, $0) }
         if !holdsLock { verdict.fail(.disruption, "S5: \(member + 1) is taken out of service without the ensemble's lock") }
         if let other = members.indices.first(where: { $0 != member && members[$0].isDisrupted }) {
             verdict.fail(.disruption, "S5: \(member + 1) is taken out of service while \(other + 1) is")

@@ -47,6 +47,8 @@ struct SimClient: Sendable {
     var awayUntil = Instant.origin
     /// What it shows for a session, when it connects.
     var claim = Claim.own
+    /// Connections that servers have ended since it last had a write acknowledged, in peace.
+    var endedInVain = 0
     /// A session that it has closed itself.
     var closed: (session: SessionID, password: [UInt8])?
     /// What it has proved on this connection, its address first.
@@ -264,7 +266,9 @@ extension World {
         clients[c].lastHeard = now
         switch message {
         case .connected(let response): welcomed(c, usesBytes ? Wire.carried(response, &checkers) : response)
-        case .closed: clients[c].state = .disconnected
+        case .closed:
+            clients[c].state = .disconnected
+            judgeEnd(of: c)
         case .event(let event):
             let event = usesBytes ? Wire.carried(event, &checkers) : event
             if event.zxid != .none { sees(event.zxid, c) }
@@ -293,6 +297,15 @@ extension World {
         let isEmpty = clients[c].watches.watches.isEmpty
         clients[c].watches = WatchChecker()
         if !isEmpty { send(.setWatches(set, extended: true), from: c) }
+    }
+
+    /// A server may end a connection for what it knows of the session; the next attempt is better then.
+    private mutating func judgeEnd(of c: Int) {
+        guard isPeaceful, !isStalled, plan.epochLength == nil else { return clients[c].endedInVain = 0 }
+        clients[c].endedInVain += 1
+        if clients[c].endedInVain >= 3 {
+            checkers.fail(.convergence, "client \(c) has its connections ended, the third in a row by \(clients[c].server), and no write of it is acknowledged")
+        }
     }
 
     private mutating func answeredFalseClaim(_ c: Int, isRefused: Bool) {
@@ -335,6 +348,7 @@ extension World {
         }
         clients[c].watches.replied(at: reply.zxid, checkers.history, who: c, &checkers.verdict)
         if sent.request.isWrite {
+            clients[c].endedInVain = 0
             checkers.history.answered(sent.number, at: reply.zxid)
             checkers.clients.answered(
                 sent.request, number: sent.number, reply, session: session, floor: max(sent.floor, clients[c].lastWrite),

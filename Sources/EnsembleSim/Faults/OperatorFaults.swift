@@ -51,6 +51,9 @@ package struct OperatorFaults: OptionSet, Hashable, Sendable {
     /// More than a minority's directories are gone at once, until a person puts them back or restores a backup.
     package static let lostMajorities = OperatorFaults(rawValue: 1 << 16)
 
+    /// A killed process ends seconds later: it waits in the kernel for its disk.
+    package static let slowDeaths = OperatorFaults(rawValue: 1 << 17)
+
     /// Those that take directories away as a whole.
     package static let ofAbsence: OperatorFaults = [.lateMounts, .lostMajorities]
 
@@ -67,6 +70,7 @@ package struct OperatorFaults: OptionSet, Hashable, Sendable {
         ("stoppedServers", .stoppedServers), ("people", .people), ("lateLosses", .lateLosses),
         ("deafServers", .deafServers), ("closedPorts", .closedPorts), ("operatorCuts", .operatorCuts), ("lostNames", .lostNames),
         ("lateMounts", .lateMounts), ("lostMajorities", .lostMajorities),
+        ("slowDeaths", .slowDeaths),
     ]
 
     package var names: [String] { OperatorFaults.named.filter { contains($0.fault) }.map(\.name) }

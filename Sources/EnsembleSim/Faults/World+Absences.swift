@@ -31,10 +31,15 @@ extension World {
         let strikesMany = Int.random(in: 0..<3, using: &daemon!.absenceRandom) == 0
         if plan.operatorFaults.contains(.lostMajorities), strikesMany || !plan.operatorFaults.contains(.lateMounts) {
             loseMajority()
-        } else if plan.operatorFaults.contains(.lateMounts), mayLoseDirectory(victim) {
-            takeAway(victim)
-            schedule(.mounted(victim), in: .milliseconds(Int64.random(in: 100...8_000, using: &daemon!.absenceRandom)))
+        } else if plan.operatorFaults.contains(.lateMounts) {
+            mountLate(victim)
         }
+    }
+
+    mutating func mountLate(_ victim: ServerID) {
+        guard mayLoseDirectory(victim), servers[index(victim)].absent == nil else { return }
+        takeAway(victim)
+        schedule(.mounted(victim), in: .milliseconds(Int64.random(in: 100...8_000, using: &daemon!.absenceRandom)))
     }
 
     // MARK: A late mount
@@ -130,8 +135,10 @@ extension World {
 
     /// What the daemon hears of directories that are gone.
     mutating func noteLoss(_ event: ReconcilerEvent) {
-        guard daemon!.lostMajority != nil, case .dataInspected(let id, let found) = event, found == .missing || found == .empty
-        else { return }
+        if case .dataVanished(let id, _) = event { spring(on: .hearsOfLoss, of: ServerID(id)) }
+        guard case .dataInspected(let id, let found) = event, found == .missing || found == .empty else { return }
+        spring(on: .hearsOfLoss, of: ServerID(id))
+        guard daemon!.lostMajority != nil else { return }
         daemon!.lostMajority!.told.insert(ServerID(id))
         daemon!.lostMajority!.toldAt = now
     }

@@ -33,7 +33,7 @@ extension World {
         schedule(.goesOn, in: .milliseconds(Int64.random(in: 100...10_000, using: &daemon!.faultRandom)))
     }
 
-    private mutating func stop(_ id: ServerID) {
+    mutating func stop(_ id: ServerID) {
         guard servers[index(id)].machine != nil, !servers[index(id)].isFrozen else { return }
         record("\(id) is stopped")
         servers[index(id)].isFrozen = true

@@ -25,6 +25,7 @@ struct SimOperator: Sendable {
         /// A signalled server ends.
         case serverEnds(ServerID, incarnation: Int, ExitCause)
         case fault
+        case ambush(OperatorAmbush.Strike, ServerID)
         case hearingFault
         case directoryReadable(ServerID)
         case absence
@@ -48,6 +49,7 @@ struct SimOperator: Sendable {
     var personRandom: SeededRandom
     var hearingRandom: SeededRandom
     var absenceRandom: SeededRandom
+    var ambushRandom: SeededRandom
 
     /// The state directory.
     var ledger: Ledger
@@ -81,6 +83,10 @@ struct SimOperator: Sendable {
     /// The session that this process acquired the lock with last.
     var lockSession: SessionID = 0
     var requestCount = 0
+    /// When it wrote down what it is at, of late.
+    var savedAt = FIFO<Instant>()
+    /// The member that has told this process last that it leads.
+    var toldLeader: ServerID?
     var lostMajority: LostMajority?
     /// The restore for which the world has taken note that history goes back.
     var restoreNoted: String?
@@ -112,6 +118,7 @@ struct SimOperator: Sendable {
         personRandom = SeededRandom(seed: seed ^ 0x0bead_9e50)
         hearingRandom = SeededRandom(seed: seed ^ 0x0bead_ea55)
         absenceRandom = SeededRandom(seed: seed ^ 0x0bead_ab5e)
+        ambushRandom = SeededRandom(seed: seed ^ 0x0bead_a3b5)
         quarantine = Array(repeating: [], count: servers)
         looks = Array(repeating: 0, count: servers)
         vouched = Array(repeating: Vouched(), count: servers)
@@ -151,6 +158,7 @@ extension World {
             guard isRunning(id, incarnation), cause != .clean || !waitsForThaw(id, event) else { return }
             end(id, cause)
         case .fault: injectOperatorFault()
+        case .ambush(let strike, let id): self.strike(strike, id)
         case .hearingFault: injectHearingFault()
         case .directoryReadable(let id): servers[index(id)].isUnreadable = false
         case .absence: injectAbsence()
@@ -173,6 +181,7 @@ extension World {
         daemon.isFrozen = false
         daemon.waiting = []
         daemon.lockSession = 0
+        daemon.toldLeader = nil
         daemon.looks = daemon.looks.map { _ in 0 }
         daemon.lostMajority?.told = []
         daemon.machine = ReconcilerStateMachine(
@@ -240,6 +249,10 @@ extension World {
             if let durable = answer.durable { daemon!.vouched[id - 1].hears(Zxid(rawValue: durable), at: now) }
             if let epoch = answer.acceptedEpoch { daemon!.promised.hears(Zxid(rawValue: epoch << 32), at: now) }
         }
+        if case .answered(let id, let answer) = told {
+            if answer.role == .leading { daemon!.toldLeader = ServerID(id) }
+            if answer.role != .leading, daemon!.toldLeader == ServerID(id) { daemon!.toldLeader = nil }
+        }
         noteLoss(told)
         let life = daemon!.life
         var buffer = ActionBuffer<ReconcilerAction>()
@@ -250,6 +263,7 @@ extension World {
             guard daemon!.life == life, daemon!.machine != nil else { return }
             if crashesBefore(action) { return crashDaemon() }
             perform(action)
+            if plan.operatorMoment != nil { spring(on: action) }
         }
         if case .launched(let id, _, _) = told { daemon!.launchesUnheard.remove(ServerID(id)) }
         for i in servers.indices { daemon!.vouched[i].stepped(at: now) }

@@ -13,6 +13,7 @@ extension World {
         case .saveLedger(let ledger):
             if bug != .ledgerNotSaved { daemon!.ledger = ledger }
         case .saveIntents(let intents):
+            judgePace()
             if bug != .intentsNotSaved { daemon!.intents = sabotaged(intents) }
         case .launch, .quarantine, .seed, .capture, .verify, .prune: begin(action)
         case .acquireLock(let token): daemon!.link.ask(.lock, token, at: now)
@@ -80,15 +81,18 @@ extension World {
         servers[i].storageConfiguration.dataFloor = bug == .floorIgnored ? nil : floor
         servers[i].isBelowFloor = floor.map { bug != .floorIgnored && !servers[i].disk.isAbove($0) } ?? false
         if servers[i].isBelowFloor { return start(id) }
+        let applied = servers.map { $0.machine?.tree.lastProcessedZxid ?? .zero }
         checkers.oversight.starts(
             i, disk: servers[i].disk, hasForgotten: checkers.quorum.hasForgotten(id),
-            promises: servers[i].configuration.initTimeout * 3, isAlive: servers.map { $0.machine != nil }, at: now, &checkers.verdict)
+            promises: servers[i].configuration.initTimeout * 3, isAlive: servers.map { $0.machine != nil },
+            applied: applied, at: now, &checkers.verdict)
         start(id)
     }
 
     private mutating func terminate(_ id: ServerID) {
         record("the daemon stops \(id)")
         judgeDisruption(of: id)
+        judgeOrder(of: id)
         guard servers[index(id)].machine != nil else { return }
         checkers.oversight.asksToStop(index(id))
         // A stopped process takes SIGTERM only when it goes on.
@@ -101,9 +105,15 @@ extension World {
         record("the daemon kills \(id)")
         guard servers[index(id)].machine != nil else { return }
         judgeKill(of: id)
-        schedule(
-            .serverEnds(id, incarnation: servers[index(id)].incarnation, .signalled(9)),
-            in: .milliseconds(Int64.random(in: 1...20, using: &daemon!.random)))
+        var pause = Int64.random(in: 1...20, using: &daemon!.random)
+        if plan.operatorFaults.contains(.slowDeaths), faultsEnabled, !servers[index(id)].isDying {
+            // It executes nothing more, and is there until its disk answers the kernel.
+            record("\(id) hangs in its disk")
+            pause = Int64.random(in: 100...6_000, using: &daemon!.ambushRandom)
+            servers[index(id)].isFrozen = true
+            servers[index(id)].isDying = true
+        }
+        schedule(.serverEnds(id, incarnation: servers[index(id)].incarnation, .signalled(9)), in: .milliseconds(pause))
     }
 
     /// A server's process ends, by a signal or by itself.
@@ -136,7 +146,7 @@ extension World {
         let server = servers[index(id)]
         guard !daemon.isFrozen, server.machine != nil else { return }
         // The kernel says of a stopped process that it is.
-        let isStopped = server.isFrozen && !server.isStuttering
+        let isStopped = server.isFrozen && !server.isStuttering && !server.isDying
         hear(.processSeen(Int(id), ProcessSight(isStopped ? .stopped : .runs)))
         // Nor does one that is stopping take connections.
         if isStopped || server.isStopping { return hear(.unanswered(Int(id))) }
@@ -146,7 +156,8 @@ extension World {
             case .turnsAway: hear(.turnedAway(Int(id)))
             case .notAsked: hear(.notAsked(Int(id), "no such name"))
             }
-            return lookAtDirectory(of: id)
+            // A directory is looked at behind an answer of one that serves (`ReconcilerShell.lookAtFiles`).
+            return
         }
         let slow = Int.random(in: 0..<30, using: &self.daemon!.random) == 0
         schedule(

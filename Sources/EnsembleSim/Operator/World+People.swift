@@ -96,6 +96,23 @@ extension World {
             bounds: machine.policy.verdictBounds, patience: patience(of: machine), at: now, &checkers.verdict)
     }
 
+    /// S4: who leads is stopped when all others are, so that what it acknowledges meanwhile is on the disks that stay.
+    mutating func judgeOrder(of id: ServerID) {
+        guard let machine = daemon?.machine, machine.termination?.leaveMembers == false, daemon!.toldLeader == id,
+            servers[index(id)].serves, servers[index(id)].machine!.isLeading,
+            let other = servers.first(where: { $0.id != id && $0.machine != nil && !$0.isStopping && !$0.isDying })
+        else { return }
+        checkers.fail(.disruption, "S4: \(id) has said that it leads, and is stopped before \(other.id)")
+    }
+
+    /// What it writes down it has decided, and nobody decides so often.
+    mutating func judgePace() {
+        daemon!.savedAt.append(now)
+        while let first = daemon!.savedAt.first, now - first > .seconds(1) { _ = daemon!.savedAt.popFirst() }
+        guard daemon!.savedAt.count > 40 else { return }
+        checkers.fail(.soundness, "the daemon goes round in circles: its intents have changed 40 times within a second")
+    }
+
     /// How old the operator's knowledge may be by design.
     private func patience(of machine: ReconcilerStateMachine) -> Duration { machine.policy.freshness + .milliseconds(600) }
 
@@ -111,8 +128,10 @@ extension World {
             // What a step owed that it has replaced is nobody's any more (seed 69).
             return checkers.oversight.isNoLongerDisrupted(index(id))
         }
+        // A reseed may go before an operation that has not begun (operated seed 2083).
+        let operation = machine.intents.reseed?.member == Int(id) ? nil : machine.intents.operation?.id
         checkers.oversight.disrupts(
-            index(id), of: machine.intents.operation?.id, holdsLock: daemonHoldsLock, patience: patience(of: machine),
+            index(id), of: operation, holdsLock: daemonHoldsLock, patience: patience(of: machine),
             applied: servers.map { $0.machine?.tree.lastProcessedZxid ?? .zero }, at: now, &checkers.verdict)
         if !isAskedFor(id, machine.intents) {
             checkers.oversight.restartsUnasked(

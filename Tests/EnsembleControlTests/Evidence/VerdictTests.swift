@@ -119,6 +119,18 @@ import Testing
         for id in 1...2 { #expect(kind(id, both) == .cutOff) }
     }
 
+    /// One that looks for a leader is cut off from two that have one, and the daemon doesn't hear these: to end one of them ends
+    /// the quorum (operated seed 338).
+    @Test func theSilentMayBeAQuorum() {
+        let world = silent([1, 3], counts: 0, lead: nil)
+        for id in [1, 3] {
+            #expect(world.0.verdict(on: id, within: bounds, at: world.1) == Verdict(.unknown, .perhapsQuorum(of: [1, 3])))
+        }
+        // Two of five are none.
+        let two = silent([1, 2], of: 5, counts: 0, lead: nil)
+        for id in 1...2 { #expect(two.0.verdict(on: id, within: bounds, at: two.1) == Verdict(.unknown, .notCountedYet)) }
+    }
+
     /// The silent one leads: those who follow say so.
     @Test func aDeafLeaderIsCutOff() {
         let world = silent([3], counts: 2)

@@ -5,10 +5,11 @@ import Testing
 /// S2: which directories may be believed.
 @Suite struct DataTrustTests {
     private func judge(
-        _ condition: DataDirectoryCondition, entry: LedgerEntry?, blank: Bool = false, backups: Int = 0, listed: Bool = true
+        _ condition: DataDirectoryCondition, entry: LedgerEntry?, blank: Bool = false, backups: Int = 0, listed: Bool = true, hasRun: Bool? = nil
     ) -> DataTrust {
         var ledger = Ledger(cluster: "c")
         if let entry { ledger.set(entry) }
+        ledger.hasRun = hasRun
         var archive = BackupObservation()
         archive.isListed = listed
         archive.count = backups
@@ -55,6 +56,8 @@ import Testing
         #expect(judge(.missing, entry: entry, blank: true) == .bootstrap)
         #expect(judge(.missing, entry: entry, blank: false) == .untrusted(.missing))
         #expect(judge(.missing, entry: entry, blank: true, backups: 1) == .untrusted(.missing))
+        // Its servers have run, and nothing was heard of them: they may have served.
+        #expect(judge(.missing, entry: entry, blank: true, hasRun: true) == .untrusted(.missing))
     }
 
     @Test func anEpochBelowTheLedgersIsALostPromise() {

@@ -42,6 +42,50 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// S4, S5: a restore that replaces a roll and then can't begin leaves a member that is still away (operated seed 2970).
+    @Test func whatARestoreHasReplacedIsBackBeforeTheNextOneGoes() throws {
+        var world = ReconcilerWorld.started(75, members: 5)
+        world.request("r", .restartRolling(reason: "test", acceptOutage: false))
+        for _ in 0..<100 where world.terminated.isEmpty { world.run(for: .milliseconds(100)) }
+        let first = try #require(world.terminated.first)
+        world.change(first) { $0.lagsUntil = .distantFuture }
+        world.request("three", .reseed(first == 3 ? 4 : 3))
+        world.rotten = ["b1"]
+        world.request("restore", .restore(world.archive[0].reference))
+        world.run(for: .seconds(20))
+        #expect(outcome("restore", in: world)?.failure != nil)
+        #expect(world.terminated == [first], "it lacks what is committed")
+        world.change(first) { $0.lagsUntil = .origin }
+        world.run(for: .seconds(30))
+        #expect(world.terminated.count > 1)
+        #expect(world.violations == [])
+    }
+
+    /// S4: a step that has waited is judged by what is true now, also of those that had their turn.
+    @Test func aRollStandsStillWhereOneThatHadItsTurnIsAway() throws {
+        var world = ReconcilerWorld.started(74, members: 5)
+        world.request("r", .restartRolling(reason: "test", acceptOutage: false))
+        for _ in 0..<100 where world.terminated.isEmpty { world.run(for: .milliseconds(100)) }
+        let first = try #require(world.terminated.first)
+        // The next step has to wait: too few answer.
+        let later = world.now + .seconds(8)
+        world.change(first) { $0.lagsUntil = later }
+        for id in [4, 5] { world.change(id) { $0.isFull = true } }
+        world.run(for: .seconds(20))
+        try #require(world.terminated == [first])
+        world.change(first) { $0.isFull = true }
+        world.run(for: .seconds(6))
+        for id in [4, 5] { world.change(id) { $0.isFull = false } }
+        world.run(for: .seconds(10))
+        #expect(world.terminated == [first])
+        #expect(world.machine.holds.contains { $0.reason == .memberNotParticipating(first) })
+        world.change(first) { $0.isFull = false }
+        world.run(for: .seconds(120))
+        #expect(Set(world.terminated) == [1, 2, 3, 4, 5])
+        #expect(outcome("r", in: world)?.failure == nil)
+        #expect(world.violations == [])
+    }
+
     /// S4: a whole member whose reseed is put off when it has stopped comes back, and the next one goes only when it has what
     /// was committed since (seed 549).
     @Test func aMemberStoppedInVainIsBackBeforeTheNextOneGoes() throws {
