@@ -55,6 +55,8 @@ package struct Plan: Hashable, Sendable {
     package var smallFiles = false
     /// What the disk has done is known a while later, as where threads do it: what comes meanwhile is not part of it.
     package var answersLate = false
+    /// Whether clients come to a leader that is none any more, and doesn't know it.
+    package var luresClients = false
     /// The operator's step at which something strikes that it can't know of; nil: chance alone.
     package var operatorMoment: OperatorAmbush.Moment?
     /// Whether whole servers run, over cables and files (`WiredWorld`); else their machines alone.
@@ -162,6 +164,8 @@ package struct Plan: Hashable, Sendable {
         plan.answersLate = oneIn(2)
         if isOperated, !oneIn(3) { plan.operatorMoment = OperatorAmbush.Moment.allCases.randomElement(using: &random) }
         if isOperated, oneIn(3) { plan.operatorFaults.insert(.slowDeaths) }
+        if oneIn(5) { plan.atlas.insert(.sleepingHosts) }
+        plan.luresClients = oneIn(2)
         return plan
     }
 }
@@ -180,6 +184,7 @@ extension Plan {
         if treeTime > 0 { words.append("trees in \(treeTime) ms") }
         if wasApaches { words.append("Apache's directories") }
         if let bandwidth { words.append("links of \(bandwidth) bytes/s") }
+        if luresClients { words.append("clients that come to a former leader") }
         if let operatorMoment { words.append("strikes where the daemon \(operatorMoment)") }
         if let apachePeer { words.append("\(apachePeer) speaks as Apache's") }
         return words.isEmpty ? "" : ", " + words.joined(separator: ", ")

@@ -26,6 +26,8 @@ package struct World {
         case blow(FaultAtlas, ServerID)
         /// What an isolated leader still hears falls silent, too.
         case deafened(ServerID)
+        /// A client moves to this server, of all.
+        case lured(Int, ServerID)
         case stutter(ServerID)
         case lull
         case clientTurn(Int)
@@ -57,6 +59,7 @@ package struct World {
     var copyRandom: SeededRandom
     /// When disks say what they have done.
     var answerRandom: SeededRandom
+    var sleepRandom: SeededRandom
     var queue = EventQueue<Event>()
     var servers: [SimServer] = []
     /// Learner connections, by number; never reused.
@@ -100,6 +103,7 @@ package struct World {
         fileRandom = SeededRandom(seed: plan.seed ^ 0xf11e)
         copyRandom = SeededRandom(seed: plan.seed ^ 0xc09e)
         answerRandom = SeededRandom(seed: plan.seed ^ 0xa15e)
+        sleepRandom = SeededRandom(seed: plan.seed ^ 0x51ee)
         checkers = Checkers(members: plan.servers, outsideOnly: plan.outsideOnly, only: plan.only)
         checkers.proposals.epochLength = plan.epochLength ?? .max
         let ids = (1...Int64(plan.servers)).map { ServerID($0) }
@@ -190,6 +194,7 @@ package struct World {
         case .fault: injectFault()
         case .blow(let fault, let id): if faultsEnabled { strike(fault, id) }
         case .deafened(let id): deafen(id)
+        case .lured(let client, let id): lure(client, to: id)
         case .stutter(let id): stutter(id)
         case .lull: beginLull()
         case .clientTurn(let client):

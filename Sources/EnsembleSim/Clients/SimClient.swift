@@ -45,6 +45,8 @@ struct SimClient: Sendable {
     var slowUntil = Instant.origin
     /// It has gone, without a word, and comes back then.
     var awayUntil = Instant.origin
+    /// Where it goes next; nil: anywhere.
+    var nextServer: ServerID?
     /// What it shows for a session, when it connects.
     var claim = Claim.own
     /// Connections that servers have ended since it last had a write acknowledged, in peace.
@@ -135,7 +137,8 @@ extension World {
     }
 
     mutating func connectClient(_ c: Int) {
-        guard let i = servers.indices.randomElement(using: &clients[c].random) else { return }
+        guard var i = servers.indices.randomElement(using: &clients[c].random) else { return }
+        if let next = clients[c].nextServer.take() { i = index(next) }
         if plan.clientsMisbehave { connectWithoutAWord(c) }
         let server = servers[i].id
         nextConnection += 1
@@ -267,8 +270,9 @@ extension World {
         switch message {
         case .connected(let response): welcomed(c, usesBytes ? Wire.carried(response, &checkers) : response)
         case .closed:
+            // One that was refused has seen more than the server yet.
+            if clients[c].state == .connected { judgeEnd(of: c) }
             clients[c].state = .disconnected
-            judgeEnd(of: c)
         case .event(let event):
             let event = usesBytes ? Wire.carried(event, &checkers) : event
             if event.zxid != .none { sees(event.zxid, c) }

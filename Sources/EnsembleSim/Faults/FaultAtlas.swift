@@ -71,6 +71,9 @@ package struct FaultAtlas: OptionSet, Hashable, Sendable {
     /// What passes between a client and its server takes up to half a second.
     package static let slowClients = FaultAtlas(rawValue: 1 << 22)
 
+    /// All members stand still together, and their daemon with them.
+    package static let sleepingHosts = FaultAtlas(rawValue: 1 << 23)
+
     package static let all = FaultAtlas(rawValue: 1 << 19 - 1)
     /// Those that only a widened plan has (`Plan.widened`).
     package static let wider: FaultAtlas = [.stalledDisks, .silentServers, .turnedAway, .slowClients]
@@ -84,7 +87,7 @@ package struct FaultAtlas: OptionSet, Hashable, Sendable {
         ("slowDisks", .slowDisks), ("slowLinks", .slowLinks), ("duplicates", .duplicates), ("bitRot", .bitRot),
         ("fullDisks", .fullDisks), ("failedSyncs", .failedSyncs), ("losses", .losses), ("slowProcesses", .slowProcesses),
         ("stalledDisks", .stalledDisks), ("silentServers", .silentServers), ("turnedAway", .turnedAway),
-        ("slowClients", .slowClients),
+        ("slowClients", .slowClients), ("sleepingHosts", .sleepingHosts),
     ]
 
     package var names: [String] { FaultAtlas.named.filter { contains($0.fault) }.map(\.name) }

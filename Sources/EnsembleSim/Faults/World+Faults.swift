@@ -42,6 +42,7 @@ extension World {
         case .silentServers: silence(victim)
         case .turnedAway: turnAway(at: victim)
         case .slowClients: slowDownClient()
+        case .sleepingHosts: sleepHost()
         default: break  // Disks and messages draw their own chances.
         }
     }
@@ -247,6 +248,7 @@ extension World {
                 breakLink(link, telling: .leaderOnly)
                 tellOfEnd(links[link], atLeader: false)
             }
+            lureClients(to: leader)
         default:
             // Its packets are lost first, theirs later.
             let pause = Duration.milliseconds(Int64.random(in: 1_500...6_000, using: &faultRandom))
