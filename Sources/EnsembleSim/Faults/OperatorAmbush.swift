@@ -18,7 +18,7 @@ package enum OperatorAmbush {
     }
 
     /// What strikes, and whom.
-    enum Strike: CaseIterable, Sendable {
+    enum Strike: Sendable {
         case daemonCrashes
         case memberCrashes
         case memberStandsStill
@@ -35,6 +35,19 @@ package enum OperatorAmbush {
 }
 
 extension OperatorAmbush.Moment {
+    /// What may change the meaning of this step.
+    var strikes: [OperatorAmbush.Strike] {
+        switch self {
+        case .asksToStop, .kills, .starts:
+            [.daemonCrashes, .memberCrashes, .memberStandsStill, .memberLosesDirectory, .otherCrashes, .otherStandsStill, .otherLosesDirectory]
+        case .quarantines, .seeds, .joins:
+            [.daemonCrashes, .memberLosesDirectory, .memberGetsOldDirectory, .mountIsLate, .mountIsLate, .otherLosesDirectory, .personReseedsOther]
+        case .soaks: [.memberCrashes, .memberStandsStill, .memberLosesDirectory, .otherCrashes, .otherLosesDirectory, .daemonCrashes]
+        case .hearsOfLoss: [.personReseedsOther, .personReseedsOther, .personRestartsOther, .personReseedsMember, .daemonCrashes, .otherStandsStill]
+        case .restores: [.memberLosesDirectory, .otherLosesDirectory, .daemonCrashes, .memberGetsOldDirectory]
+        }
+    }
+
     /// nil for an action that nobody waits for.
     static func of(_ action: ReconcilerAction) -> (moment: Self, member: MemberID)? {
         switch action {
@@ -61,11 +74,11 @@ extension World {
     }
 
     mutating func spring(on moment: OperatorAmbush.Moment, of id: ServerID) {
-        guard faultsEnabled, plan.operatorMoment == moment, Int.random(in: 0..<3, using: &daemon!.ambushRandom) == 0,
-            let strike = OperatorAmbush.Strike.allCases.randomElement(using: &daemon!.ambushRandom)
+        guard faultsEnabled, plan.operatorMoment == moment, Bool.random(using: &daemon!.ambushRandom),
+            let strike = moment.strikes.randomElement(using: &daemon!.ambushRandom)
         else { return }
-        // At once, while it goes on, or when it is about to be over.
-        let pauses: [ClosedRange<Int64>] = [0...5, 0...400, 400...4_000]
+        // At once, while it goes on, or when it is about to be over; a restore is over when the ensemble serves again.
+        let pauses: [ClosedRange<Int64>] = moment == .restores ? [0...400, 400...3_000, 1_000...8_000] : [0...5, 0...400, 400...4_000]
         let pause = Int64.random(in: pauses[Int.random(in: 0..<3, using: &daemon!.ambushRandom)], using: &daemon!.ambushRandom)
         schedule(.ambush(strike, id), in: .milliseconds(pause))
     }

@@ -95,7 +95,8 @@ extension World {
         guard mayLoseDirectory(id), maySpoilSeed, let copy = servers[index(id)].copy else { return }
         let disk = servers[index(id)].directory
         let kept = daemon!.vouched[index(id)].kept
-        if copy.identity == disk.identity, copy.currentEpoch < min(kept.epoch, disk.currentEpoch),
+        let told = max(kept.epoch, daemon!.served[index(id)].kept.epoch)
+        if copy.identity == disk.identity, copy.currentEpoch < min(told, disk.currentEpoch),
             Bool.random(using: &daemon!.faultRandom)
         {
             return rollBackEpochs(of: id, to: copy)
@@ -106,10 +107,11 @@ extension World {
     }
 
     /// The epoch files alone are an older copy's: its vote would be weaker than what it has acknowledged. A promise that
-    /// only its file told of is left.
+    /// only its file told of is left, unless it has served in it.
     private mutating func rollBackEpochs(of id: ServerID, to copy: SimDisk) {
         let old = servers[index(id)].disk.copied()
-        let isPromiseOld = copy.acceptedEpoch < old.end.epoch && Bool.random(using: &daemon!.faultRandom)
+        let told = max(old.end.epoch, daemon!.served[index(id)].kept.epoch)
+        let isPromiseOld = copy.acceptedEpoch < told && Bool.random(using: &daemon!.faultRandom)
         let accepted = isPromiseOld ? copy.acceptedEpoch : old.acceptedEpoch
         let epochs = EpochFiles.Epochs(accepted: accepted, current: copy.currentEpoch)
         do throws(StorageError) { try old.layout.epochs.save(epochs) } catch {

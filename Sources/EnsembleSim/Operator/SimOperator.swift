@@ -57,6 +57,8 @@ struct SimOperator: Sendable {
     var archive = SimArchive()
     /// By member: what it has told this daemon and those before it.
     var vouched: [Vouched]
+    /// By member: the epoch that it has told of while it served, as the zxid before its first.
+    var served: [Vouched]
     /// The highest epoch that any of them has told, as the zxid before its first.
     var promised = Vouched()
     /// Launched, and this daemon has not heard so yet.
@@ -122,6 +124,7 @@ struct SimOperator: Sendable {
         quarantine = Array(repeating: [], count: servers)
         looks = Array(repeating: 0, count: servers)
         vouched = Array(repeating: Vouched(), count: servers)
+        served = vouched
     }
 }
 
@@ -219,7 +222,10 @@ extension World {
         daemon!.isFrozen = false
         daemon!.launchesUnheard = []
         daemon!.life += 1
-        for i in servers.indices { daemon!.vouched[i].daemonDied() }
+        for i in servers.indices {
+            daemon!.vouched[i].daemonDied()
+            daemon!.served[i].daemonDied()
+        }
         daemon!.promised.daemonDied()
         dropLink()
     }
@@ -247,6 +253,7 @@ extension World {
         if daemon!.isFrozen { return daemon!.waiting.append(event) }
         if case .answered(let id, let answer) = told {
             if let durable = answer.durable { daemon!.vouched[id - 1].hears(Zxid(rawValue: durable), at: now) }
+            if answer.role.serves { daemon!.served[id - 1].hears(Zxid(rawValue: (answer.zxid >> 32) << 32), at: now) }
             if let epoch = answer.acceptedEpoch { daemon!.promised.hears(Zxid(rawValue: epoch << 32), at: now) }
         }
         if case .answered(let id, let answer) = told {
@@ -266,7 +273,10 @@ extension World {
             if plan.operatorMoment != nil { spring(on: action) }
         }
         if case .launched(let id, _, _) = told { daemon!.launchesUnheard.remove(ServerID(id)) }
-        for i in servers.indices { daemon!.vouched[i].stepped(at: now) }
+        for i in servers.indices {
+            daemon!.vouched[i].stepped(at: now)
+            daemon!.served[i].stepped(at: now)
+        }
         daemon!.promised.stepped(at: now)
     }
 

@@ -24,7 +24,10 @@ extension World {
         case .note(let note): record("daemon: \(note.member.map { "member \($0): " } ?? "")\(note.message)")
         case .finish:
             record("the daemon ends")
-            for i in servers.indices { daemon!.vouched[i].daemonEnds() }
+            for i in servers.indices {
+                daemon!.vouched[i].daemonEnds()
+                daemon!.served[i].daemonEnds()
+            }
             daemon!.promised.daemonEnds()
             endDaemon()
             schedule(.starts, in: .milliseconds(Int64.random(in: 50...1_000, using: &daemon!.random)))

@@ -76,7 +76,7 @@ extension World {
         var new = SimDisk(seed: daemon!.random.next())
         new.identity = old.identity
         servers[i].disk = new
-        daemon!.vouched[i] = Vouched()
+        (daemon!.vouched[i], daemon!.served[i]) = (Vouched(), Vouched())
         checkers.quorum.forgot(id)
         judgeWholeness(after: "the quarantine of \(id)")
         return .done
@@ -123,7 +123,7 @@ extension World {
             if case .recovering = seed, bug != .seedUnmarked { try new.mark() }
         } catch { checkers.fail(.soundness, "the seed of \(id): \(error)") }
         servers[i].disk = new
-        daemon!.vouched[i] = Vouched()
+        (daemon!.vouched[i], daemon!.served[i]) = (Vouched(), Vouched())
         record("\(id) is seeded: \(seed)")
         let recovering = if case .restored = seed { false } else { true }
         return .seeded(
