@@ -26,28 +26,26 @@ package enum DataTrust: Sendable, Hashable {
     }
 
     /// - Parameters:
-    ///   - everyDirectoryIsBlank: every member has a missing or empty directory.
+    ///   - directories: of all members.
     ///   - archive: what is known of the archive, which contradicts a bootstrap when it holds backups.
     package static func judge(
-        _ condition: DataDirectoryCondition, entry: LedgerEntry?, ledger: Ledger, everyDirectoryIsBlank: Bool,
-        archive: BackupObservation
+        _ condition: DataDirectoryCondition, entry: LedgerEntry?, ledger: Ledger, directories: Blankness, archive: BackupObservation
     ) -> DataTrust {
         switch condition {
         case .unreadable(let why):
             return .unknown(why)
         case .damaged(let why):
             return .untrusted(.damaged(why))
-        case .missing, .empty:
+        case .missing, .empty, .unused:
             let reason: UntrustedReason = condition == .missing ? .missing : .emptyButWasNot
             guard let entry else {
-                return judgeBlank(
-                    reason, ledger: ledger, everyDirectoryIsBlank: everyDirectoryIsBlank, archive: archive)
+                return judgeBlank(reason, ledger: ledger, directories, archive: archive)
             }
             switch entry.standing {
             case .bootstrapping: return .bootstrap
             // S2: an empty directory of a member that may have voted is an amnesiac's, unless nothing is anywhere: then
             // the first start came to nothing.
-            case .voter: return isFirstStart(ledger, everyDirectoryIsBlank, archive) ? .bootstrap : .untrusted(reason)
+            case .voter: return isFirstStart(ledger, directories, archive) ? .bootstrap : .untrusted(reason)
             case .recovering: return .recovering
             }
         case .holding(let contents):
@@ -55,10 +53,14 @@ package enum DataTrust: Sendable, Hashable {
         }
     }
 
-    private static func isFirstStart(
-        _ ledger: Ledger, _ everyDirectoryIsBlank: Bool, _ archive: BackupObservation
-    ) -> Bool {
-        everyDirectoryIsBlank && ledger.highestEpoch == 0 && ledger.hasRun != true && archive.isListed && archive.count == 0
+    private static func isFirstStart(_ ledger: Ledger, _ directories: Blankness, _ archive: BackupObservation) -> Bool {
+        guard ledger.highestEpoch == 0, archive.isListed, archive.count == 0 else { return false }
+        switch directories {
+        case .some: return false
+        // S2: servers that ran, and were perhaps not heard, may have served from what is gone (operated seed 2276).
+        case .all: return ledger.hasRun != true
+        case .allUnused: return true
+        }
     }
 
     private static func judge(_ contents: DataDirectoryContents, entry: LedgerEntry?) -> DataTrust {
@@ -97,11 +99,10 @@ package enum DataTrust: Sendable, Hashable {
 
     /// No data and no entry: a new cluster, a new member, or a loss of everything. Only the first may vote.
     private static func judgeBlank(
-        _ reason: UntrustedReason, ledger: Ledger, everyDirectoryIsBlank: Bool,
-        archive: BackupObservation
+        _ reason: UntrustedReason, ledger: Ledger, _ directories: Blankness, archive: BackupObservation
     ) -> DataTrust {
         // S2: others have data or are entered: this member has lost its own, or is new and must sync.
-        guard !ledger.isBootstrapped, everyDirectoryIsBlank else { return .untrusted(reason) }
+        guard !ledger.isBootstrapped, directories != .some else { return .untrusted(reason) }
         guard archive.isListed else {
             return .unknown(
                 archive.lastFailure.map { "the archive can't be read: \($0)" } ?? "the archive has not been listed yet")
@@ -114,6 +115,15 @@ package enum DataTrust: Sendable, Hashable {
         }
         return .bootstrap
     }
+}
+
+/// Which of the members' directories are blank.
+package enum Blankness: Sendable, Hashable {
+    /// Not all, or of one it can't be told.
+    case some
+    case all
+    /// And in each lies the word that permits its first start: no server has begun anywhere.
+    case allUnused
 }
 
 /// Why a data directory isn't believed.

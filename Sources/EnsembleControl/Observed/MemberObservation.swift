@@ -178,11 +178,21 @@ package enum DataDirectoryCondition: Sendable, Hashable {
     case missing
     /// There, without snapshots, logs or epoch files.
     case empty
+    /// Empty, and `initialize` lies in it: a first start was prepared, and no server has begun here.
+    case unused
     case holding(DataDirectoryContents)
     /// Files of a server that don't parse: names the file and the offset.
     case damaged(String)
     /// It can't be looked at (I/O error, permissions, an absent mount): nothing is known, so nothing is done (S10).
     case unreadable(String)
+
+    /// Whether no server's files are there.
+    package var isBlank: Bool {
+        switch self {
+        case .missing, .empty, .unused: true
+        case .holding, .damaged, .unreadable: false
+        }
+    }
 }
 
 /// What an intact data directory claims.

@@ -177,8 +177,7 @@ extension ReconcilerStateMachine {
         if ledger.raise(id, epoch: epoch, zxid: logged, isAlone: policy.voters.count == 1) { isLedgerAhead = true }
     }
 
-    /// S2: a first start that comes to nothing ends by itself, soon: what its configuration or a port forbids is known before
-    /// anything is promised. Whatever runs for longer may have served (operated seed 2276: nobody could be asked).
+    /// S2: whatever has run for a while may have served, whether or not it could be asked.
     private mutating func noteRun(of id: MemberID, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
         guard ledger.hasRun != true, supervisor(id)?.state == .running, let run = running.first(where: { $0.id == id }) else { return }
         // A JVM takes seconds to say that it can't begin.
@@ -224,11 +223,11 @@ extension ReconcilerStateMachine {
         let isNew = ledger.highestEpoch == 0
         guard !isNew || !running.contains(where: { $0.condition == nil && isToBeLookedAt($0.id) }) else { return }
         let judged = isNew ? running : running.filter { $0.id == id }
-        let blank = everyDirectoryIsBlank
+        let directories = blankness
         for run in judged {
             guard let condition = run.condition, supervisor(run.id)?.state == .inspecting else { continue }
             let trust = DataTrust.judge(
-                condition, entry: ledger[run.id], ledger: ledger, everyDirectoryIsBlank: blank,
+                condition, entry: ledger[run.id], ledger: ledger, directories: directories,
                 archive: observed.backups)
             // S2: the ledger is written before the intent, and the daemon died between: nothing was fenced, seeded or
             // waited out for it.
@@ -254,13 +253,9 @@ extension ReconcilerStateMachine {
         }
     }
 
-    private var everyDirectoryIsBlank: Bool {
-        running.allSatisfy { run in
-            switch run.condition {
-            case .missing, .empty: true
-            case .holding, .damaged, .unreadable, nil: false
-            }
-        }
+    private var blankness: Blankness {
+        guard running.allSatisfy({ $0.condition?.isBlank ?? false }) else { return .some }
+        return running.allSatisfy { $0.condition == .unused } ? .allUnused : .all
     }
 
     private mutating func act(

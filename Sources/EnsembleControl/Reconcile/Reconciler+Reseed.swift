@@ -267,10 +267,8 @@ extension ReconcilerStateMachine {
         guard let reseed = intents.reseed, reseed.member == id, reseed.phase == .joining, !clock.joinsFirst else {
             return false
         }
-        switch running.first(where: { $0.id == id })?.condition {
-        case .missing, .empty: return policy.engine == .bundled || clock.joinerServed
-        case .holding, .damaged, .unreadable, nil: return false
-        }
+        guard running.first(where: { $0.id == id })?.condition?.isBlank == true else { return false }
+        return policy.engine == .bundled || clock.joinerServed
     }
 
     private mutating func awaitJoining(

@@ -236,7 +236,7 @@ package struct ReconcilerStateMachine: Sendable {
         let condition = running.first { $0.id == id }?.condition
         // S2: a launch into an empty directory makes another one of it. What was lost may come back, as a late mount, with the
         // seed's mark still on it, when this one has promised something (seed 789).
-        if mode == .recovering, var entry = ledger[id], condition == .missing || condition == .empty {
+        if mode == .recovering, var entry = ledger[id], condition?.isBlank == true {
             entry.identity = newIdentity()
             ledger.set(entry)
             saveLedger(into: &actions)

@@ -72,7 +72,7 @@ package final class EffectRunner: Sendable {
                     let found = try await lanes.member(id).run("a look at its files", isLong: depth == .replay) {
                         try Self.requireUnused(member)
                         let found = DataProbe.inspect(member, depth)
-                        if found == .missing || found == .empty { try self.requireMounted(member) }
+                        if found.isBlank { try self.requireMounted(member) }
                         return found
                     }
                     emit(.dataInspected(id, found))

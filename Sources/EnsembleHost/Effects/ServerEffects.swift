@@ -52,9 +52,7 @@ extension EffectRunner {
         // S2: without anything that it must hold it is to be empty, and the launch makes another directory of it.
         let isToBeEmpty = mode == .recovering && floor == nil
         if isToBeEmpty {
-            switch DataProbe.inspect(member, .seals) {
-            case .missing, .empty: break
-            case .holding, .damaged, .unreadable:
+            guard DataProbe.inspect(member, .seals).isBlank else {
                 throw HostError(
                     member.dataDirectory, "was empty when it was looked at, and is not", remedy: "it is looked at again before the next launch")
             }

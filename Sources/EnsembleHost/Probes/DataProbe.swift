@@ -18,7 +18,8 @@ package enum DataProbe {
         }
         guard Directory.exists(layout.snapshotDirectory) else {
             if errno != ENOENT { return .unreadable("\(layout.snapshotDirectory): \(String(cString: strerror(errno)))") }
-            return Directory.exists(member.dataDirectory) ? .empty : .missing
+            guard Directory.exists(member.dataDirectory) else { return .missing }
+            return Directory.exists(member.initializeFile) ? .unused : .empty
         }
         do throws(StorageError) {
             let (snapshots, logs) = (try layout.snapshots(), try layout.logs())

@@ -136,7 +136,7 @@ extension World {
     /// What the daemon hears of directories that are gone.
     mutating func noteLoss(_ event: ReconcilerEvent) {
         if case .dataVanished(let id, _) = event { spring(on: .hearsOfLoss, of: ServerID(id)) }
-        guard case .dataInspected(let id, let found) = event, found == .missing || found == .empty else { return }
+        guard case .dataInspected(let id, let found) = event, found.isBlank else { return }
         spring(on: .hearsOfLoss, of: ServerID(id))
         guard daemon!.lostMajority != nil else { return }
         daemon!.lostMajority!.told.insert(ServerID(id))

@@ -46,7 +46,7 @@ extension World {
         } else if !disk.isBlank, disk.epochsContradict {
             found = .damaged("version-2/currentEpoch: not of this data")
         } else if disk.isBlank {
-            found = disk.identity == nil ? .missing : .empty
+            found = disk.initialize ? .unused : disk.identity == nil ? .missing : .empty
         } else {
             found = .holding(
                 DataDirectoryContents(

@@ -5,7 +5,7 @@ import Testing
 /// S2: which directories may be believed.
 @Suite struct DataTrustTests {
     private func judge(
-        _ condition: DataDirectoryCondition, entry: LedgerEntry?, blank: Bool = false, backups: Int = 0, listed: Bool = true, hasRun: Bool? = nil
+        _ condition: DataDirectoryCondition, entry: LedgerEntry?, blank: Bool = false, unused: Bool = false, backups: Int = 0, listed: Bool = true, hasRun: Bool? = nil
     ) -> DataTrust {
         var ledger = Ledger(cluster: "c")
         if let entry { ledger.set(entry) }
@@ -13,7 +13,8 @@ import Testing
         var archive = BackupObservation()
         archive.isListed = listed
         archive.count = backups
-        return DataTrust.judge(condition, entry: entry, ledger: ledger, everyDirectoryIsBlank: blank, archive: archive)
+        return DataTrust.judge(
+            condition, entry: entry, ledger: ledger, directories: unused ? .allUnused : blank ? .all : .some, archive: archive)
     }
 
     private let voter = LedgerEntry(id: 1, standing: .voter, zxid: 5 << 32 | 7, acceptedEpoch: 5, identity: "a")
@@ -58,6 +59,8 @@ import Testing
         #expect(judge(.missing, entry: entry, blank: true, backups: 1) == .untrusted(.missing))
         // Its servers have run, and nothing was heard of them: they may have served.
         #expect(judge(.missing, entry: entry, blank: true, hasRun: true) == .untrusted(.missing))
+        // They ran, and none has begun: a resolver that takes its time is no loss.
+        #expect(judge(.unused, entry: entry, unused: true, hasRun: true) == .bootstrap)
     }
 
     @Test func anEpochBelowTheLedgersIsALostPromise() {
@@ -94,7 +97,7 @@ import Testing
         var archive = BackupObservation()
         archive.lastFailure = "/srv/archive: permission denied"
         let trust = DataTrust.judge(
-            .missing, entry: nil, ledger: Ledger(cluster: "c"), everyDirectoryIsBlank: true, archive: archive)
+            .missing, entry: nil, ledger: Ledger(cluster: "c"), directories: .all, archive: archive)
         #expect(trust == .unknown("the archive can't be read: /srv/archive: permission denied"))
     }
 
