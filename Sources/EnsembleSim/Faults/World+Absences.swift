@@ -124,7 +124,8 @@ extension World {
 
     /// S10: it says what it holds for.
     private mutating func judgeWord(on lost: LostMajority) {
-        guard let machine = daemon!.machine, !daemon!.isFrozen, isMajorityLost, !isRestoring, machine.termination == nil,
+        // What is back and can't be read is said otherwise (operated seed 630).
+        guard let machine = daemon!.machine, !daemon!.isFrozen, servers.count(where: { hasHistory($0) }) * 2 <= servers.count, !isRestoring, machine.termination == nil,
             lost.told.count == lost.members.count, now - lost.toldAt >= .seconds(1)
         else { return }
         let isSaid = machine.holds.contains { if case .majorityLost = $0.reason { true } else { false } }

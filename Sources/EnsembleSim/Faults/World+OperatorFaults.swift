@@ -69,7 +69,7 @@ extension World {
     func isWhole(_ server: SimServer) -> Bool { !server.isUnreadable && hasHistory(server) }
 
     /// Also where it can't be read at this moment.
-    private func hasHistory(_ server: SimServer) -> Bool {
+    func hasHistory(_ server: SimServer) -> Bool {
         server.disk.isWhole && server.replacement == nil && !server.disk.isDamaged
             && !checkers.quorum.hasForgotten(server.id)
     }
