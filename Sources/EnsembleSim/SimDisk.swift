@@ -86,7 +86,8 @@ struct SimDisk: Sendable {
     }
 
     func setInitialize(_ isSet: Bool) throws(StorageError) {
-        if isSet { try layout.initializeFile.create() } else { try layout.initializeFile.consume() }
+        if isSet { return try layout.initializeFile.create() }
+        if try layout.initializeFile.exists { try layout.initializeFile.consume() }
     }
 
     func mark() throws(StorageError) { try layout.recoveringMark.set(reason: "an operator knows better") }

@@ -102,8 +102,8 @@ package struct InitializeFile: Sendable {
     /// S2: only once the empty database is on disk. Removed earlier, a crash between would turn a new member into one
     /// without memory; left, it would let a later loss of the data pass for a new member. Durable on return.
     package func consume() throws(StorageError) {
-        guard try exists else { return }
-        try files.remove(path)
+        if try exists { try files.remove(path) }
+        // Also where it is gone: a process that died behind the removal has not made it durable (seed 4402).
         try files.syncDirectory(directory)
     }
 }
