@@ -67,15 +67,15 @@ import Testing
         world.request("r", .restartRolling(reason: "test", acceptOutage: false))
         for _ in 0..<100 where world.terminated.isEmpty { world.run(for: .milliseconds(100)) }
         let first = try #require(world.terminated.first)
-        // The next step has to wait: too few answer.
-        let later = world.now + .seconds(8)
+        // The next step has to wait for the lock, whose last proof is old by then.
+        let later = world.now + .seconds(40)
         world.change(first) { $0.lagsUntil = later }
-        for id in [4, 5] { world.change(id) { $0.isFull = true } }
-        world.run(for: .seconds(20))
+        world.isLockTaken = true
+        world.run(for: .seconds(60))
         try #require(world.terminated == [first])
         world.change(first) { $0.isFull = true }
         world.run(for: .seconds(6))
-        for id in [4, 5] { world.change(id) { $0.isFull = false } }
+        world.isLockTaken = false
         world.run(for: .seconds(10))
         #expect(world.terminated == [first])
         #expect(world.machine.holds.contains { $0.reason == .memberNotParticipating(first) })
