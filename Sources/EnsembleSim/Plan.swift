@@ -57,8 +57,12 @@ package struct Plan: Hashable, Sendable {
     package var answersLate = false
     /// Whether clients come to a leader that is none any more, and doesn't know it.
     package var luresClients = false
+    /// Whether a server that stood still asks for its timers before it reads what came meanwhile.
+    package var timersGoFirst = false
     /// The operator's step at which something strikes that it can't know of; nil: chance alone.
     package var operatorMoment: OperatorAmbush.Moment?
+    /// Whether the daemon hears nobody until some time after the cluster's first start.
+    package var deafAtFirst = false
     /// Whether whole servers run, over cables and files (`WiredWorld`); else their machines alone.
     package var isWired = false
 
@@ -166,11 +170,39 @@ package struct Plan: Hashable, Sendable {
         if isOperated, oneIn(3) { plan.operatorFaults.insert(.slowDeaths) }
         if oneIn(5) { plan.atlas.insert(.sleepingHosts) }
         plan.luresClients = oneIn(2)
+        plan.timersGoFirst = oneIn(2)
+        if isOperated {
+            // Whoever waits for a step sees to it that it comes, and sometimes that little else does.
+            if plan.operatorMoment != nil {
+                plan.operatorFaults.insert(.people)
+                if oneIn(2) { plan.faultPause = 8_000 }
+            }
+            plan.deafAtFirst = oneIn(6)
+            if plan.deafAtFirst, oneIn(2) { plan.operatorFaults.insert(.lostMajorities) }
+            if oneIn(6) { plan.operatorFaults.insert(.quietEpochs) }
+        }
         return plan
     }
 }
 
 extension Plan {
+    /// The same seed with files that change often and are found hurt.
+    package func withSmallFiles() -> Plan {
+        var plan = self
+        plan.smallFiles = true
+        plan.snapCount = min(plan.snapCount, 80)
+        plan.atlas.formUnion([.crashes, .bitRot])
+        return plan
+    }
+
+    /// The same seed, operated, with something that waits for this step of the operator's.
+    package func striking(at moment: OperatorAmbush.Moment) -> Plan {
+        var plan = self
+        plan.operatorMoment = moment
+        plan.operatorFaults.insert(.people)
+        return plan
+    }
+
     private var widths: String {
         var words: [String] = []
         if asksMore { words.append("more requests") }
@@ -185,6 +217,8 @@ extension Plan {
         if wasApaches { words.append("Apache's directories") }
         if let bandwidth { words.append("links of \(bandwidth) bytes/s") }
         if luresClients { words.append("clients that come to a former leader") }
+        if timersGoFirst { words.append("timers before sockets") }
+        if deafAtFirst { words.append("a daemon that hears nobody at first") }
         if let operatorMoment { words.append("strikes where the daemon \(operatorMoment)") }
         if let apachePeer { words.append("\(apachePeer) speaks as Apache's") }
         return words.isEmpty ? "" : ", " + words.joined(separator: ", ")

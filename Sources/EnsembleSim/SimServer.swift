@@ -38,6 +38,8 @@ struct SimServer {
     var absent: AbsentDirectory?
     /// Its directory is back, and no server was launched on it since.
     var isBackUnseen = false
+    /// What came with the tree that its leader sent, and behind it.
+    var installedThrough = Zxid.zero
     /// Its directory can't be looked at.
     var isUnreadable = false
     /// An older copy of the directory, that a fault may put in its place.
@@ -131,6 +133,7 @@ extension World {
         guard servers[i].machine == nil, now >= servers[i].startsNotBefore else { return }
         servers[i].incarnation += 1
         servers[i].isFrozen = false
+        servers[i].installedThrough = .zero
         servers[i].machine = KeeperMachine(configuration: servers[i].configuration, seed: random.next())
         step(id, .clockRead(wall(of: id)))
         startStorage(of: id)
@@ -179,6 +182,9 @@ extension World {
         checkers.oversight.goesOn(i, at: now)
         servers[i].armed = nil
         if bug == .sessionsJudgedBeforeReading { ringLateTimers(of: id) }
+        // A loop that goes on may ask for its timers before it reads (issue 8, A8).
+        if plan.timersGoFirst, let deadline = servers[i].machine?.deadline, clock(of: id) >= deadline { step(id, .deadlineReached) }
+        guard servers[i].machine != nil else { return }
         let waiting = servers[i].frozenEvents
         servers[i].frozenEvents = []
         for event in waiting { step(id, event) }
@@ -209,6 +215,7 @@ extension World {
         if bug != nil { sabotage(&list, of: id) }
         if ambush != nil { spring(on: list, of: id) }
         if apachePeer?.id == id { speakAsApache(&list) }
+        if case .connectRequested(_, let request) = event { judgeRefusal(of: request, list, by: id) }
         for action in list {
             guard servers[i].machine != nil else { return }
             perform(action, of: id)

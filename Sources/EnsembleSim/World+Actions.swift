@@ -84,6 +84,7 @@ extension World {
         case .truncateLog(let zxid):
             record("\(id) truncates to \(zxid)")
             servers[i].isTruncating = true
+            servers[i].installedThrough = .zero
             servers[i].isRewriting = true
             prepareCut(of: id, to: zxid)
             hands.disk.truncateLog(to: zxid)
@@ -92,11 +93,13 @@ extension World {
             if bug == .installEpochFirst { saveEpochsFirst(of: id, accepted: accepted, current: current) }
             servers[i].installing = entries
             servers[i].lastLogged = entries.last?.zxid ?? tree.lastProcessedZxid
+            servers[i].installedThrough = servers[i].lastLogged
             servers[i].disk.exactFrom = servers[i].receivedThrough
             servers[i].disk.vouched = .zero
             servers[i].isRewriting = true
             hands.disk.install(tree, entries: entries, accepted: accepted, current: current)
         case .takeSnapshot(let start, let needed):
+            if plan.asksMore { askAmidSnapshot() }
             guard let tree = servers[i].machine?.tree else { return }
             servers[i].replay.begins(waiting: servers[i].machine!.outstandingEntries)
             if bug == .snapshotBeforeLog {
@@ -129,10 +132,12 @@ extension World {
         let i = index(id)
         switch note {
         case .roleEnded(let reason, let isHandedOff):
+            judgeAwake(id, gives: reason)
             if reason.contains("zxids are used up") { checkers.rolls.isDisturbed() }
             // It ends in the step that commits its last proposal, which nobody else may know yet.
             if isHandedOff { observe(id, isServing: true) }
         case .leading(let epoch):
+            lureClients(behind: id)
             checkers.rolls.establishes(epoch, &checkers.verdict)
             checkers.quorum.establishes(epoch, id, disk: servers[i].disk, at: now, &checkers.verdict)
             checkers.sessions.leads(id, sessions: servers[i].machine?.tree.sessions ?? [], at: clock(of: id))
@@ -147,6 +152,7 @@ extension World {
             if isPeaceful, let client = clients.first(where: { $0.session == session && $0.state == .connected }) {
                 checkers.fail(.sessions, "\(id) expires the session of client \(client.index), which talks all the time")
             }
+            speakLate(for: session)
         default: break
         }
     }
@@ -162,6 +168,16 @@ extension World {
             default: return false
             }
         }
+    }
+
+    /// S8: what a client has seen of earlier epochs turns it away from nobody who serves in a later one.
+    mutating func judgeRefusal(of request: ConnectRequest, _ actions: [KeeperAction], by id: ServerID) {
+        guard let status = servers[index(id)].machine?.status, status.serving, servers.count > 1,
+            request.lastZxidSeen.epoch < status.currentEpoch,
+            actions.contains(where: { if case .note(.clientRefused) = $0 { true } else { false } })
+        else { return }
+        checkers.fail(
+            .sessions, "\(id) serves in epoch \(status.currentEpoch), and turns away a client that has seen \(request.lastZxidSeen)")
     }
 
     private mutating func toClient(of id: ServerID, _ connection: ConnectionID, _ message: ToClient) {

@@ -180,7 +180,7 @@ extension World {
         checkers.promises(packet, learner, to: leader, disk: servers[index(learner)].disk)
         let servers = servers
         checkers.quorum.sends(
-            packet, learner, to: leader, disk: servers[index(learner)].disk, at: now,
+            packet, learner, to: leader, disk: servers[index(learner)].disk, installed: servers[index(learner)].installedThrough, at: now,
             isAwaited: { candidate, epoch in
                 let server = servers[Int(candidate) - 1]
                 guard let machine = server.machine, machine.isLeading, !server.hasLeft else { return false }

@@ -79,6 +79,8 @@ package struct World {
     var isPeaceful = false
     /// One that speaks as Apache's server does.
     var apachePeer: ApachePeer?
+    /// The host's last sleep.
+    var hostSleep: HostSleep?
     /// A fault that waits for its moment.
     var ambush: Ambush?
     /// Clients are silent until then.
@@ -128,8 +130,9 @@ package struct World {
             schedule(.backupDue, in: .seconds(3))
             schedule(SimOperator.Event.fault, in: .seconds(2))
             schedule(.personAsks, in: .seconds(4))
+            if plan.deafAtFirst { hearNobodyAtFirst() }
             if !plan.operatorFaults.isDisjoint(with: .ofHearing) { schedule(.hearingFault, in: .seconds(3)) }
-            if !plan.operatorFaults.isDisjoint(with: .ofAbsence) { schedule(.absence, in: .seconds(5)) }
+            if !plan.operatorFaults.isDisjoint(with: .ofAbsence) { schedule(.absence, in: .seconds(plan.deafAtFirst ? 3 : 5)) }
         } else {
             if plan.wasApaches { takeOverFromApache() } else { for id in ids { setInitialize(of: id, true) } }
             for id in ids { schedule(.restart(id), in: .milliseconds(Int64.random(in: 0...50, using: &random))) }

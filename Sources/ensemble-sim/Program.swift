@@ -17,13 +17,12 @@ struct Run: ParsableCommand {
     @Option(help: "A deliberate bug: \(DeliberateBug.allCases.map(\.rawValue).joined(separator: ", ")).") var bug: DeliberateBug?
     @Flag(help: "Leave out the rules that look inside of members.") var outsideOnly = false
     @Flag(help: "With the faults that provoke the bug, as `sensitivity` has them.") var provoked = false
-    @Flag(help: "With a real operator that drives the processes.") var operated = false
-    @Flag(help: "With whole servers over cables and files, instead of machines alone.") var wired = false
+    @OptionGroup var world: WorldOptions
     @Flag(help: "Without what `Plan.widened` adds, as scenarios and `sensitivity` have it.") var narrow = false
     @Option(help: "How many of the last happenings to print.") var lines = 60
 
     func run() throws {
-        var plan = Plan.chosen(seed: seed, bug: bug, operated: operated, wired: wired, narrow: narrow || provoked)
+        var plan = world.plan(seed: seed, bug: bug, narrow: narrow || provoked)
         plan.outsideOnly = outsideOnly
         if provoked { bug?.provoke(&plan) }
         let result = Campaign.run(plan)
@@ -36,27 +35,18 @@ struct Shrink: ParsableCommand {
 
     @Option(help: "The failing seed.") var seed: UInt64
     @Option(help: "A deliberate bug.") var bug: DeliberateBug?
-    @Flag(help: "With a real operator that drives the processes.") var operated = false
-    @Flag(help: "With whole servers over cables and files, instead of machines alone.") var wired = false
+    @OptionGroup var world: WorldOptions
     @Flag(help: "Without what `Plan.widened` adds.") var narrow = false
     @Option(help: "How many of the last happenings to print.") var lines = 60
 
     func run() throws {
-        let whole = Campaign.run(Plan.chosen(seed: seed, bug: bug, operated: operated, wired: wired, narrow: narrow))
+        let whole = Campaign.run(world.plan(seed: seed, bug: bug, narrow: narrow))
         guard let violation = whole.violation else {
             say("seed \(seed) is clean")
             return
         }
         let small = Shrinking.shrink(whole.plan, breaking: violation.rule) { say("smaller: \($0.plan.summary), \($0.end) ms") }
         try report(small, lines: lines)
-    }
-}
-
-extension Plan {
-    static func chosen(seed: UInt64, bug: DeliberateBug?, operated: Bool, wired: Bool, narrow: Bool) -> Plan {
-        if wired || bug?.isWires ?? false { return Plan.wired(seed: seed, bug: bug) }
-        let plan = operated ? Plan.operated(seed: seed, bug: bug) : Plan(seed: seed, bug: bug)
-        return narrow ? plan : plan.widened()
     }
 }
 

@@ -10,8 +10,7 @@ struct Swarm: AsyncParsableCommand {
     @Option(help: "Stop after so many minutes.") var minutes: Double?
     @Option(help: "How many seeds run at once.") var jobs = 2
     @Option(help: "A deliberate bug, to see that it is found.") var bug: DeliberateBug?
-    @Flag(help: "Every seed with an operator; without this, every third.") var operated = false
-    @Flag(help: "Every seed with whole servers over cables and files.") var wired = false
+    @OptionGroup var world: WorldOptions
     @Flag(help: "Leave out the rules that look inside of members.") var outsideOnly = false
     @Flag(help: "Go on behind a violation, and print each.") var keepGoing = false
 
@@ -32,9 +31,8 @@ struct Swarm: AsyncParsableCommand {
         await withTaskGroup(of: Campaign.Result.self) { group in
             func launch() {
                 guard keepGoing || tally.failure == nil, next <= range.last, deadline.map({ clock.now < $0 }) ?? true else { return }
-                var plan = operated || wired || bug?.isWires ?? false
-                    ? Plan.chosen(seed: next, bug: bug, operated: operated, wired: wired, narrow: false)
-                    : Plan.drawn(seed: next, bug: bug)
+                var plan = world.isChosen || bug?.isWires ?? false
+                    ? world.plan(seed: next, bug: bug) : Plan.drawn(seed: next, bug: bug)
                 plan.outsideOnly = outsideOnly
                 next += 1
                 group.addTask { [plan] in Campaign.run(plan) }
@@ -49,7 +47,7 @@ struct Swarm: AsyncParsableCommand {
         }
         say(tally.line(elapsed: clock.now - start))
         if let failure = tally.failure, let violation = failure.violation {
-            let options = "--seed \(failure.plan.seed)\(failure.plan.isOperated ? " --operated" : failure.plan.isWired ? " --wired" : "")\(bug.map { " --bug \($0.rawValue)" } ?? "")"
+            let options = "--seed \(failure.plan.seed)\(world.words(for: failure.plan))\(bug.map { " --bug \($0.rawValue)" } ?? "")"
             say("seed \(failure.plan.seed): violation of \(violation)")
             say("again: ensemble-sim run \(options)\nsmaller: ensemble-sim shrink \(options)")
             throw ExitCode(1)

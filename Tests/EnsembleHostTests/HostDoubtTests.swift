@@ -36,6 +36,26 @@ import Testing
             DataProbe.glance(at: member, expected: "5f1c") == .vanished(.otherIdentity(expected: "5f1c", found: nil)))
     }
 
+    /// S2: between the look at a directory and the launch another one came into its place (operated seed 3009): the servers'
+    /// own check asks for zxids and epochs, which a copy of another member's has.
+    @Test func aDirectoryThatWasExchangedBehindTheLookIsNotLaunchedFrom() throws {
+        let root = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        let declaration = MemberDeclaration(
+            id: 1, host: "127.0.0.1", clientPort: 2181, quorumPort: 2881, electionPort: 3881, dataDirectory: root + "/data")
+        let manifest = Manifest(cluster: "orders", dataDirectory: root, members: [declaration])
+        let member = manifest.rendered(on: HostLayout(stateDirectory: root, bundledServer: "/usr/bin/ensemble-server"))[0]
+        try FileManager.default.createDirectory(atPath: root + "/data/version-2", withIntermediateDirectories: true)
+        try EffectRunner.identify(member, as: "5f1c", isAnew: false)
+        #expect(try DataProbe.identity(of: member) == "5f1c")
+        try EffectRunner.identify(member, as: "5f1c", isAnew: false)
+        #expect(throws: HostError.self) { try EffectRunner.identify(member, as: "77aa", isAnew: false) }
+        #expect(try DataProbe.identity(of: member) == "5f1c")
+        // An empty one, where the ledger knows of no seed any more.
+        try EffectRunner.identify(member, as: "77aa", isAnew: true)
+        #expect(try DataProbe.identity(of: member) == "77aa")
+    }
+
     /// A log directory of its own that was removed under its server: it acknowledged into deleted files, and nobody noticed.
     @Test func aLogDirectoryThatIsGoneIsMissed() throws {
         let root = try scratch()

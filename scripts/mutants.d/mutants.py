@@ -34,6 +34,8 @@ class Mutant:
     harmless: str = ""
     # The only kind of run that can show it (an option of the swarm's); none: several are tried.
     world: str = ""
+    # Another that is switched on beside it: each is the other's second line.
+    beside: str = ""
     old: str = ""
     new: str = ""
 
@@ -48,6 +50,8 @@ def parse(path: pathlib.Path, first: int) -> list[Mutant]:
             continue
         elif line.startswith("# harmless: "):
             found[-1].harmless = line[12:]
+        elif line.startswith("# with: "):
+            found[-1].beside = line[8:]
         elif line.startswith("# world: "):
             found[-1].world = "--" + line[9:]
         elif line.startswith("# "):
@@ -69,6 +73,9 @@ def load() -> list[Mutant]:
     doubled = {name for name in names if names.count(name) > 1}
     if doubled:
         sys.exit(f"mutants of the same name: {', '.join(sorted(doubled))}")
+    alone = [mutant.name for mutant in mutants if mutant.beside and mutant.beside not in names]
+    if alone:
+        sys.exit(f"mutants that name others which are none: {', '.join(sorted(alone))}")
     return mutants
 
 
@@ -84,7 +91,9 @@ def plant(mutants: list[Mutant], tree: pathlib.Path) -> None:
             if original.count(mutant.old) != 1 or start < done:
                 wrong.append(f"{mutant.name}: {path} has its text {original.count(mutant.old)} times, or in another mutant's")
                 continue
-            text += original[done:start] + mutant.new.replace("MUTANT", f"(plantedMutant == {mutant.number})")
+            numbers = [mutant.number] + [other.number for other in mutants if other.beside == mutant.name]
+            switch = " || ".join(f"plantedMutant == {number}" for number in numbers)
+            text += original[done:start] + mutant.new.replace("MUTANT", f"({switch})")
             done = start + len(mutant.old)
         text += original[done:]
         (tree / path).write_text(text if "import EnsembleBase\n" in text else "import EnsembleBase\n" + text)
@@ -165,7 +174,7 @@ def limited(seconds: int):
 def worlds(mutant: Mutant) -> list[list[str]]:
     """The operator's mutants need an operator; those of connections and sessions may need sockets and whole servers."""
     if mutant.world:
-        return [[mutant.world]]
+        return [mutant.world.split()]
     if "EnsembleControl" in mutant.path:
         return [["--operated"]]
     last = "--wired" if re.search(r"KeeperServer|KeeperCore/(Clients|Session|OwnClock|Tree/WatchTable)", mutant.path) else "--operated"

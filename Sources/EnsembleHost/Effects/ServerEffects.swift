@@ -57,10 +57,7 @@ extension EffectRunner {
                     member.dataDirectory, "was empty when it was looked at, and is not", remedy: "it is looked at again before the next launch")
             }
         }
-        if let identity, try isToBeEmpty || DataProbe.identity(of: member) == nil {
-            let file = member.dataDirectory + "/" + DataProbe.identityName
-            try Directory.replace(file: file, with: Array((identity + "\n").utf8))
-        }
+        if let identity { try Self.identify(member, as: identity, isAnew: isToBeEmpty) }
         switch mode {
         case .bootstrap:
             if !Directory.exists(member.dataDirectory + "/version-2") {
@@ -93,6 +90,21 @@ extension EffectRunner {
             throw error
         }
         return record
+    }
+
+    /// S2: a directory without an identity gets the ledger's, and any other has it. One that came into its place since it was
+    /// looked at may hold enough and yet be another member's, without any of this one's promises.
+    ///
+    /// - Parameter isAnew: whether the launch makes another directory of it.
+    package static func identify(_ member: RenderedMember, as identity: String, isAnew: Bool) throws {
+        let found = isAnew ? nil : try DataProbe.identity(of: member)
+        guard found == nil || found == identity else {
+            throw HostError(
+                member.dataDirectory, "is another directory than the one that was looked at just now",
+                remedy: "it is looked at again before the next launch")
+        }
+        guard found == nil else { return }
+        try Directory.replace(file: member.dataDirectory + "/" + DataProbe.identityName, with: Array((identity + "\n").utf8))
     }
 
     /// S3: neither a second server beside one that somebody started by hand, nor a directory moved from under it.

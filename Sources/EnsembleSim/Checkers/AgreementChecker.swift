@@ -47,6 +47,9 @@ struct AgreementChecker: Sendable {
             follow(member, from: applied, to: end, history: &history, &verdict)
         } else {
             begin(member, at: end, log: log, isLeading: isLeading, history: &history, &verdict)
+            if verdict.violation == nil, let path = history.otherRights(in: tree) {
+                verdict.fail(.digest, "\(member + 1) serves at \(end) with other rights on \(path): \(tree.acl(path) ?? [])")
+            }
         }
         guard let expected = history.digest(at: end), expected != tree.digest else { return }
         verdict.fail(.digest, "\(member + 1) has another tree at \(end)")

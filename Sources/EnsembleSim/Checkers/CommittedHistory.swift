@@ -35,6 +35,8 @@ struct CommittedHistory: Sendable {
     private var byPath: [NodePath: [PathChange]] = [:]
     private var childChanges: [NodePath: [ChildNames]] = [:]
     private var rightChanges: [NodePath: [(zxid: Zxid, rights: [AccessRight])]] = [:]
+    /// Paths that were not open to all at some time, as they came.
+    private var guarded: [NodePath] = []
     /// What became of each entry, and which request it stands for.
     private var results: [ApplyResult] = []
     private var numbers: [Int] = []
@@ -110,7 +112,7 @@ struct CommittedHistory: Sendable {
         numbers.append(number)
         for change in changes { index(change, at: entry.zxid) }
         if case .setACL(let path, let rights, _) = entry.transaction, CommittedHistory.isRead(path) {
-            rightChanges[path, default: []].append((entry.zxid, rights))
+            noteRights(path, rights, at: entry.zxid)
         }
         entries.append(entry)
         self.changes.append(changes)
@@ -122,13 +124,26 @@ struct CommittedHistory: Sendable {
         guard CommittedHistory.isRead(path) else { return }
         let content = change.kind == .deleted ? nil : NodeContent(of: path, in: tree)
         byPath[path, default: []].append(PathChange(zxid: zxid, kind: change.kind, content: content))
-        if change.kind == .created { rightChanges[path, default: []].append((zxid, tree.acl(path) ?? [])) }
+        if change.kind == .created { noteRights(path, tree.acl(path) ?? [], at: zxid) }
         guard change.kind != .dataChanged, let parent = path.parent, !parent.isRoot else { return }
         var names = childChanges[parent]?.last ?? ChildNames(zxid: zxid, count: 0, digest: 0)
         names.zxid = zxid
         names.count += change.kind == .created ? 1 : -1
         names.digest ^= ChildNames.digest(of: path.name)
         childChanges[parent, default: []].append(names)
+    }
+
+    private mutating func noteRights(_ path: NodePath, _ rights: [AccessRight], at zxid: Zxid) {
+        if rights != AccessRight.openToAll, !(rightChanges[path]?.contains { $0.rights != AccessRight.openToAll } ?? false) {
+            guarded.append(path)
+        }
+        rightChanges[path, default: []].append((zxid, rights))
+    }
+
+    /// A node whose rights are others in `tree` than were committed: no digest tells of them.
+    func otherRights(in tree: DataTree) -> NodePath? {
+        let end = tree.lastProcessedZxid
+        return guarded.first { exists($0, at: end) && tree.acl($0) != rights(of: $0, at: end) }
     }
 
     /// A restore has gone back to `end`.

@@ -39,8 +39,10 @@ struct OperatorChecker: Sendable {
     /// The operator's barriers that have committed, and when each was asked for.
     private var barriers: [(zxid: Zxid, askedAt: Instant)] = []
 
-    /// The latest step of an operation.
-    private var lastStep: (member: Int, operation: String)?
+    /// The members that the latest operation has taken out of service so far.
+    private var steps: (operation: String, members: [Int])?
+    /// The reseed that a person asked for last, and how often it has stopped its member.
+    private var stoppedFor: (operation: String, count: Int)?
 
     init(count: Int) { members = Array(repeating: Member(), count: count) }
 
@@ -221,27 +223,33 @@ struct OperatorChecker: Sendable {
         }
     }
 
-    /// S4: the step before this one, of the same operation, is whole: it serves, and the world knows it of late.
-    private func judgeStepBefore(_ member: Int, of operation: String?, patience: Duration, at now: Instant, _ verdict: inout Verdict) {
-        guard let step = lastStep, step.operation == operation, step.member != member else { return }
-        if let served = members[step.member].servedAt, now - served <= patience { return }
-        verdict.fail(.disruption, "S4: \(member + 1) is taken out of service, and \(step.member + 1), whose turn was before, does not serve")
+    /// S4: the steps before this one, of the same operation, are whole: they serve, and the world knows it of late.
+    private mutating func judgeStepsBefore(
+        _ member: Int, of operation: String?, excused: [Int], patience: Duration, at now: Instant, _ verdict: inout Verdict
+    ) {
+        if steps?.operation != operation { steps = operation.map { ($0, []) } }
+        for step in steps?.members ?? [] where step != member && !excused.contains(step) {
+            if let served = members[step].servedAt, now - served <= patience { continue }
+            verdict.fail(.disruption, "S4: \(member + 1) is taken out of service, and \(step + 1), whose turn was before, does not serve")
+        }
+        steps?.members.append(member)
     }
 
     /// S4, S5: a step that nobody needs.
     ///
     /// - Parameters:
     ///   - operation: what it is a step of; nil: a reseed.
+    ///   - excused: members that a person has stopped.
     ///   - patience: how old the operator's knowledge may be by design.
     ///   - applied: what each member's tree shows.
     mutating func disrupts(
-        _ member: Int, of operation: String?, holdsLock: Bool, patience: Duration, applied: [Zxid], at now: Instant, _ verdict: inout Verdict
+        _ member: Int, of operation: String?, holdsLock: Bool, excused: [Int], patience: Duration, applied: [Zxid],
+        at now: Instant, _ verdict: inout Verdict
     ) {
         for other in members.indices where other != member {
             judgeReturn(of: other, before: member, of: operation, has: applied[other], &verdict)
         }
-        judgeStepBefore(member, of: operation, patience: patience, at: now, &verdict)
-        lastStep = operation.map { (member, $0) }
+        judgeStepsBefore(member, of: operation, excused: excused, patience: patience, at: now, &verdict)
         if !holdsLock { verdict.fail(.disruption, "S5: \(member + 1) is taken out of service without the ensemble's lock") }
         if let other = members.indices.first(where: { $0 != member && members[$0].isDisrupted }) {
             verdict.fail(.disruption, "S5: \(member + 1) is taken out of service while \(other + 1) is")
@@ -254,6 +262,15 @@ struct OperatorChecker: Sendable {
         settlesBarrier(member)
         members[member].owesBarrier = true
         members[member].operation = operation
+    }
+
+    /// S4: a person's reseed stops a member that is whole when all that it needs is there; what came in between may send it
+    /// back now and then, and not each time.
+    mutating func stopsForReseed(_ member: Int, _ operation: String, _ verdict: inout Verdict) {
+        if stoppedFor?.operation != operation { stoppedFor = (operation, 0) }
+        stoppedFor!.count += 1
+        guard stoppedFor!.count > 4 else { return }
+        verdict.fail(.disruption, "S4: \(member + 1) is taken out of service for its reseed for the fifth time, and put back each time")
     }
 
     /// A fault, a person or the end of everything took its place.

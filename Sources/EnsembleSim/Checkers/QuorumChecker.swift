@@ -141,9 +141,10 @@ struct QuorumChecker: Sendable {
 
     /// - Parameters:
     ///   - leader: to whom it is sent.
+    ///   - installed: how far the history reaches that it took over with a tree.
     ///   - isAwaited: whether a leader still counts on the promise of an epoch.
     mutating func sends(
-        _ packet: QuorumPacket, _ id: ServerID, to leader: ServerID, disk: SimDisk, at now: Instant,
+        _ packet: QuorumPacket, _ id: ServerID, to leader: ServerID, disk: SimDisk, installed: Zxid = .zero, at now: Instant,
         isAwaited: (ServerID, Int64) -> Bool, _ verdict: inout Verdict
     ) {
         let i = Int(id) - 1
@@ -161,6 +162,10 @@ struct QuorumChecker: Sendable {
             members[i].counted.append(Promise(epoch: disk.acceptedEpoch, candidate: leader, at: now))
             if members[i].counted.count > 8 { members[i].counted.removeFirst() }
         case .ack(let zxid) where zxid.counter == 0:
+            if disk.end < installed {
+                verdict.fail(
+                    .quorum, "S1: \(id) acknowledges NEWLEADER of epoch \(zxid.epoch), took over \(installed), and its disk ends at \(disk.end)")
+            }
             acknowledgesNewLeader(zxid, id, disk, isAwaited, &verdict)
         case .ack(let zxid):
             // S1: an acknowledgement says that it is on the disk.

@@ -9,6 +9,8 @@ struct SentWrite: Sendable {
     var request: Request
     /// What the client had proved on the connection when it sent this.
     var identities: [Identity]
+    /// To whom it was sent.
+    var server: ServerID
 }
 
 /// `requestOrder` and `outcomes`: what is committed for a session are its requests, each at most once, in the order in
@@ -19,6 +21,14 @@ struct RequestChecker: Sendable {
         var waiting: [SentWrite] = []
         /// Passed over: a later one has taken effect. They were lost, or come too late.
         var passedOver: [SentWrite] = []
+        /// Reads that were sent behind one that waits, and are answered.
+        var reads: [AnsweredRead] = []
+    }
+
+    private struct AnsweredRead: Sendable {
+        var number: Int
+        var zxid: Zxid
+        var server: ServerID
     }
 
     private var sessions: [SessionID: Session] = [:]
@@ -28,13 +38,33 @@ struct RequestChecker: Sendable {
     private(set) var lastNumber = 0
 
     /// - Returns: the number of the request.
-    mutating func sends(_ request: Request, xid: Int32, session: SessionID, _ identities: [Identity]) -> Int {
+    mutating func sends(
+        _ request: Request, xid: Int32, session: SessionID, _ identities: [Identity], to server: ServerID
+    ) -> Int {
         lastNumber += 1
         if request.isWrite {
-            let sent = SentWrite(number: lastNumber, xid: xid, request: request, identities: identities)
+            let sent = SentWrite(number: lastNumber, xid: xid, request: request, identities: identities, server: server)
             sessions[session, default: Session()].waiting.append(sent)
         }
         return lastNumber
+    }
+
+    /// A read shows all that its session had sent before to the same server: what that one knew of takes effect first, or
+    /// never (issue 8, A4). Of what went to others it may know nothing, as one that is deposed.
+    mutating func answersRead(_ number: Int, of session: SessionID, at zxid: Zxid, by server: ServerID) {
+        guard zxid.rawValue > 0, let first = sessions[session]?.waiting.first, first.number < number else { return }
+        sessions[session]!.reads.append(AnsweredRead(number: number, zxid: zxid, server: server))
+    }
+
+    private mutating func judgeReads(behind sent: SentWrite, _ entry: LogEntry, _ verdict: inout Verdict) {
+        guard let reads = sessions[entry.session]?.reads, !reads.isEmpty else { return }
+        if let early = reads.first(where: { $0.number > sent.number && $0.server == sent.server && $0.zxid < entry.zxid }) {
+            verdict.fail(
+                .requestOrder,
+                "\(entry.transaction), request \(entry.cxid) of \(entry.session), is committed at \(entry.zxid), and a read that was sent to \(sent.server) behind it is answered at \(early.zxid)")
+        }
+        let first = sessions[entry.session]!.waiting.first?.number ?? .max
+        sessions[entry.session]!.reads.removeAll { $0.number < first }
     }
 
     /// Finds the request that the next committed entry stands for, and holds the entry against it.
@@ -67,6 +97,7 @@ struct RequestChecker: Sendable {
             noteEquals(of: sent, among: waiting[(position + 1)...], entry, tree)
             sessions[entry.session]!.passedOver += waiting[..<position]
             sessions[entry.session]!.waiting.removeFirst(position + 1)
+            if entry.transaction.hasEffect { judgeReads(behind: sent, entry, &verdict) }
             return sent.number
         }
         if let expected {

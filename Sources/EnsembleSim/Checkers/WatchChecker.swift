@@ -13,10 +13,16 @@ struct WatchChecker: Sendable {
         static let recursive = Kinds(rawValue: 8)
     }
 
+    private struct Due: Sendable {
+        var event: WatchEvent
+        /// Whether the server may not know yet that the client may be told.
+        var isOptional: Bool
+    }
+
     private(set) var watches: [NodePath: Kinds] = [:]
     /// How much of the history has been walked.
     private var position = 0
-    private var due = FIFO<WatchEvent>()
+    private var due = FIFO<Due>()
     /// Told without a zxid, in answer to setWatches.
     private var restored: [WatchEvent] = []
 
@@ -48,11 +54,15 @@ struct WatchChecker: Sendable {
         }
     }
 
-    mutating func received(_ event: WatchEvent, _ history: CommittedHistory, who: Int, _ verdict: inout Verdict) {
+    /// - Parameter identities: what the client has sent its credentials for, as of now.
+    mutating func received(
+        _ event: WatchEvent, _ history: CommittedHistory, _ identities: [Identity], who: Int, _ verdict: inout Verdict
+    ) {
         guard event.zxid != .none else { return restored.append(event) }
         // Everything of earlier transactions must have been told before.
-        walk(upTo: event.zxid, history)
-        guard let expected = due.popFirst() else {
+        walk(upTo: event.zxid, history, identities)
+        while let first = due.first, first.isOptional, first.event != event { _ = due.popFirst() }
+        guard let expected = due.popFirst()?.event else {
             return verdict.fail(.watches, "client \(who): \(event.type) of \(event.path) at \(event.zxid), and nothing is due")
         }
         if expected != event {
@@ -60,22 +70,34 @@ struct WatchChecker: Sendable {
         }
     }
 
-    mutating func replied(at zxid: Zxid, _ history: CommittedHistory, who: Int, _ verdict: inout Verdict) {
-        walk(upTo: zxid, history)
-        if let missing = due.first {
+    mutating func replied(
+        at zxid: Zxid, _ history: CommittedHistory, _ identities: [Identity], who: Int, _ verdict: inout Verdict
+    ) {
+        walk(upTo: zxid, history, identities)
+        while due.first?.isOptional ?? false { _ = due.popFirst() }
+        if let missing = due.first?.event {
             verdict.fail(.watches, "client \(who): a reply at \(zxid) comes before \(missing)")
         }
     }
 
-    private mutating func walk(upTo zxid: Zxid, _ history: CommittedHistory) {
+    private mutating func walk(upTo zxid: Zxid, _ history: CommittedHistory, _ identities: [Identity]) {
         guard !watches.isEmpty, let end = history.position(of: zxid), position < end else { return }
         while position < end {
-            for change in history.changes[position] { trigger(change, at: history.entries[position].zxid) }
+            let zxid = history.entries[position].zxid
+            for change in history.changes[position] {
+                let rights = history.rights(of: change.path, at: zxid)
+                trigger(
+                    change, at: zxid, isOptional: !WriteOracle.grants(rights, .read, to: SimClient.anyone),
+                    isWithheld: !WriteOracle.grants(rights, .read, to: identities))
+            }
             position += 1
         }
     }
 
-    private mutating func trigger(_ change: TreeChange, at zxid: Zxid) {
+    /// - Parameters:
+    ///   - isOptional: whether only some may read the node.
+    ///   - isWithheld: whether the client may not (ZOOKEEPER-4799).
+    private mutating func trigger(_ change: TreeChange, at zxid: Zxid, isOptional: Bool, isWithheld: Bool) {
         let here = watches[change.path] ?? []
         var isTold = !here.isDisjoint(with: [.data, .persistent, .recursive])
         if change.kind == .deleted, here.contains(.child) { isTold = true }
@@ -84,19 +106,19 @@ struct WatchChecker: Sendable {
             isTold = watches[path]?.contains(.recursive) ?? false
             ancestor = path.parent
         }
-        if isTold {
+        if isTold, !isWithheld {
             let type: WatchEventType =
                 switch change.kind {
                 case .created: .created
                 case .deleted: .deleted
                 case .dataChanged: .dataChanged
                 }
-            due.append(WatchEvent(type: type, path: change.path, zxid: zxid))
+            due.append(Due(event: WatchEvent(type: type, path: change.path, zxid: zxid), isOptional: isOptional))
         }
         consume(change.kind == .deleted ? [.data, .child] : .data, change.path)
         guard change.kind != .dataChanged, let parent = change.path.parent else { return }
         if !(watches[parent] ?? []).isDisjoint(with: [.child, .persistent]) {
-            due.append(WatchEvent(type: .childrenChanged, path: parent, zxid: zxid))
+            due.append(Due(event: WatchEvent(type: .childrenChanged, path: parent, zxid: zxid), isOptional: false))
             consume(.child, parent)
         }
     }
@@ -113,10 +135,14 @@ struct WatchChecker: Sendable {
     ) {
         var expected: [WatchEvent] = []
         position = history.position(of: zxid) ?? position
+        // It is the first request of a connection, so that nothing is proved yet.
+        func mayKnow(_ path: NodePath) -> Bool {
+            WriteOracle.grants(history.rights(of: path, at: zxid), .read, to: SimClient.anyone)
+        }
         for path in set.data {
             if let last = history.lastChange(of: path, upTo: zxid), last.kind != .deleted {
                 if last.zxid > set.relativeZxid {
-                    expected.append(WatchEvent(type: .dataChanged, path: path, zxid: .none))
+                    if mayKnow(path) { expected.append(WatchEvent(type: .dataChanged, path: path, zxid: .none)) }
                 } else {
                     watches[path, default: []].insert(.data)
                 }
@@ -126,7 +152,7 @@ struct WatchChecker: Sendable {
         }
         for path in set.exist {
             if history.exists(path, at: zxid) {
-                expected.append(WatchEvent(type: .created, path: path, zxid: .none))
+                if mayKnow(path) { expected.append(WatchEvent(type: .created, path: path, zxid: .none)) }
             } else {
                 watches[path, default: []].insert(.data)
             }

@@ -233,7 +233,7 @@ extension World {
         clients[c].nextXid += 1
         checkers.clients.asks(request)
         let number = checkers.history.requests.sends(
-            request, xid: xid, session: clients[c].session, clients[c].identities)
+            request, xid: xid, session: clients[c].session, clients[c].identities, to: clients[c].server)
         if case .closeSession = request { checkers.sessions.asksToClose(clients[c].session) }
         clients[c].outstanding.append(
             SimClient.Outstanding(
@@ -251,6 +251,31 @@ extension World {
         } else {
             sendToServer(c, .requested(connection, xid: xid, carried))
         }
+    }
+
+    /// A server begins a snapshot: what is asked for now is in none of its tables, and in its log.
+    mutating func askAmidSnapshot() {
+        guard clientsEnabled, now >= lullEnd else { return }
+        for c in clients.indices where clients[c].state == .connected && clients[c].outstanding.count < 30 && !(isOperated && c == linkClient) {
+            guard Int.random(in: 0..<4, using: &clients[c].temper) == 0 else { continue }
+            for request in clients[c].workload.amidSnapshot() { send(request, from: c) }
+        }
+    }
+
+    /// What it sent on the connection that it left comes as its session is about to end.
+    mutating func speakLate(for session: SessionID) {
+        guard plan.clientsMisbehave, faultsEnabled,
+            let c = clients.firstIndex(where: { $0.session == session && $0.state == .disconnected }), !isOperated || c != linkClient,
+            servers[index(clients[c].server)].connections[clients[c].connection] == c
+        else { return }
+        record("client \(c) is heard late")
+        let request = Request.setData(path: "/r0", data: [2], version: -1)
+        let xid = clients[c].nextXid
+        clients[c].nextXid += 1
+        checkers.clients.asks(request)
+        _ = checkers.history.requests.sends(
+            request, xid: xid, session: session, clients[c].identities, to: clients[c].server)
+        sendToServer(c, .requested(ConnectionID(rawValue: clients[c].connection), xid: xid, request))
     }
 
     /// For a while nobody asks for anything, or connects.
@@ -276,7 +301,7 @@ extension World {
         case .event(let event):
             let event = usesBytes ? Wire.carried(event, &checkers) : event
             if event.zxid != .none { sees(event.zxid, c) }
-            clients[c].watches.received(event, checkers.history, who: c, &checkers.verdict)
+            clients[c].watches.received(event, checkers.history, clients[c].identities, who: c, &checkers.verdict)
         case .reply(let reply): received(reply, c)
         }
     }
@@ -350,7 +375,7 @@ extension World {
         if case .setWatches(let set, _) = sent.request {
             return clients[c].watches.restoredWatches(set, at: reply.zxid, checkers.history, who: c, &checkers.verdict)
         }
-        clients[c].watches.replied(at: reply.zxid, checkers.history, who: c, &checkers.verdict)
+        clients[c].watches.replied(at: reply.zxid, checkers.history, clients[c].identities, who: c, &checkers.verdict)
         if sent.request.isWrite {
             clients[c].endedInVain = 0
             checkers.history.answered(sent.number, at: reply.zxid)
@@ -365,6 +390,7 @@ extension World {
                 clients[c].state = .disconnected
             }
         } else {
+            checkers.history.requests.answersRead(sent.number, of: session, at: reply.zxid, by: clients[c].server)
             checkers.clients.read(
                 sent.request, reply, who: c, sent.identities, checkers.history, &checkers.verdict)
             leaveWatch(sent.request, reply, c)

@@ -4,6 +4,7 @@ import KeeperCore
 /// What clients of widened plans ask for beside the common requests.
 ///
 /// - `/a0…2`: nodes with restricted rights. Of two users each client proves to be one, or neither.
+/// - `/d…u`: nodes with access lists of their own.
 /// - `/d…`: trees of three levels, made and taken down by single multis.
 /// - `/h…`: containers that are emptied and filled again.
 extension Workload {
@@ -30,7 +31,7 @@ extension Workload {
         let register = NodePath("/r\(Int.random(in: 0..<4, using: &random))")
         let data = Array("more \(client) \(count)".utf8)
         let rights = Bool.random(using: &random) ? restricted : closed
-        switch Int.random(in: 0..<46, using: &random) {
+        switch Int.random(in: 0..<50, using: &random) {
         case 0..<2: return [.auth(type: 0, scheme: "digest", credential: Array("user\(client % 2):secret".utf8))]
         // In one go with what needs it: the credential counts for what is sent behind it.
         case 2..<4:
@@ -42,6 +43,9 @@ extension Workload {
         case 5: return [.create(CreateRequest(path: guarded, data: data, acl: rights))]
         case 6..<8: return [.setData(path: guarded, data: data, version: -1)]
         case 8..<10: return [.getData(path: guarded, watch: false)]
+        case 46: return [.exists(path: guarded, watch: true)]
+        case 47..<49: return listed(fresh, data)
+        case 49: return lists.randomElement(using: &random).map { [.getData(path: $0, watch: true), .getACL(path: $0)] } ?? []
         case 10: return [.delete(path: guarded, version: -1)]
         case 11: return [.setACL(path: guarded, acl: Bool.random(using: &random) ? rights : AccessRight.openToAll, version: -1)]
         case 12: return [.getChildren2(path: guarded, watch: false), .getACL(path: guarded)]
@@ -118,6 +122,21 @@ extension Workload {
         containers.append(old)
         let child = old.appending("x".utf8)
         return Bool.random(using: &random) ? [Workload.node(child)] : [Workload.node(child), .delete(path: child, version: -1)]
+    }
+
+    /// While a snapshot is being made.
+    mutating func amidSnapshot() -> [Request] {
+        count += 1
+        return listed("/d\(client)-\(count)", [1])
+    }
+
+    /// A node with a list that no other has, and everybody may read: lists come and go as snapshots are made.
+    private mutating func listed(_ fresh: String, _ data: [UInt8]) -> [Request] {
+        let path = NodePath(fresh + "u")
+        let own = AccessRight(permissions: .read, identity: Identity(scheme: "ip", id: ByteString("10.0.\(client).\(count % 250)")))
+        lists.append(path)
+        let old = lists.count > 6 ? [Request.delete(path: lists.removeFirst(), version: -1)] : []
+        return [.create(CreateRequest(path: path, data: data, acl: AccessRight.openToAll + [own]))] + old
     }
 
     private func large(_ register: NodePath, _ size: Int) -> Request {

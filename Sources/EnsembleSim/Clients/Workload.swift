@@ -21,6 +21,8 @@ struct Workload: Sendable {
     var containers = FIFO<NodePath>()
     /// Deep trees that it has made and not taken down.
     var trees = FIFO<NodePath>()
+    /// Nodes with lists of their own.
+    var lists: [NodePath] = []
 
     init(client: Int) { self.client = client }
 

@@ -1,6 +1,7 @@
 import EnsembleBase
 import EnsembleControl
 import KeeperCore
+import KeeperServer
 
 /// What waits for a step of the operator's: within the moments in which nothing of the step has been seen yet, something
 /// happens that it must not have counted on. Chance alone hits them once in hundreds of runs.
@@ -20,6 +21,10 @@ package enum OperatorAmbush {
     /// What strikes, and whom.
     enum Strike: Sendable {
         case daemonCrashes
+        /// The next one is there before what was asked for is over.
+        case daemonIsReplaced
+        /// The daemon stands still while another member goes, and goes on with what it knew.
+        case otherCrashesBehindDaemon
         case memberCrashes
         case memberStandsStill
         case memberLosesDirectory
@@ -31,6 +36,10 @@ package enum OperatorAmbush {
         case personReseedsMember
         case personReseedsOther
         case personRestartsOther
+        /// The daemon dies, and a person starts the member's server by hand before the next one is there.
+        case personStartsServer
+        /// The daemon dies, and before the next one has looked, another directory is lost and a person gives the member's away.
+        case lossBehindDaemon
     }
 }
 
@@ -39,11 +48,27 @@ extension OperatorAmbush.Moment {
     var strikes: [OperatorAmbush.Strike] {
         switch self {
         case .asksToStop, .kills, .starts:
-            [.daemonCrashes, .memberCrashes, .memberStandsStill, .memberLosesDirectory, .otherCrashes, .otherStandsStill, .otherLosesDirectory]
-        case .quarantines, .seeds, .joins:
-            [.daemonCrashes, .memberLosesDirectory, .memberGetsOldDirectory, .mountIsLate, .mountIsLate, .otherLosesDirectory, .personReseedsOther]
-        case .soaks: [.memberCrashes, .memberStandsStill, .memberLosesDirectory, .otherCrashes, .otherLosesDirectory, .daemonCrashes]
-        case .hearsOfLoss: [.personReseedsOther, .personReseedsOther, .personRestartsOther, .personReseedsMember, .daemonCrashes, .otherStandsStill]
+            [
+                .daemonCrashes, .daemonIsReplaced, .daemonIsReplaced, .memberCrashes, .memberStandsStill, .memberLosesDirectory,
+                .otherCrashes, .otherCrashesBehindDaemon, .otherStandsStill, .otherLosesDirectory,
+            ]
+        case .quarantines:
+            [.daemonCrashes, .personStartsServer, .personStartsServer, .otherLosesDirectory, .memberLosesDirectory, .personReseedsOther]
+        case .seeds, .joins:
+            [
+                .daemonCrashes, .memberLosesDirectory, .memberGetsOldDirectory, .mountIsLate, .mountIsLate, .otherLosesDirectory,
+                .personReseedsOther,
+            ]
+        case .soaks:
+            [
+                .memberCrashes, .memberStandsStill, .memberLosesDirectory, .otherCrashes, .otherCrashesBehindDaemon,
+                .otherStandsStill, .otherLosesDirectory, .daemonCrashes, .lossBehindDaemon,
+            ]
+        case .hearsOfLoss:
+            [
+                .personReseedsOther, .personReseedsOther, .personRestartsOther, .personReseedsMember, .daemonCrashes,
+                .otherStandsStill, .lossBehindDaemon,
+            ]
         case .restores: [.memberLosesDirectory, .otherLosesDirectory, .daemonCrashes, .memberGetsOldDirectory]
         }
     }
@@ -87,6 +112,17 @@ extension World {
         guard faultsEnabled, let other = servers.filter({ $0.id != id }).randomElement(using: &daemon!.ambushRandom)?.id else { return }
         switch strike {
         case .daemonCrashes: crashDaemon()
+        case .daemonIsReplaced:
+            guard daemon!.machine != nil else { return }
+            record("the daemon crashes")
+            endDaemon()
+            schedule(.starts, in: .milliseconds(Int64.random(in: 5...120, using: &daemon!.ambushRandom)))
+        case .otherCrashesBehindDaemon:
+            guard daemon!.machine != nil, !daemon!.isFrozen else { return }
+            record("the daemon stands still")
+            daemon!.isFrozen = true
+            schedule(.crash(other), in: .milliseconds(Int64.random(in: 0...500, using: &daemon!.ambushRandom)))
+            schedule(.goesOn, in: .milliseconds(Int64.random(in: 500...4_000, using: &daemon!.ambushRandom)))
         case .memberCrashes: crashAndRestart(id)
         case .memberStandsStill: stop(id)
         case .memberLosesDirectory: loseDirectory(of: id)
@@ -98,6 +134,40 @@ extension World {
         case .personReseedsMember: ask(.reseed(Int(id)))
         case .personReseedsOther: ask(.reseed(Int(other)))
         case .personRestartsOther: ask(.restart(Int(other), acceptOutage: false))
+        case .personStartsServer:
+            crashDaemon()
+            startByHand(id)
+        case .lossBehindDaemon:
+            guard daemon!.machine != nil, mayLoseDirectory(other) else { return }
+            crashDaemon()
+            loseDirectory(of: other)
+            daemon!.askedAtStart = .reseed(Int(id))
+        }
+    }
+
+    /// From what is there, as the daemon would if it knew of no reason against it.
+    private mutating func startByHand(_ id: ServerID) {
+        let server = servers[index(id)]
+        guard server.machine == nil, isWhole(server) else { return }
+        record("a person starts \(id)")
+        servers[index(id)].storageConfiguration.dataFloor = nil
+        servers[index(id)].isBelowFloor = false
+        start(id)
+    }
+
+    /// People see to it that what the plan waits for comes about.
+    mutating func provoke(_ moment: OperatorAmbush.Moment, at member: ServerID) {
+        switch moment {
+        case .asksToStop, .starts, .soaks: ask(.restartRolling(reason: "a person asks", acceptOutage: false))
+        case .kills: stop(member)
+        case .quarantines, .seeds, .joins:
+            // The daemon looks at each directory once in a second, and servers run on without theirs.
+            if Int.random(in: 0..<3, using: &daemon!.personRandom) == 0 {
+                loseDirectory(of: member % ServerID(servers.count) + 1, underServer: true)
+            }
+            ask(.reseed(Int(member)))
+        case .hearsOfLoss: loseDirectory(of: member)
+        case .restores: askForRestore()
         }
     }
 }

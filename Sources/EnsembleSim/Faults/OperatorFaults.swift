@@ -54,8 +54,11 @@ package struct OperatorFaults: OptionSet, Hashable, Sendable {
     /// A killed process ends seconds later: it waits in the kernel for its disk.
     package static let slowDeaths = OperatorFaults(rawValue: 1 << 17)
 
-    /// Those that take directories away as a whole.
-    package static let ofAbsence: OperatorFaults = [.lateMounts, .lostMajorities]
+    /// An election while nobody asks for anything, so that promises are all that is left of it; and then they are lost.
+    package static let quietEpochs = OperatorFaults(rawValue: 1 << 18)
+
+    /// Those that take directories away, or what they promised.
+    package static let ofAbsence: OperatorFaults = [.lateMounts, .lostMajorities, .quietEpochs]
 
     /// Those that keep the daemon from hearing members that may be well.
     package static let ofHearing: OperatorFaults = [.deafServers, .closedPorts, .operatorCuts, .lostNames]
@@ -70,7 +73,7 @@ package struct OperatorFaults: OptionSet, Hashable, Sendable {
         ("stoppedServers", .stoppedServers), ("people", .people), ("lateLosses", .lateLosses),
         ("deafServers", .deafServers), ("closedPorts", .closedPorts), ("operatorCuts", .operatorCuts), ("lostNames", .lostNames),
         ("lateMounts", .lateMounts), ("lostMajorities", .lostMajorities),
-        ("slowDeaths", .slowDeaths),
+        ("slowDeaths", .slowDeaths), ("quietEpochs", .quietEpochs),
     ]
 
     package var names: [String] { OperatorFaults.named.filter { contains($0.fault) }.map(\.name) }

@@ -28,6 +28,7 @@ extension World {
         let pause = Int64.random(in: 2_000...15_000, using: &daemon!.absenceRandom)
         schedule(SimOperator.Event.absence, in: .milliseconds(pause))
         guard let victim = servers.randomElement(using: &daemon!.absenceRandom)?.id else { return }
+        if plan.operatorFaults.contains(.quietEpochs), Bool.random(using: &daemon!.absenceRandom) { return quietEpoch(victim) }
         let strikesMany = Int.random(in: 0..<3, using: &daemon!.absenceRandom) == 0
         if plan.operatorFaults.contains(.lostMajorities), strikesMany || !plan.operatorFaults.contains(.lateMounts) {
             loseMajority()
@@ -39,7 +40,19 @@ extension World {
     mutating func mountLate(_ victim: ServerID) {
         guard mayLoseDirectory(victim), servers[index(victim)].absent == nil else { return }
         takeAway(victim)
-        schedule(.mounted(victim), in: .milliseconds(Int64.random(in: 100...8_000, using: &daemon!.absenceRandom)))
+        schedule(.mounted(victim), in: .milliseconds(Int64.random(in: 100...12_000, using: &daemon!.absenceRandom)))
+    }
+
+    // MARK: A promise
+
+    private mutating func quietEpoch(_ victim: ServerID) {
+        guard let leader = servers.first(where: { $0.machine?.isLeading ?? false && $0.serves })?.id, lullEnd <= now else { return }
+        record("the clients are silent for an election")
+        copyDisk(of: victim)
+        let rest = Int64.random(in: 2_500...4_500, using: &daemon!.absenceRandom)
+        lullEnd = now + .milliseconds(rest + 1_000)
+        schedule(.crash(leader), in: .milliseconds(200))
+        schedule(.promiseLost(victim), in: .milliseconds(rest))
     }
 
     // MARK: A late mount
@@ -55,11 +68,17 @@ extension World {
         checkers.quorum.forgot(id)
     }
 
-    /// It covers what was seeded meanwhile. Nobody mounts over files that are in use, or that serve by now.
+    /// It covers what was seeded meanwhile. Nobody mounts over files that are in use; where the host begins anew, what serves
+    /// by now is covered too.
     mutating func mount(_ id: ServerID) {
         let i = index(id)
         guard let absent = servers[i].absent else { return }
-        guard !isWhole(servers[i]), maySpoilSeed else { return servers[i].absent = nil }
+        guard maySpoilSeed else { return servers[i].absent = nil }
+        if isWhole(servers[i]) {
+            guard faultsEnabled, mayLoseDirectory(id) else { return servers[i].absent = nil }
+            crash(id)
+            checkers.quorum.forgot(id)
+        }
         guard servers[i].machine == nil else { return schedule(.mounted(id), in: .milliseconds(100)) }
         servers[i].absent = nil
         record("the directory of \(id) is mounted")
@@ -80,7 +99,8 @@ extension World {
         // to the directories alone, and then it must be those that come back.
         let isEpochKnown = daemon!.promised.kept.epoch >= checkers.quorum.highestEstablished
         let comeBack = usableBackup == nil || !isEpochKnown || Bool.random(using: &daemon!.absenceRandom)
-        let count = Int.random(in: servers.count / 2 + 1...servers.count, using: &daemon!.absenceRandom)
+        let fewest = plan.deafAtFirst ? servers.count : servers.count / 2 + 1
+        let count = Int.random(in: fewest...servers.count, using: &daemon!.absenceRandom)
         let victims = servers.map(\.id).shuffled(using: &daemon!.absenceRandom).prefix(count).sorted()
         record("a majority is lost: \(victims)")
         daemon!.lostMajority = LostMajority(members: victims, comeBack: comeBack)

@@ -75,7 +75,9 @@ extension World {
     }
 
     private mutating func freeze(_ id: ServerID) {
-        let pause = Duration.milliseconds(Int64.random(in: 100...4_000, using: &faultRandom))
+        // One that has no peers who would go on without it may stand still for longer than sessions last.
+        let longest: Int64 = plan.timersGoFirst && servers.count == 1 ? 9_000 : 4_000
+        let pause = Duration.milliseconds(Int64.random(in: 100...longest, using: &faultRandom))
         guard servers[index(id)].machine != nil, !servers[index(id)].isFrozen else { return }
         record("\(id) stands still")
         servers[index(id)].isFrozen = true
@@ -134,7 +136,7 @@ extension World {
         comeBack(id)
     }
 
-    private mutating func copyDisk(of id: ServerID) {
+    mutating func copyDisk(of id: ServerID) {
         guard servers[index(id)].disk.isWhole, !checkers.quorum.hasForgotten(id), servers[index(id)].replacement == nil,
             !servers[index(id)].disk.isDamaged
         else { return }
@@ -249,6 +251,7 @@ extension World {
                 tellOfEnd(links[link], atLeader: false)
             }
             lureClients(to: leader)
+            pauseDeposed(leader)
         default:
             // Its packets are lost first, theirs later.
             let pause = Duration.milliseconds(Int64.random(in: 1_500...6_000, using: &faultRandom))
@@ -268,6 +271,10 @@ extension World {
 
     private mutating func cut(_ side: [ServerID], _ others: [ServerID]) {
         let pause = Duration.milliseconds(Int64.random(in: 200...6_000, using: &faultRandom))
+        cut(side, others, for: pause)
+    }
+
+    mutating func cut(_ side: [ServerID], _ others: [ServerID], for pause: Duration) {
         guard cuts.isEmpty else { return }
         for a in side {
             for b in others {

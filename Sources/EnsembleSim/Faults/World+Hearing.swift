@@ -33,8 +33,18 @@ extension World {
             let some = servers.map(\.id).filter { _ in Bool.random(using: &daemon!.hearingRandom) }
             if some.contains(clients[linkClient].server) { abandonConnection(linkClient, politely: false) }
             muffle(some, .deaf, for: time)
+            // Where the network parts, the daemon's host is on one side of it.
+            if Bool.random(using: &daemon!.hearingRandom) {
+                cut(some, servers.map(\.id).filter { !some.contains($0) }, for: time)
+            }
         default: muffle(Bool.random(using: &daemon!.hearingRandom) ? servers.map(\.id) : [victim], .notAsked, for: time)
         }
+    }
+
+    /// The daemon's host is up, and its network is not.
+    mutating func hearNobodyAtFirst() {
+        let time = Duration.milliseconds(Int64.random(in: 2_000...15_000, using: &daemon!.hearingRandom))
+        muffle(servers.map(\.id), .deaf, for: time)
     }
 
     private mutating func muffle(_ ids: [ServerID], _ kind: Muffling.Kind, for time: Duration) {

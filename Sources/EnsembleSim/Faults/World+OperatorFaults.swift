@@ -82,36 +82,55 @@ extension World {
     }
 
     /// The directory is lost: with its process, or under it.
-    mutating func loseDirectory(of id: ServerID) {
+    ///
+    /// - Parameter underServer: nil: chance decides.
+    mutating func loseDirectory(of id: ServerID, underServer: Bool? = nil) {
         guard mayLoseDirectory(id) else { return }
         let empty = SimDisk(seed: daemon!.faultRandom.next())
         servers[index(id)].copy = nil
         replaceDirectory(
-            of: id, by: empty, underLiveServer: Bool.random(using: &daemon!.faultRandom), "loses its directory")
+            of: id, by: empty, underLiveServer: underServer ?? Bool.random(using: &daemon!.faultRandom), "loses its directory")
     }
 
     /// An older copy takes its place: one that ends before what the daemon was told of, or one of another directory.
     mutating func rollBackDirectory(of id: ServerID) {
-        guard mayLoseDirectory(id), maySpoilSeed, let copy = servers[index(id)].copy else { return }
+        guard mayLoseDirectory(id), maySpoilSeed else { return }
+        // Somebody has confused their disks.
+        if Int.random(in: 0..<4, using: &daemon!.faultRandom) == 0,
+            let other = servers.filter({ $0.id != id && isWhole($0) }).randomElement(using: &daemon!.faultRandom)
+        {
+            servers[index(id)].copy = nil
+            return replaceDirectory(of: id, by: other.disk.copied(), underLiveServer: false, "gets a copy of what \(other.id) has")
+        }
+        guard let copy = servers[index(id)].copy else { return }
         let disk = servers[index(id)].directory
         let kept = daemon!.vouched[index(id)].kept
         let told = max(kept.epoch, daemon!.served[index(id)].kept.epoch)
         if copy.identity == disk.identity, copy.currentEpoch < min(told, disk.currentEpoch),
             Bool.random(using: &daemon!.faultRandom)
         {
-            return rollBackEpochs(of: id, to: copy)
+            return rollBackEpochs(of: id, to: copy, withPromise: Bool.random(using: &daemon!.faultRandom))
         }
         guard copy.identity != disk.identity || copy.end < min(kept, disk.end) else { return }
         // Under a living server nothing tells an older copy from the directory itself, before the next start.
         replaceDirectory(of: id, by: copy.copied(), underLiveServer: false, "gets back a copy that ends at \(copy.end)")
     }
 
+    /// What it has promised since the copy goes with its file, and the log is whole.
+    mutating func losePromise(of id: ServerID) {
+        guard faultsEnabled, mayLoseDirectory(id), maySpoilSeed, let copy = servers[index(id)].copy else { return }
+        let disk = servers[index(id)].directory
+        let told = daemon!.served[index(id)].kept.epoch
+        guard copy.identity == disk.identity, copy.currentEpoch < min(told, disk.currentEpoch), copy.acceptedEpoch < told else { return }
+        rollBackEpochs(of: id, to: copy, withPromise: true)
+    }
+
     /// The epoch files alone are an older copy's: its vote would be weaker than what it has acknowledged. A promise that
     /// only its file told of is left, unless it has served in it.
-    private mutating func rollBackEpochs(of id: ServerID, to copy: SimDisk) {
+    private mutating func rollBackEpochs(of id: ServerID, to copy: SimDisk, withPromise: Bool) {
         let old = servers[index(id)].disk.copied()
         let told = max(old.end.epoch, daemon!.served[index(id)].kept.epoch)
-        let isPromiseOld = copy.acceptedEpoch < told && Bool.random(using: &daemon!.faultRandom)
+        let isPromiseOld = copy.acceptedEpoch < told && withPromise
         let accepted = isPromiseOld ? copy.acceptedEpoch : old.acceptedEpoch
         let epochs = EpochFiles.Epochs(accepted: accepted, current: copy.currentEpoch)
         do throws(StorageError) { try old.layout.epochs.save(epochs) } catch {

@@ -30,6 +30,7 @@ struct SimOperator: Sendable {
         case directoryReadable(ServerID)
         case absence
         case mounted(ServerID)
+        case promiseLost(ServerID)
         case personHelps
         case archiveReturns
         case personAsks
@@ -85,6 +86,8 @@ struct SimOperator: Sendable {
     /// The session that this process acquired the lock with last.
     var lockSession: SessionID = 0
     var requestCount = 0
+    /// What a person asks of the next process at once.
+    var askedAtStart: OperatorRequest?
     /// When it wrote down what it is at, of late.
     var savedAt = FIFO<Instant>()
     /// The member that has told this process last that it leads.
@@ -166,6 +169,7 @@ extension World {
         case .directoryReadable(let id): servers[index(id)].isUnreadable = false
         case .absence: injectAbsence()
         case .mounted(let id): mount(id)
+        case .promiseLost(let id): losePromise(of: id)
         case .personHelps: helpMajority()
         case .archiveReturns:
             guard !daemon.archive.isReachable else { return }
@@ -200,6 +204,7 @@ extension World {
         guard self.daemon?.life == life, self.daemon?.machine != nil else { return }
         listBackups()
         tell(.timePassed)
+        if let request = self.daemon!.askedAtStart.take() { ask(request) }
         schedule(.tick(life: life), in: .milliseconds(200))
         for server in servers { schedule(.probe(life: life, server.id), in: .milliseconds(10)) }
     }

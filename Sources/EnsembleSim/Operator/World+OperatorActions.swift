@@ -69,7 +69,11 @@ extension World {
         if mode == .recovering, floor == nil, !servers[i].disk.isBlank {
             return tell(.launchFailed(Int(id), .passing("the directory was empty when it was looked at, and is not")))
         }
-        if servers[i].disk.identity == nil || mode == .recovering && floor == nil { servers[i].disk.identity = identity }
+        let isAnew = mode == .recovering && floor == nil
+        if !isAnew, let identity, let found = servers[i].disk.identity, found != identity {
+            return tell(.launchFailed(Int(id), .passing("another directory than the one that was looked at")))
+        }
+        if servers[i].disk.identity == nil || isAnew { servers[i].disk.identity = identity }
         // S2: only the first start of a new cluster may begin empty and vote.
         setInitialize(of: id, mode == .bootstrap && servers[i].disk.isBlank)
         daemon!.launchesUnheard.insert(id)

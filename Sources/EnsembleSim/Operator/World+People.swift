@@ -16,6 +16,9 @@ extension World {
         schedule(.personAsks, in: .milliseconds(Int64.random(in: 1_000...8_000, using: &daemon!.personRandom)))
         let member = Int.random(in: 1...servers.count, using: &daemon!.personRandom)
         let choice = Int.random(in: 0..<26, using: &daemon!.personRandom)
+        if let moment = plan.operatorMoment, Bool.random(using: &daemon!.personRandom) {
+            return provoke(moment, at: ServerID(member))
+        }
         switch choice {
         case 0..<6: ask(.restartRolling(reason: "a person asks", acceptOutage: false))
         case 6..<9: ask(.restart(member, acceptOutage: false))
@@ -32,7 +35,7 @@ extension World {
         }
     }
 
-    private mutating func askForRestore() {
+    mutating func askForRestore() {
         // A person may well choose what an earlier restore has undone, but the checkers know one history only.
         let verified = daemon!.archive.backups.filter { $0.isVerified && checkers.history.digest(at: $0.end) != nil }
         // S1's word holds for people too: they wait until nothing else is lost.
@@ -131,8 +134,12 @@ extension World {
         // A reseed may go before an operation that has not begun (operated seed 2083).
         let operation = machine.intents.reseed?.member == Int(id) ? nil : machine.intents.operation?.id
         checkers.oversight.disrupts(
-            index(id), of: operation, holdsLock: daemonHoldsLock, patience: patience(of: machine),
+            index(id), of: operation, holdsLock: daemonHoldsLock,
+            excused: machine.ledger.stoppedByPerson.map { $0 - 1 }, patience: patience(of: machine),
             applied: servers.map { $0.machine?.tree.lastProcessedZxid ?? .zero }, at: now, &checkers.verdict)
+        if let reseed = machine.intents.reseed, reseed.member == Int(id), let operation = reseed.operation {
+            checkers.oversight.stopsForReseed(index(id), operation, &checkers.verdict)
+        }
         if !isAskedFor(id, machine.intents) {
             checkers.oversight.restartsUnasked(
                 index(id), unheard: servers[index(id)].unheard, silence: machine.policy.verdictBounds.silence, at: now,

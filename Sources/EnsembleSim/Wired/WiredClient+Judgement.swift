@@ -38,9 +38,12 @@ extension WiredClient {
         if case .setWatches(let set, _) = sent.request {
             return world.judge { memory.watches.restoredWatches(set, at: reply.zxid, $0.history, who: number, &$0.verdict) }
         }
-        world.judge { memory.watches.replied(at: reply.zxid, $0.history, who: number, &$0.verdict) }
+        world.judge { memory.watches.replied(at: reply.zxid, $0.history, memory.identities, who: number, &$0.verdict) }
         guard sent.request.isWrite else {
-            world.judge { $0.clients.read(sent.request, reply, who: number, sent.identities, $0.history, &$0.verdict) }
+            world.judge {
+                $0.history.requests.answersRead(sent.number, of: memory.session, at: reply.zxid, by: memory.server)
+                $0.clients.read(sent.request, reply, who: number, sent.identities, $0.history, &$0.verdict)
+            }
             return leaveWatch(sent.request, reply)
         }
         let (session, floor) = (memory.session, max(sent.floor, memory.lastWrite))

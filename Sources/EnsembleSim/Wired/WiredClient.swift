@@ -90,6 +90,11 @@ final class WiredClient: CableEnd {
         guard manners.isHungry, Int.random(in: 0..<20, using: &memory.random) == 0 else { return memory.nextRequests() }
         let register = NodePath("/r\(Int.random(in: 0..<4, using: &memory.random))")
         let size = Int.random(in: 1_000...300_000, using: &memory.random)
+        // Now and then all at once, and more than a server has room for.
+        if Int.random(in: 0..<10, using: &memory.random) == 0 {
+            let value = Array(repeating: UInt8(truncatingIfNeeded: size), count: size)
+            return Array(repeating: .setData(path: register, data: value, version: -1), count: 60)
+        }
         return [
             .setData(path: register, data: Array(repeating: UInt8(truncatingIfNeeded: size), count: size), version: -1),
             .getData(path: register, watch: false), .getChildren2(path: "/q", watch: false),
@@ -146,7 +151,8 @@ final class WiredClient: CableEnd {
         let xid = memory.nextXid
         memory.nextXid += 1
         world.checkers.clients.asks(request)
-        let number = world.checkers.history.requests.sends(request, xid: xid, session: memory.session, memory.identities)
+        let number = world.checkers.history.requests.sends(
+            request, xid: xid, session: memory.session, memory.identities, to: memory.server)
         if case .closeSession = request { world.checkers.sessions.asksToClose(memory.session) }
         memory.outstanding.append(
             SimClient.Outstanding(
@@ -208,7 +214,7 @@ final class WiredClient: CableEnd {
         if header.xid == ReplyHeader.watchEventXid {
             let event = try WatchEvent(header: header, body: frame)
             if event.zxid != .none { sees(event.zxid) }
-            return world.judge { memory.watches.received(event, $0.history, who: number, &$0.verdict) }
+            return world.judge { memory.watches.received(event, $0.history, memory.identities, who: number, &$0.verdict) }
         }
         guard let sent = memory.outstanding.popFirst() else {
             return world.checkers.fail(.sessionOrder, "client \(number): a reply to \(header.xid), which it did not ask")
