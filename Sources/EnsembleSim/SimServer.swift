@@ -15,6 +15,8 @@ struct SimServer {
     var isRecovered = false
     /// Its process found the mark of a member that recovers.
     var beganMarked = false
+    /// It was when it died.
+    var diedMarked = false
     /// What its log held when it was read, as far back as a window goes, and what was appended since.
     var logged: [LogEntry] = []
     var lastLogged = Zxid.zero
@@ -133,7 +135,6 @@ extension World {
         guard servers[i].machine == nil, now >= servers[i].startsNotBefore else { return }
         servers[i].incarnation += 1
         servers[i].isFrozen = false
-        servers[i].installedThrough = .zero
         servers[i].machine = KeeperMachine(configuration: servers[i].configuration, seed: random.next())
         step(id, .clockRead(wall(of: id)))
         startStorage(of: id)

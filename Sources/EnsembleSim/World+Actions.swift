@@ -205,6 +205,10 @@ extension World {
         case .learnerPacketReceived(_, .request(let forwarded)):
             if case .createSession = forwarded.request { checkers.sessions.touched(forwarded.session, at: id, now) }
         case .connectRequested(let connection, let request):
+            // Nor does one that is turned away for what it has seen.
+            guard let status = servers[index(id)].machine?.status,
+                request.lastZxidSeen <= max(status.lastProcessed, Zxid(epoch: status.currentEpoch, counter: 0))
+            else { return }
             // Whoever does not know the password keeps no session alive.
             guard let client = servers[index(id)].connections[connection.rawValue],
                 clients[client].session == request.sessionID, clients[client].password == request.password

@@ -162,6 +162,13 @@ extension World {
             judgeCut(of: id, state)
         } else {
             servers[i].isRecovered = true
+            // What it had begun to take over counted by then, and is finished: the mark goes with what was (seed 1138).
+            if servers[i].diedMarked, !read.recovering, servers[i].installedThrough > .zero,
+                state.tree.lastProcessedZxid >= servers[i].installedThrough
+            {
+                checkers.quorum.clearsMark(id)
+            }
+            servers[i].installedThrough = .zero
             servers[i].beganMarked = read.recovering
             // Alone it may give the zxids anew of what it lost with its log's end, since nobody else has seen them.
             if servers.count == 1 { checkers.proposals.cut(behind: state.tree.lastProcessedZxid) }
@@ -259,6 +266,7 @@ extension World {
         if isOperated { drive.writeBack() }
         // It had a leader's history and took the mark off, and died before anybody heard so (seed 511).
         if servers[i].beganMarked, !servers[i].disk.marked { checkers.quorum.clearsMark(id) }
+        servers[i].diedMarked = servers[i].beganMarked
         servers[i].beganMarked = false
         concludeRot(of: id)
         servers[i].frozenLanes = []

@@ -26,6 +26,8 @@ package struct World {
         case blow(FaultAtlas, ServerID)
         /// What an isolated leader still hears falls silent, too.
         case deafened(ServerID)
+        /// A leader is left behind.
+        case depose
         /// A client moves to this server, of all.
         case lured(Int, ServerID)
         case stutter(ServerID)
@@ -139,6 +141,7 @@ package struct World {
         }
         for index in clients.indices { schedule(.clientTurn(index), in: .milliseconds(100 + Int64(index))) }
         schedule(Event.fault, in: .seconds(2))
+        if plan.luresClients, plan.servers > 2, plan.atlas.contains(.isolatedLeaders) { schedule(.depose, in: .seconds(3)) }
         if plan.lulls { schedule(.lull, in: .seconds(1)) }
     }
 
@@ -197,6 +200,7 @@ package struct World {
         case .fault: injectFault()
         case .blow(let fault, let id): if faultsEnabled { strike(fault, id) }
         case .deafened(let id): deafen(id)
+        case .depose: deposeSomeLeader()
         case .lured(let client, let id): lure(client, to: id)
         case .stutter(let id): stutter(id)
         case .lull: beginLull()

@@ -170,7 +170,7 @@ package struct KeeperMachine: Sendable {
         case .logRead(let learner, let entries):
             logRead(for: learner, entries, at: now, into: &actions)
         case .logUnreadable(let learner, let reason):
-            if role == .leading { drop(learner, "this member's log can't be read: \(reason)", at: now, into: &actions) }
+            logUnreadable(for: learner, reason, at: now, into: &actions)
         case .leaderConnected(let server):
             leaderConnected(server, at: now, into: &actions)
         case .snapshotReceived(let received):

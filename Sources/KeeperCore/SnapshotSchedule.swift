@@ -36,6 +36,8 @@ struct SnapshotSchedule: Sendable {
     private var retryAt = Instant.origin
     private var backoff = Backoff(initial: .seconds(10), ceiling: .seconds(600))
     private var patience: LogPatience
+    /// Whatever the log holds.
+    private var isWanted = false
 
     init(_ configuration: KeeperConfiguration, _ random: inout SeededRandom) {
         patience = LogPatience(bytes: configuration.snapSizeLimit)
@@ -61,15 +63,19 @@ struct SnapshotSchedule: Sendable {
         patience.applied += size
     }
 
+    /// One is due as soon as there is something for it to cover.
+    mutating func want() { isWanted = true }
+
     /// Whether one is to be begun now.
     func isDue(at now: Instant) -> Bool {
-        guard behind.transactions >= limit.transactions || behind.bytes >= limit.bytes else { return false }
+        guard isWanted || behind.transactions >= limit.transactions || behind.bytes >= limit.bytes else { return false }
         return underWay == nil && now >= retryAt
     }
 
     /// - Parameter start: the tree's last transaction.
     mutating func begun(at start: Zxid) {
         underWay = behind
+        isWanted = false
         patience.snapshot(at: start)
     }
 

@@ -52,6 +52,19 @@ import Testing
         #expect(try layout.logs().count > 3)
     }
 
+    /// A piece that ends where its file ends: the purge takes what is read for what nobody needs (seed 1270).
+    @Test func aFileThatIsReadMayBeGone() throws {
+        let writer = try writer(fileLimit: 4096)
+        try write(history(100), writer)
+        let logs = try layout.logs()
+        let end = Zxid(rawValue: logs[1].zxid.rawValue - 1)
+        var cursor = LogCursor(layout, behind: zxid(0))
+        #expect(try cursor.next(upTo: end, limit: .max).last?.zxid == end)
+        try SystemFiles.shared.remove(logs[0].path)
+        #expect(try cursor.next(upTo: zxid(100), limit: .max).first?.zxid == logs[1].zxid)
+        #expect(cursor.last == zxid(100))
+    }
+
     @Test func whatIsNotThereIsAnError() throws {
         let writer = try writer(fileLimit: 4096)
         try write(history(100), writer)

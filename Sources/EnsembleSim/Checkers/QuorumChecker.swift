@@ -106,7 +106,8 @@ struct QuorumChecker: Sendable {
     /// S1 and ZOOKEEPER-4643: an epoch on the disk vouches for the history that the epoch began with.
     mutating func looks(at disk: SimDisk, of id: ServerID, _ verdict: inout Verdict) {
         let i = Int(id) - 1
-        guard disk.currentEpoch != members[i].epochOnDisk else { return }
+        // One that is to forget its log and keeps its promises vouches for nothing.
+        guard !members[i].hasForgotten, disk.currentEpoch != members[i].epochOnDisk else { return }
         members[i].epochOnDisk = disk.currentEpoch
         guard let history = offered[disk.currentEpoch], disk.end < history else { return }
         verdict.fail(

@@ -92,7 +92,7 @@ extension World {
 
     private mutating func loseMajority() {
         let intents = [daemon!.intents, daemon!.machine?.intents ?? Intents()]
-        guard daemon!.lostMajority == nil, !checkers.history.entries.isEmpty,
+        guard daemon!.lostMajority == nil, daemon!.hasAttended, !checkers.history.entries.isEmpty,
             servers.allSatisfy({ isWhole($0) && !$0.isBackUnseen && mayLoseDirectory($0.id) }), intents.allSatisfy({ $0.reseed == nil })
         else { return }
         // A person restores only where there is something to restore. S8: an epoch that the daemon has not heard of is known

@@ -242,16 +242,7 @@ extension World {
         guard cuts.isEmpty else { return }
         switch Int.random(in: 0..<3, using: &faultRandom) {
         case 0: cut([leader], others)
-        case 1:
-            // Its peers learn of it at once, and it doesn't: it believes in its quorum while a newer leader serves.
-            let open = links.indices.filter { links[$0].isOpen && !links[$0].isBroken && links[$0].leader == leader }
-            cut([leader], others)
-            for link in open {
-                breakLink(link, telling: .leaderOnly)
-                tellOfEnd(links[link], atLeader: false)
-            }
-            lureClients(to: leader)
-            pauseDeposed(leader)
+        case 1: depose(leader)
         default:
             // Its packets are lost first, theirs later.
             let pause = Duration.milliseconds(Int64.random(in: 1_500...6_000, using: &faultRandom))
@@ -261,6 +252,19 @@ extension World {
             schedule(.deafened(leader), in: deafness)
             schedule(.heal, in: pause)
         }
+    }
+
+    /// Its peers learn of it at once, and it doesn't: it believes in its quorum while a newer leader serves.
+    mutating func depose(_ leader: ServerID) {
+        guard cuts.isEmpty else { return }
+        let open = links.indices.filter { links[$0].isOpen && !links[$0].isBroken && links[$0].leader == leader }
+        cut([leader], servers.map(\.id).filter { $0 != leader })
+        for link in open {
+            breakLink(link, telling: .leaderOnly)
+            tellOfEnd(links[link], atLeader: false)
+        }
+        lureClients(to: leader)
+        pauseDeposed(leader)
     }
 
     mutating func deafen(_ leader: ServerID) {

@@ -53,6 +53,13 @@ extension World {
         }
     }
 
+    /// Time and again, where clients come to such a leader.
+    mutating func deposeSomeLeader() {
+        guard faultsEnabled else { return }
+        schedule(.depose, in: .milliseconds(Int64.random(in: 3_000...12_000, using: &sleepRandom)))
+        if let leader = servers.first(where: { $0.machine?.isLeading ?? false && !$0.isFrozen })?.id { depose(leader) }
+    }
+
     /// It stands still as well, and finds nothing new when it goes on: time in which it hears nobody begins anew then.
     mutating func pauseDeposed(_ leader: ServerID) {
         guard plan.luresClients, Bool.random(using: &sleepRandom), !servers[index(leader)].isFrozen else { return }
@@ -77,6 +84,7 @@ extension World {
 
     mutating func lure(_ c: Int, to leader: ServerID) {
         guard faultsEnabled, clients[c].state == .connected, clients[c].server != leader else { return }
+        record("client \(c) comes to \(leader)")
         clients[c].nextServer = leader
         abandonConnection(c, politely: true)
     }

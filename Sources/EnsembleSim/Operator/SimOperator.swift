@@ -93,6 +93,10 @@ struct SimOperator: Sendable {
     /// The member that has told this process last that it leads.
     var toldLeader: ServerID?
     var lostMajority: LostMajority?
+    /// How often in a row this process has seen all servers live.
+    var attendance = 0
+    /// One of them has for seconds: it knows that they have run, whoever it has heard.
+    var hasAttended = false
     /// The restore for which the world has taken note that history goes back.
     var restoreNoted: String?
 
@@ -149,6 +153,7 @@ extension World {
             guard life == daemon.life, daemon.machine != nil else { return }
             schedule(.tick(life: life), in: .milliseconds(200))
             if !daemon.isFrozen { hear(.timePassed) }
+            attend()
         case .probe(let life, let id): probe(id, life: life)
         case .probeAnswers(let life, let id, let incarnation, let askedAt):
             answerProbe(of: id, incarnation: incarnation, askedAt: askedAt, life: life)
@@ -209,6 +214,14 @@ extension World {
         for server in servers { schedule(.probe(life: life, server.id), in: .milliseconds(10)) }
     }
 
+    private mutating func attend() {
+        guard daemon!.machine != nil, !daemon!.isFrozen, servers.allSatisfy({ $0.machine != nil }) else {
+            return daemon!.attendance = 0
+        }
+        daemon!.attendance += 1
+        if daemon!.attendance > 10 { daemon!.hasAttended = true }
+    }
+
     /// kill -9: what was not written down is forgotten, servers live on.
     mutating func crashDaemon() {
         guard daemon?.machine != nil else { return }
@@ -225,6 +238,7 @@ extension World {
         for effect in effects where Bool.random(using: &daemon!.random) { _ = carryOut(effect.action) }
         daemon!.machine = nil
         daemon!.isFrozen = false
+        daemon!.attendance = 0
         daemon!.launchesUnheard = []
         daemon!.life += 1
         for i in servers.indices {

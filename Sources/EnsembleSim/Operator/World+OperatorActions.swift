@@ -61,6 +61,8 @@ extension World {
 
     mutating func launch(_ id: ServerID, _ mode: LaunchMode, identity: String?, floor: DataFloor?) {
         let i = index(id)
+        // It was when the launch was asked for (operated seed 3789).
+        if servers[i].isUnreadable { return tell(.exited(Int(id), .storage("input/output error"))) }
         checkers.oversight.launches(i, isAlive: servers[i].machine != nil, &checkers.verdict)
         if Int.random(in: 0..<40, using: &daemon!.random) == 0, faultsEnabled, plan.operatorFaults.contains(.effectFailures) {
             return tell(.launchFailed(Int(id), .passing("resource temporarily unavailable")))

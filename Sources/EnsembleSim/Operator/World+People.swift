@@ -124,6 +124,8 @@ extension World {
         guard let machine = daemon?.machine, machine.termination == nil, servers[index(id)].machine != nil else { return }
         // It was to stop before its launch came about: the step was judged then.
         guard !daemon!.launchesUnheard.contains(id) else { return }
+        // S2, S3: what serves from a directory that is given up is no member of the ensemble (operated seed 4128).
+        if let reseed = machine.intents.reseed, reseed.member == Int(id), !reseed.isAskedFor { return }
         let isLeading = servers[index(id)].serves && servers[index(id)].machine!.isLeading
         checkers.rolls.takes(index(id), isLeading: isLeading, &checkers.verdict)
         let isStoppedByPerson = machine.ledger.stoppedByPerson.contains(Int(id))
@@ -148,4 +150,9 @@ extension World {
         // It stays away because a person wants that; the step is over.
         if isStoppedByPerson { checkers.oversight.isNoLongerDisrupted(index(id)) }
     }
+}
+
+extension Reseed {
+    /// Of a member that is whole.
+    fileprivate var isAskedFor: Bool { if case .askedFor = reason { true } else { false } }
 }

@@ -27,8 +27,12 @@ package struct LearnerFeed: Sendable {
     var through: Zxid
     var step = Step.ready
 
-    /// Bytes of the log that are sent at a time, one entry more or less.
-    package static let pieceSize = 1 << 20
+    /// Bytes that are sent at a time, one entry more or less: each that is taken shows that the learner lives, however slow
+    /// its connection is (seed 2509).
+    package static let pieceSize = 64 << 10
+
+    /// - Returns: bytes, with what its two packets add.
+    package static func size(of entry: LogEntry) -> Int { entry.size + 64 }
 }
 
 /// Bringing learners to this leader's history.
@@ -40,9 +44,9 @@ extension KeeperMachine {
         let plan = SyncPlan(peer: learner.lastZxid, history: history)
         var feed = LearnerFeed(through: history.lastCommitted)
         switch plan {
-        case .diff(let from):
+        case .diff:
             actions.append(.sendToLearner(learner.id, .diff(to: history.lastCommitted)))
-            sendWindow(from: from, to: learner.id, into: &actions)
+            feed.through = learner.lastZxid
         case .trunc(let zxid):
             actions.append(.sendToLearner(learner.id, .trunc(to: zxid)))
         case .snap:
@@ -64,7 +68,7 @@ extension KeeperMachine {
         guard let position = history.windowPosition(behind: feed.through) else {
             return readLog(forLearnerAt: index, behind: feed.through, into: &actions)
         }
-        sendWindow(from: position, to: learner.id, into: &actions)
+        guard sendWindow(from: position, toLearnerAt: index, into: &actions) else { return }
         leader!.learners[index].feed?.through = history.lastCommitted
         if learner.phase == .synchronizing {
             leader!.learners[index].feed?.step = .sealed
@@ -88,10 +92,21 @@ extension KeeperMachine {
         }
     }
 
-    private func sendWindow(from: Int, to id: LearnerID, into actions: inout ActionBuffer<KeeperAction>) {
-        for position in from..<max(from, history.window.count) {
+    /// - Returns: whether that was all of it; else the learner takes a piece first.
+    private mutating func sendWindow(
+        from start: Int, toLearnerAt index: Int, into actions: inout ActionBuffer<KeeperAction>
+    ) -> Bool {
+        let id = leader!.learners[index].id
+        var (position, size) = (start, 0)
+        while position < history.window.count, size < LearnerFeed.pieceSize {
             send(history.window[position], to: id, into: &actions)
+            size += LearnerFeed.size(of: history.window[position])
+            position += 1
         }
+        guard position < history.window.count else { return true }
+        leader!.learners[index].feed = LearnerFeed(through: history.window[position - 1].zxid, step: .taking)
+        actions.append(.awaitLearner(id))
+        return false
     }
 
     private func send(_ committed: LogEntry, to id: LearnerID, into actions: inout ActionBuffer<KeeperAction>) {
@@ -134,7 +149,18 @@ extension KeeperMachine {
     mutating func learnerTook(_ id: LearnerID, at now: Instant, into actions: inout ActionBuffer<KeeperAction>) {
         guard role == .leading, let index = leader!.index(of: id), leader!.learners[index].feed?.step == .taking else { return }
         leader!.learners[index].feed!.step = .ready
+        learnerProgressed(id, at: now)
         goOn(feedingLearnerAt: index, into: &actions)
+    }
+
+    /// A log that is hurt stays so. A snapshot begins another file, and the learner's next tree is of later than that (seeds
+    /// 1682, 2815).
+    mutating func logUnreadable(
+        for id: LearnerID, _ reason: String, at now: Instant, into actions: inout ActionBuffer<KeeperAction>
+    ) {
+        guard role == .leading else { return }
+        snapshots.want()
+        drop(id, "this member's log can't be read: \(reason)", at: now, into: &actions)
     }
 
     /// This member's log is durable further than it was.

@@ -18,7 +18,7 @@ package struct LogCursor: Sendable {
 
     /// - Parameters:
     ///   - end: a logged entry's zxid, durable and behind `last`.
-    ///   - limit: bytes of entries behind which the piece ends.
+    ///   - limit: bytes of entries, as they are sent, behind which the piece ends.
     /// - Returns: at least one entry.
     /// - Throws: if the log does not lead to `end`, or can't be read; the cursor is of no use then.
     package mutating func next(upTo end: Zxid, limit: Int) throws(StorageError) -> [LogEntry] {
@@ -26,7 +26,7 @@ package struct LogCursor: Sendable {
         var size = 0
         while last < end, size < limit {
             let place: (file: NumberedFile, offset: Int)
-            if let known = self.place { place = known } else { place = try start() }
+            if let known = try goOn() { place = known } else { place = try start() }
             let bytes = try LogBytes(growing: layout.files.open(place.file.path, .reading))
             var window = LogWindow(bytes)
             var offset = place.offset
@@ -34,7 +34,7 @@ package struct LogCursor: Sendable {
                 offset += length
                 if entry.zxid <= last { continue }
                 entries.append(entry)
-                size += entry.size
+                size += LearnerFeed.size(of: entry)
                 last = entry.zxid
             }
             self.place = last < end && size < limit ? (try following(place.file), FileHeader.size) : (place.file, offset)
@@ -50,6 +50,14 @@ package struct LogCursor: Sendable {
         do throws(CodecError) { return try LogFormat.record(bytes, at: offset) } catch {
             throw .damaged(file.path, error)
         }
+    }
+
+    /// Where the piece before ended; nil where that was the end of its file. That one is needed no more, and may be gone by
+    /// now (`Purge.remove`; seed 1270).
+    private func goOn() throws(StorageError) -> (file: NumberedFile, offset: Int)? {
+        guard let place else { return nil }
+        let next = Zxid(rawValue: last.rawValue + 1)
+        return try layout.logs().contains { $0.zxid > place.file.zxid && $0.zxid <= next } ? nil : place
     }
 
     /// The log with the greatest start that is not behind the next zxid may hold it.

@@ -76,7 +76,8 @@ package struct Recovery: Sendable {
         // state at all, whereas an older one and the uncut logs are the state before. The order makes a crash safe.
         let newer = snapshots.filter { $0.zxid > remaining.startZxid }
         try SetAside.move(newer, of: layout.snapshotDirectory, in: files)
-        try SetAside.move(logs.filter { $0.zxid > zxid }, of: layout.logDirectory, in: files)
+        // The newest first, and each durably: what a crash leaves goes on without a hole (seed 2425).
+        for log in logs.filter({ $0.zxid > zxid }).reversed() { try SetAside.move([log], of: layout.logDirectory, in: files) }
         // More than one where Apache's server has logged entries again (`AppliedEntries`); the last first, so that none is
         // left that would go on behind a cut one.
         for log in remaining.logs.reversed() where log.goesOn { try cut(log) }

@@ -158,6 +158,33 @@ import Testing
         #expect(leader.member.machine.role == .leading)
         // Its answers come for nobody.
         #expect(leader.member.step(.logRead(learner, [leader.log[0]])).isEmpty)
+        // What is hurt is left behind, and the next tree is of later (seeds 1682, 2815).
+        #expect(leader.commit(1).contains { if case .takeSnapshot = $0 { true } else { false } })
+        #expect(!leader.commit(1).contains { if case .takeSnapshot = $0 { true } else { false } })
+    }
+
+    /// A window may be larger than what its connection takes within the leader's patience (seed 2509).
+    @Test func theWindowIsSentPieceByPiece() {
+        var leader = Leading(windowCount: 10_000)
+        _ = leader.join()
+        leader.commit(2_000)
+        let tick = leader.member.machine.configuration.tickTime
+        let ticks = Int(leader.member.machine.configuration.initTimeout / tick) * 6 / 10
+        var (pieces, count) = (0, 0)
+        var actions = leader.took()
+        while awaits(actions), pieces < 100 {
+            #expect(!sent(actions).contains("NEWLEADER"))
+            count += sent(actions).count
+            pieces += 1
+            for _ in 0..<ticks {
+                _ = leader.member.step(.requested(client, xid: -2, .ping))
+                let passed = leader.member.pass(tick) + leader.member.heard(.ping(zxid: .zero, sessions: []), from: 2)
+                #expect(!sent(passed).contains("closed"), "it takes what it is sent")
+            }
+            actions = leader.took()
+        }
+        #expect(pieces > 2)
+        #expect(count + sent(actions).count == 4_001 && sent(actions).last == "NEWLEADER")
     }
 
     @Test func newLeaderCantBeAcknowledgedBeforeItIsSent() {
