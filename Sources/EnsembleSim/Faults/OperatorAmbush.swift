@@ -53,7 +53,10 @@ extension OperatorAmbush.Moment {
                 .otherCrashes, .otherCrashesBehindDaemon, .otherStandsStill, .otherLosesDirectory,
             ]
         case .quarantines:
-            [.daemonCrashes, .personStartsServer, .personStartsServer, .otherLosesDirectory, .memberLosesDirectory, .personReseedsOther]
+            [
+                .daemonCrashes, .personStartsServer, .personStartsServer, .personStartsServer, .otherLosesDirectory,
+                .memberLosesDirectory, .personReseedsOther,
+            ]
         case .seeds, .joins:
             [
                 .daemonCrashes, .memberLosesDirectory, .memberGetsOldDirectory, .mountIsLate, .mountIsLate, .otherLosesDirectory,
@@ -99,17 +102,23 @@ extension World {
     }
 
     mutating func spring(on moment: OperatorAmbush.Moment, of id: ServerID) {
-        guard faultsEnabled, plan.operatorMoment == moment, Bool.random(using: &daemon!.ambushRandom),
+        guard faultsEnabled, plan.operatorMoment == moment, Int.random(in: 0..<4, using: &daemon!.ambushRandom) != 0,
             let strike = moment.strikes.randomElement(using: &daemon!.ambushRandom)
         else { return }
         // At once, while it goes on, or when it is about to be over; a restore is over when the ensemble serves again.
-        let pauses: [ClosedRange<Int64>] = moment == .restores ? [0...400, 400...3_000, 1_000...8_000] : [0...5, 0...400, 400...4_000]
+        let pauses: [ClosedRange<Int64>] =
+            switch moment {
+            case .restores: [0...400, 400...3_000, 1_000...8_000]
+            case .quarantines: [0...3, 0...3, 0...400]
+            default: [0...5, 0...400, 400...4_000]
+            }
         let pause = Int64.random(in: pauses[Int.random(in: 0..<3, using: &daemon!.ambushRandom)], using: &daemon!.ambushRandom)
         schedule(.ambush(strike, id), in: .milliseconds(pause))
     }
 
     mutating func strike(_ strike: OperatorAmbush.Strike, _ id: ServerID) {
         guard faultsEnabled, let other = servers.filter({ $0.id != id }).randomElement(using: &daemon!.ambushRandom)?.id else { return }
+        record("a strike at \(id): \(strike)")
         switch strike {
         case .daemonCrashes: crashDaemon()
         case .daemonIsReplaced:
@@ -162,7 +171,7 @@ extension World {
         case .kills: stop(member)
         case .quarantines, .seeds, .joins:
             // The daemon looks at each directory once in a second, and servers run on without theirs.
-            if Int.random(in: 0..<3, using: &daemon!.personRandom) == 0 {
+            if Int.random(in: 0..<8, using: &daemon!.personRandom) == 0 {
                 loseDirectory(of: member % ServerID(servers.count) + 1, underServer: true)
             }
             ask(.reseed(Int(member)))

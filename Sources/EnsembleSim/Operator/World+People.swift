@@ -16,7 +16,7 @@ extension World {
         schedule(.personAsks, in: .milliseconds(Int64.random(in: 1_000...8_000, using: &daemon!.personRandom)))
         let member = Int.random(in: 1...servers.count, using: &daemon!.personRandom)
         let choice = Int.random(in: 0..<26, using: &daemon!.personRandom)
-        if let moment = plan.operatorMoment, Bool.random(using: &daemon!.personRandom) {
+        if let moment = plan.operatorMoment, Int.random(in: 0..<4, using: &daemon!.personRandom) != 0 {
             return provoke(moment, at: ServerID(member))
         }
         switch choice {
