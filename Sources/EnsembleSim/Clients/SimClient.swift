@@ -114,7 +114,7 @@ extension World {
             // A slow disk has a hundred large values to write before (seed 686).
             let patience: Duration = plan.payload > 0 ? .seconds(6) : .seconds(2)
             if isPeaceful, !isStalled, let oldest = clients[c].outstanding.first,
-                now - max(oldest.sentAt, servers[index(clients[c].server)].silentUntil) > patience
+                now - max(oldest.sentAt, servers[index(clients[c].server)].silentUntil, hostSleep?.end ?? .origin) > patience
             {
                 return checkers.fail(.convergence, "client \(c) has had no answer to \(oldest.xid) since \(oldest.sentAt)")
             }

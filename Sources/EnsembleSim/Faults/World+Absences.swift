@@ -74,7 +74,7 @@ extension World {
         let i = index(id)
         guard let absent = servers[i].absent else { return }
         guard maySpoilSeed else { return servers[i].absent = nil }
-        if isWhole(servers[i]) {
+        if hasHistory(servers[i]) {
             guard faultsEnabled, mayLoseDirectory(id) else { return servers[i].absent = nil }
             crash(id)
             checkers.quorum.forgot(id)
