@@ -61,6 +61,8 @@ package struct Plan: Hashable, Sendable {
     package var timersGoFirst = false
     /// The operator's step at which something strikes that it can't know of; nil: chance alone.
     package var operatorMoment: OperatorAmbush.Moment?
+    /// Whether members get other members' directories, and mounts come late enough to cover what serves by then.
+    package var confusesDisks = false
     /// Whether the daemon hears nobody until some time after the cluster's first start.
     package var deafAtFirst = false
     /// Whether whole servers run, over cables and files (`WiredWorld`); else their machines alone.
@@ -180,6 +182,7 @@ package struct Plan: Hashable, Sendable {
             plan.deafAtFirst = oneIn(6)
             if plan.deafAtFirst, oneIn(2) { plan.operatorFaults.insert(.lostMajorities) }
             if oneIn(6) { plan.operatorFaults.insert(.quietEpochs) }
+            plan.confusesDisks = !oneIn(3)
         }
         return plan
     }
@@ -218,6 +221,7 @@ extension Plan {
         if let bandwidth { words.append("links of \(bandwidth) bytes/s") }
         if luresClients { words.append("clients that come to a former leader") }
         if timersGoFirst { words.append("timers before sockets") }
+        if confusesDisks { words.append("disks that are confused") }
         if deafAtFirst { words.append("a daemon that hears nobody at first") }
         if let operatorMoment { words.append("strikes where the daemon \(operatorMoment)") }
         if let apachePeer { words.append("\(apachePeer) speaks as Apache's") }

@@ -11,8 +11,9 @@ struct OperatorChecker: Sendable {
         var isServing = false
         /// When it last ended with a history of its own.
         var couldVoteUntil: Instant?
-        /// When its process ended last.
+        /// When its process ended last, and when the latest was launched.
         var endedAt: Instant?
+        var launchedAt: Instant?
         /// When the latest barrier was asked for that it has served past.
         var passedBarrierOf: Instant?
         /// When it began to stand still, the last time, and when it went on.
@@ -104,6 +105,7 @@ struct OperatorChecker: Sendable {
     mutating func starts(
         _ member: Int, disk: SimDisk, hasForgotten: Bool, promises: Duration, isAlive: [Bool], applied: [Zxid], at now: Instant, _ verdict: inout Verdict
     ) {
+        members[member].launchedAt = now
         guard hasForgotten else { return }
         if !disk.marked, !disk.isBlank || disk.initialize {
             verdict.fail(.amnesia, "S2: \(member + 1) has lost its history and is launched as a voter")
@@ -113,6 +115,8 @@ struct OperatorChecker: Sendable {
             // It may have had the barrier before the operator knew of it, and nothing since (operated seed 1378).
             if members[other].isServing { passes(other, applied[other]) }
             let it = members[other]
+            // What began later has been promised nothing by it (operated seed 9876).
+            if it.launchedAt.map({ $0 >= end }) ?? false { continue }
             if it.endedAt.map({ $0 >= end }) ?? false || it.passedBarrierOf.map({ $0 >= end }) ?? false { continue }
             verdict.fail(
                 .amnesia,

@@ -40,7 +40,8 @@ extension World {
     mutating func mountLate(_ victim: ServerID) {
         guard mayLoseDirectory(victim), servers[index(victim)].absent == nil else { return }
         takeAway(victim)
-        schedule(.mounted(victim), in: .milliseconds(Int64.random(in: 100...12_000, using: &daemon!.absenceRandom)))
+        let latest: Int64 = plan.confusesDisks ? 12_000 : 8_000
+        schedule(.mounted(victim), in: .milliseconds(Int64.random(in: 100...latest, using: &daemon!.absenceRandom)))
     }
 
     // MARK: A promise
@@ -75,7 +76,7 @@ extension World {
         guard let absent = servers[i].absent else { return }
         guard maySpoilSeed else { return servers[i].absent = nil }
         if hasHistory(servers[i]) {
-            guard faultsEnabled, mayLoseDirectory(id) else { return servers[i].absent = nil }
+            guard faultsEnabled, plan.confusesDisks, mayLoseDirectory(id) else { return servers[i].absent = nil }
             crash(id)
             checkers.quorum.forgot(id)
         }

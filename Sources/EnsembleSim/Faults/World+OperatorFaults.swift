@@ -96,7 +96,7 @@ extension World {
     mutating func rollBackDirectory(of id: ServerID) {
         guard mayLoseDirectory(id), maySpoilSeed else { return }
         // Somebody has confused their disks.
-        if Int.random(in: 0..<4, using: &daemon!.faultRandom) == 0,
+        if plan.confusesDisks, Int.random(in: 0..<4, using: &daemon!.faultRandom) == 0,
             let other = servers.filter({ $0.id != id && isWhole($0) }).randomElement(using: &daemon!.faultRandom)
         {
             servers[index(id)].copy = nil

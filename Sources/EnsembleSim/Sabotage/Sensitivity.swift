@@ -214,7 +214,8 @@ extension DeliberateBug {
         case .promisesByServingAlone:
             // Some serve on for a while, and nothing reaches them.
             (plan.servers, plan.faultPause) = (5, 800)
-            plan.atlas = [.lostDisks, .partitions, .oneWayCuts, .slowLinks, .slowProcesses]
+            plan.atlas = [.lostDisks, .partitions, .oneWayCuts, .isolatedLeaders, .slowLinks, .slowProcesses]
+            plan.luresClients = true
         case .seedUnmarked, .promiseWaitSkipped:
             plan.atlas.formUnion([.lostDisks, .crashes, .partitions])
         case .probesFlatter: plan.atlas.formUnion([.partitions, .freezes])
