@@ -155,7 +155,7 @@ extension DeliberateBug {
         case .commitWithoutQuorum: plan.atlas.formUnion([.isolatedLeaders, .crashes])
         case .holeInDiff, .proposalsNotResent, .ackReplayed: plan.atlas.formUnion([.crashes, .resets])
         case .clientZxidIgnored:
-            plan.turnsPerMove = 20
+            (plan.turnsPerMove, plan.luresClients) = (20, true)
             plan.atlas = [.isolatedLeaders, .resets, .slowLinks, .slowProcesses]
         case .sessionForgotten: plan.turnsPerMove = 60
         case .wholeLogRead:
