@@ -15,6 +15,13 @@ import Testing
         return path
     }
 
+    private func member(_ root: String) -> RenderedMember {
+        let declaration = MemberDeclaration(
+            id: 1, host: "127.0.0.1", clientPort: 2181, quorumPort: 2881, electionPort: 3881, dataDirectory: root + "/data")
+        let manifest = Manifest(cluster: "orders", dataDirectory: root, members: [declaration])
+        return manifest.rendered(on: HostLayout(stateDirectory: root, bundledServer: "/usr/bin/ensemble-server"))[0]
+    }
+
     /// S10: a file that can't be reached is not absent. Taken for absent, a ledger would be begun anew, a `recovering`
     /// mark ignored and a whole directory reseeded for want of its identity.
     @Test func whatCannotBeReachedIsNotAbsent() throws {
@@ -24,10 +31,7 @@ import Testing
         #expect(throws: StorageError.self) { try Directory.content(of: root + "/loop") }
         #expect(try Directory.content(of: root + "/nothing") == nil)
 
-        let declaration = MemberDeclaration(
-            id: 1, host: "127.0.0.1", clientPort: 2181, quorumPort: 2881, electionPort: 3881, dataDirectory: root + "/data")
-        let manifest = Manifest(cluster: "orders", dataDirectory: root, members: [declaration])
-        let member = manifest.rendered(on: HostLayout(stateDirectory: root, bundledServer: "/usr/bin/ensemble-server"))[0]
+        let member = member(root)
         try FileManager.default.createDirectory(atPath: root + "/data/version-2", withIntermediateDirectories: true)
         symlink(DataProbe.identityName, root + "/data/" + DataProbe.identityName)
         #expect(DataProbe.glance(at: member, expected: "5f1c") == .untold)
@@ -41,10 +45,7 @@ import Testing
     @Test func aDirectoryThatWasExchangedBehindTheLookIsNotLaunchedFrom() throws {
         let root = try scratch()
         defer { try? FileManager.default.removeItem(atPath: root) }
-        let declaration = MemberDeclaration(
-            id: 1, host: "127.0.0.1", clientPort: 2181, quorumPort: 2881, electionPort: 3881, dataDirectory: root + "/data")
-        let manifest = Manifest(cluster: "orders", dataDirectory: root, members: [declaration])
-        let member = manifest.rendered(on: HostLayout(stateDirectory: root, bundledServer: "/usr/bin/ensemble-server"))[0]
+        let member = member(root)
         try FileManager.default.createDirectory(atPath: root + "/data/version-2", withIntermediateDirectories: true)
         try EffectRunner.identify(member, as: "5f1c", isAnew: false)
         #expect(try DataProbe.identity(of: member) == "5f1c")
