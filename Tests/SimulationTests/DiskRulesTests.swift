@@ -137,6 +137,18 @@ import Testing
         #expect(file.altered == [512, 549])
     }
 
+    /// The sector is written as a whole when it is synced (seed 1303).
+    @Test func whatIsStillToBeWrittenDoesNotRot() throws {
+        let disk = FaultyDisk(seed: 1)
+        try disk.replace("/log", with: Array(repeating: 7, count: 500))
+        #expect(disk.rot { $0 == "/log" } != nil)
+        let file = try disk.open("/log", .writing)
+        try file.write([UInt8](repeating: 9, count: 100), at: 300)
+        #expect(disk.rot { $0 == "/log" } == nil)
+        try file.sync()
+        #expect(disk.rot { $0 == "/log" } != nil)
+    }
+
     @Test func anInstallationCountsWithItsSnapshot() throws {
         let disk = try Self.disk()
         try disk.replace(Self.directory + "/installation", with: Array("1 1".utf8))

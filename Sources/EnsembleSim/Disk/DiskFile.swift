@@ -66,6 +66,16 @@ struct DiskFile: Sendable {
         }
     }
 
+    func isUnsynced(sector: Int) -> Bool {
+        let start = sector * DiskFile.sector
+        return undo.contains { change in
+            switch change {
+            case .write(let offset, let count, _, _): offset < start + DiskFile.sector && offset + count > start
+            case .shrink(let to, _, let oldSize): to < start + DiskFile.sector && oldSize > start
+            }
+        }
+    }
+
     // MARK: As a process sees it
 
     func read(count: Int, at offset: Int) -> [UInt8]? {

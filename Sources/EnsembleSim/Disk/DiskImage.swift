@@ -53,7 +53,8 @@ extension FaultyDisk {
         }
     }
 
-    /// A sector of one of the files goes bad: found when it is read, as an error or as other bytes.
+    /// A sector of one of the files goes bad: found when it is read, as an error or as other bytes. One that is still to be
+    /// written is as good as new behind that (seed 1303).
     ///
     /// - Parameter gently: only one byte of it does.
     /// - Returns: where, in words; nil if there is nothing to spoil.
@@ -65,6 +66,7 @@ extension FaultyDisk {
             else { return nil }
             let sector = Int.random(in: 0...(file.bytes.count - 1) / DiskFile.sector, using: &state.random)
             let readably = Bool.random(using: &state.random) || gently
+            guard !file.isUnsynced(sector: sector) else { return nil }
             let place = gently ? Int.random(in: 0..<DiskFile.sector, using: &state.random) : nil
             state.files[number]!.rot(sector: sector, readably: readably, at: place, among: state.fileCount)
             return "\(path), sector \(sector)\(readably ? "" : ", which can't be read")"
