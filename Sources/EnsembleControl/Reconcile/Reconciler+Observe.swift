@@ -98,7 +98,11 @@ extension ReconcilerStateMachine {
             self.intents = intents
             saveIntents(into: &actions)
         }
-        if let reseed = intents.reseed, reseed.member == id, reseed.phase == .fencing, case .askedFor = reseed.reason {
+        // Nothing of it has been touched while the ledger calls it a voter (`quarantine`): a person may have started it again
+        // (operated seed 1998).
+        if let reseed = intents.reseed, reseed.member == id, [.fencing, .quarantining].contains(reseed.phase),
+            case .askedFor = reseed.reason, ledger[id]?.standing == .voter
+        {
             postpone(reseed, into: &actions)
         }
     }

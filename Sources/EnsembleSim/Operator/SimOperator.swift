@@ -64,6 +64,9 @@ struct SimOperator: Sendable {
     var promised = Vouched()
     /// Launched, and this daemon has not heard so yet.
     var launchesUnheard: Set<ServerID> = []
+    /// A daemon died while it moved their directories, and none has launched them since: what a person starts there may be
+    /// a part of what was.
+    var perhapsMoved: Set<ServerID> = []
     /// By member: what was moved there, oldest first.
     var quarantine: [[SimDisk]]
 
@@ -235,6 +238,7 @@ extension World {
     mutating func endDaemon() {
         let effects = daemon!.effects
         daemon!.effects = []
+        for case .quarantine(let id, _, _) in effects.map(\.action) { daemon!.perhapsMoved.insert(ServerID(id)) }
         for effect in effects where Bool.random(using: &daemon!.random) { _ = carryOut(effect.action) }
         daemon!.machine = nil
         daemon!.isFrozen = false

@@ -79,6 +79,7 @@ extension World {
         // S2: only the first start of a new cluster may begin empty and vote.
         setInitialize(of: id, mode == .bootstrap && servers[i].disk.isBlank)
         daemon!.launchesUnheard.insert(id)
+        daemon!.perhapsMoved.remove(id)
         tell(.launched(Int(id), pid: Int32(id), Fingerprint()))
         daemon!.adopted.remove(id)
         record("the daemon launches \(id), \(mode.rawValue)")

@@ -124,8 +124,11 @@ extension World {
         guard let machine = daemon?.machine, machine.termination == nil, servers[index(id)].machine != nil else { return }
         // It was to stop before its launch came about: the step was judged then.
         guard !daemon!.launchesUnheard.contains(id) else { return }
-        // S2, S3: what serves from a directory that is given up is no member of the ensemble (operated seed 4128).
-        if let reseed = machine.intents.reseed, reseed.member == Int(id), !reseed.isAskedFor { return }
+        // S2, S3: what serves from a directory that is given up, or may be half gone, is no member of the ensemble (operated
+        // seeds 4128, 459).
+        if let reseed = machine.intents.reseed, reseed.member == Int(id),
+            !reseed.isAskedFor || daemon!.perhapsMoved.contains(id)
+        { return }
         let isLeading = servers[index(id)].serves && servers[index(id)].machine!.isLeading
         checkers.rolls.takes(index(id), isLeading: isLeading, &checkers.verdict)
         let isStoppedByPerson = machine.ledger.stoppedByPerson.contains(Int(id))
