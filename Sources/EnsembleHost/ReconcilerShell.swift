@@ -156,7 +156,7 @@ package final class ReconcilerShell: Sendable {
             case .answer(let request, let answer):
                 answers.withLockedValue { $0.removeValue(forKey: request) }?.resume(returning: answer)
             case .finish: return runner.end()
-            case .inspectData, .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed,
+            case .inspectData, .prepare, .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed,
                 .acquireLock, .releaseLock, .writeBarrier, .capture, .verify, .prune:
                 try await runner.perform(action, background: background)
             }

@@ -38,6 +38,8 @@ struct SimServer {
     var replacement: SimDisk?
     /// What is mounted late in the directory's place.
     var absent: AbsentDirectory?
+    /// What was made below its mount point while nothing was mounted there, and is covered.
+    var beneath: AbsentDirectory?
     /// Its directory is back, and no server was launched on it since.
     var isBackUnseen = false
     /// What came with the tree that its leader sent, and behind it.

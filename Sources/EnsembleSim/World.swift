@@ -133,6 +133,7 @@ package struct World {
             schedule(SimOperator.Event.fault, in: .seconds(2))
             schedule(.personAsks, in: .seconds(4))
             if plan.deafAtFirst { hearNobodyAtFirst() }
+            if plan.confusesDisks, plan.operatorFaults.contains(.lateMounts) { beginUnmounted() }
             if !plan.operatorFaults.isDisjoint(with: .ofHearing) { schedule(.hearingFault, in: .seconds(3)) }
             if !plan.operatorFaults.isDisjoint(with: .ofAbsence) { schedule(.absence, in: .seconds(plan.deafAtFirst ? 3 : 5)) }
         } else {

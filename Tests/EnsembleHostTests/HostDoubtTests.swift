@@ -78,6 +78,36 @@ import Testing
         guard case .unreadable = DataProbe.inspect(member, .seals) else { return #expect(Bool(false), "unreadable") }
     }
 
+    /// S2: a first start was prepared, and no server has begun: also where one has ended before it had a database.
+    @Test func whereNobodyHasBegunIsNotLost() throws {
+        let root = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        let declaration = MemberDeclaration(
+            id: 1, host: "127.0.0.1", clientPort: 2181, quorumPort: 2881, electionPort: 3881, dataDirectory: root + "/data")
+        let manifest = Manifest(cluster: "orders", dataDirectory: root, members: [declaration])
+        let member = manifest.rendered(on: HostLayout(stateDirectory: root, bundledServer: "/usr/bin/ensemble-server"))[0]
+        let layout = DataLayout(dataDir: root + "/data", dataLogDir: root + "/data")
+        #expect(DataProbe.inspect(member, .seals) == .missing)
+        try FileManager.default.createDirectory(atPath: root + "/data", withIntermediateDirectories: true)
+        #expect(DataProbe.inspect(member, .seals) == .empty)
+        try EffectRunner.prepare(member, as: "first")
+        #expect(DataProbe.inspect(member, .seals) == .unused(identity: "first"))
+        // A server that ended before it had read anything has made its directories.
+        try layout.create()
+        try EffectRunner.prepare(member, as: "second")
+        #expect(DataProbe.inspect(member, .seals) == .unused(identity: "second"))
+        try layout.recoveringMark.set(reason: "test")
+        #expect(DataProbe.inspect(member, .seals) == .empty)
+        try layout.recoveringMark.clear()
+        try layout.epochs.save(EpochFiles.Epochs(accepted: 1, current: 0))
+        #expect(DataProbe.inspect(member, .seals) == .empty)
+        try FileManager.default.removeItem(atPath: root + "/data/version-2")
+        _ = try Recovery(layout: layout, isStandalone: false).recover()
+        guard case .holding = DataProbe.inspect(member, .seals) else { return #expect(Bool(false), "begun") }
+        #expect(throws: HostError.self) { try EffectRunner.prepare(member, as: "third") }
+        #expect(try DataProbe.identity(of: member) == "second")
+    }
+
     /// S2: what is looked for right before Apache's server is launched.
     @Test func aDirectoryThatLostSomethingIsNotTheOneThatWasSeen() throws {
         let root = try scratch()

@@ -8,6 +8,8 @@ import EnsembleBase
 package enum ReconcilerAction: Sendable, Hashable {
     /// Look at the data directory; answered by `dataInspected`.
     case inspectData(MemberID, InspectionDepth)
+    /// Make a blank directory one of this identity that a first start may begin in, or fail; answered by `dataInspected`.
+    case prepare(MemberID, identity: String)
     /// Write `zoo.cfg` and `myid` as the manifest has them now, and spawn; answered by `launched` or `launchFailed`.
     /// `identity` is written into a data directory that has none. S2: a server that finds less than `floor` ends again,
     /// with its data as it was; nil: nothing was there.
@@ -46,7 +48,7 @@ package typealias EffectToken = UInt64
 package enum LaunchMode: String, Sendable, Hashable, Codable {
     /// From the data it has.
     case existing
-    /// The first start of a new cluster: with an `initialize` file, so that an empty tree may vote.
+    /// The first start of a new cluster, in a directory that was prepared: its `initialize` file lets an empty tree vote.
     case bootstrap
     /// Never with an `initialize` file: it abstains until it has synced (S2).
     case recovering

@@ -26,10 +26,10 @@ package enum DataTrust: Sendable, Hashable {
     }
 
     /// - Parameters:
-    ///   - directories: of all members.
+    ///   - isAllBlank: whether there is data of no member.
     ///   - archive: what is known of the archive, which contradicts a bootstrap when it holds backups.
     package static func judge(
-        _ condition: DataDirectoryCondition, entry: LedgerEntry?, ledger: Ledger, directories: Blankness, archive: BackupObservation
+        _ condition: DataDirectoryCondition, entry: LedgerEntry?, ledger: Ledger, isAllBlank: Bool, archive: BackupObservation
     ) -> DataTrust {
         switch condition {
         case .unreadable(let why):
@@ -39,13 +39,15 @@ package enum DataTrust: Sendable, Hashable {
         case .missing, .empty, .unused:
             let reason: UntrustedReason = condition == .missing ? .missing : .emptyButWasNot
             guard let entry else {
-                return judgeBlank(reason, ledger: ledger, directories, archive: archive)
+                return judgeBlank(reason, ledger: ledger, isAllBlank: isAllBlank, archive: archive)
             }
             switch entry.standing {
             case .bootstrapping: return .bootstrap
-            // S2: an empty directory of a member that may have voted is an amnesiac's, unless nothing is anywhere: then
-            // the first start came to nothing.
-            case .voter: return isFirstStart(ledger, directories, archive) ? .bootstrap : .untrusted(reason)
+            // S2: an empty directory of a member that may have voted is an amnesiac's, unless it is the one that was prepared
+            // for it and has not been touched, or nothing is anywhere: then the first start came to nothing.
+            case .voter:
+                let isNothing = isAllBlank && isFirstStart(ledger, archive)
+                return isPrepared(condition, for: entry) || isNothing ? .bootstrap : .untrusted(reason)
             case .recovering: return .recovering
             }
         case .holding(let contents):
@@ -53,14 +55,17 @@ package enum DataTrust: Sendable, Hashable {
         }
     }
 
-    private static func isFirstStart(_ ledger: Ledger, _ directories: Blankness, _ archive: BackupObservation) -> Bool {
-        guard ledger.highestEpoch == 0, archive.isListed, archive.count == 0 else { return false }
-        switch directories {
-        case .some: return false
-        // S2: servers that ran, and were perhaps not heard, may have served from what is gone (operated seed 2276).
-        case .all: return ledger.hasRun != true
-        case .allUnused: return true
-        }
+    /// S2: a member that is called a voter, and whose server has not begun yet: the daemon died between its ledger and the
+    /// launch, or what was launched ended before its directory (a port that is taken, a name that is not known). One that was
+    /// ever heard has begun, whatever a disk that came back shows.
+    private static func isPrepared(_ condition: DataDirectoryCondition, for entry: LedgerEntry) -> Bool {
+        guard case .unused(let identity?) = condition else { return false }
+        return identity == entry.identity && entry.isUnheard
+    }
+
+    /// S2: servers that ran, and were perhaps not heard, may have served from what is gone (operated seed 2276).
+    private static func isFirstStart(_ ledger: Ledger, _ archive: BackupObservation) -> Bool {
+        ledger.highestEpoch == 0 && ledger.hasRun != true && archive.isListed && archive.count == 0
     }
 
     private static func judge(_ contents: DataDirectoryContents, entry: LedgerEntry?) -> DataTrust {
@@ -99,10 +104,10 @@ package enum DataTrust: Sendable, Hashable {
 
     /// No data and no entry: a new cluster, a new member, or a loss of everything. Only the first may vote.
     private static func judgeBlank(
-        _ reason: UntrustedReason, ledger: Ledger, _ directories: Blankness, archive: BackupObservation
+        _ reason: UntrustedReason, ledger: Ledger, isAllBlank: Bool, archive: BackupObservation
     ) -> DataTrust {
         // S2: others have data or are entered: this member has lost its own, or is new and must sync.
-        guard !ledger.isBootstrapped, directories != .some else { return .untrusted(reason) }
+        guard !ledger.isBootstrapped, isAllBlank else { return .untrusted(reason) }
         guard archive.isListed else {
             return .unknown(
                 archive.lastFailure.map { "the archive can't be read: \($0)" } ?? "the archive has not been listed yet")
@@ -115,15 +120,6 @@ package enum DataTrust: Sendable, Hashable {
         }
         return .bootstrap
     }
-}
-
-/// Which of the members' directories are blank.
-package enum Blankness: Sendable, Hashable {
-    /// Not all, or of one it can't be told.
-    case some
-    case all
-    /// And in each lies the word that permits its first start: no server has begun anywhere.
-    case allUnused
 }
 
 /// Why a data directory isn't believed.

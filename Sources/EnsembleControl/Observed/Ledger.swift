@@ -92,7 +92,7 @@ package struct ReseedRecord: Sendable, Hashable, Codable {
 /// The ledger's word on one member.
 package struct LedgerEntry: Sendable, Hashable, Codable {
     package enum Standing: String, Sendable, Hashable, Codable {
-        /// To be made with an `initialize` file, and never launched: it has acknowledged nothing. → `voter`
+        /// To be prepared with an `initialize` file, and never launched: it has acknowledged nothing. → `voter`
         case bootstrapping
         /// It was launched, and may have voted at once: its data directory must hold at least what this entry says. → `recovering`
         case voter
@@ -119,4 +119,7 @@ package struct LedgerEntry: Sendable, Hashable, Codable {
         self.acceptedEpoch = acceptedEpoch
         self.identity = identity
     }
+
+    /// Nothing was ever heard or seen of a server of this member.
+    package var isUnheard: Bool { zxid == 0 && acceptedEpoch == 0 && servedEpoch == nil && mounts == nil }
 }

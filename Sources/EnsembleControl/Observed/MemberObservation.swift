@@ -178,8 +178,9 @@ package enum DataDirectoryCondition: Sendable, Hashable {
     case missing
     /// There, without snapshots, logs or epoch files.
     case empty
-    /// Empty, and `initialize` lies in it: a first start was prepared, and no server has begun here.
-    case unused
+    /// Empty, and `initialize` lies in it: a first start was prepared for the directory of this identity, and no server has
+    /// begun here. Whoever begins makes a database of it before that word is taken away.
+    case unused(identity: String?)
     case holding(DataDirectoryContents)
     /// Files of a server that don't parse: names the file and the offset.
     case damaged(String)

@@ -227,12 +227,11 @@ extension ReconcilerStateMachine {
         let isNew = ledger.highestEpoch == 0
         guard !isNew || !running.contains(where: { $0.condition == nil && isToBeLookedAt($0.id) }) else { return }
         let judged = isNew ? running : running.filter { $0.id == id }
-        let directories = blankness
+        let isAllBlank = running.allSatisfy { $0.condition?.isBlank ?? false }
         for run in judged {
             guard let condition = run.condition, supervisor(run.id)?.state == .inspecting else { continue }
             let trust = DataTrust.judge(
-                condition, entry: ledger[run.id], ledger: ledger, directories: directories,
-                archive: observed.backups)
+                condition, entry: ledger[run.id], ledger: ledger, isAllBlank: isAllBlank, archive: observed.backups)
             // S2: the ledger is written before the intent, and the daemon died between: nothing was fenced, seeded or
             // waited out for it.
             if trust == .recovering, intents.reseed?.member != run.id {
@@ -257,11 +256,6 @@ extension ReconcilerStateMachine {
         }
     }
 
-    private var blankness: Blankness {
-        guard running.allSatisfy({ $0.condition?.isBlank ?? false }) else { return .some }
-        return running.allSatisfy { $0.condition == .unused } ? .allUnused : .all
-    }
-
     private mutating func act(
         on trust: DataTrust, _ id: MemberID, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
@@ -282,20 +276,41 @@ extension ReconcilerStateMachine {
             if !ledger.isBootstrapped {
                 // Written for all members at once, before the first is launched: from here on an empty directory of
                 // a member that has voted is a loss, whenever the daemon dies.
-                for member in policy.members {
-                    let identity = newIdentity()
-                    ledger.set(
-                        LedgerEntry(id: member, standing: .bootstrapping, zxid: 0, acceptedEpoch: 0, identity: identity))
-                }
-                saveLedger(into: &actions)
+                for member in policy.members where member != id { enterAnew(member) }
             }
-            setStanding(of: id, .bootstrapping, into: &actions)
-            signal(id, .dataTrusted, at: now, into: &actions)
+            beginAnew(id, at: now, into: &actions)
         case .untrusted(let reason):
             signal(id, .dataUntrusted(reason), at: now, into: &actions)
         case .unknown(let why):
             updateRun(id) { $0.doubt = why }
             signal(id, .dataUnknown(why), at: now, into: &actions)
         }
+    }
+
+    /// S2: the directory is prepared before the ledger calls its member a voter (`launch`), so that a daemon that dies in between
+    /// leaves a directory that says by itself that no server has begun in it.
+    private mutating func beginAnew(_ id: MemberID, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>) {
+        let condition = running.first { $0.id == id }?.condition
+        if case .unused(let identity?) = condition, identity == ledger[id]?.identity {
+            setStanding(of: id, .bootstrapping, into: &actions)
+            return signal(id, .dataTrusted, at: now, into: &actions)
+        }
+        // Another directory than any that was prepared before: where a disk is mounted by now, the one beneath it says the
+        // same of itself for ever.
+        let identity = enterAnew(id)
+        saveLedger(into: &actions)
+        updateRun(id) {
+            $0.condition = nil
+            $0.depth = .seals
+            $0.askedOfFilesAt = now
+        }
+        actions.append(.prepare(id, identity: identity))
+    }
+
+    @discardableResult
+    private mutating func enterAnew(_ id: MemberID) -> String {
+        let identity = newIdentity()
+        ledger.set(LedgerEntry(id: id, standing: .bootstrapping, zxid: 0, acceptedEpoch: 0, identity: identity))
+        return identity
     }
 }

@@ -66,19 +66,15 @@ package final class EffectRunner: Sendable {
         case .saveIntents(let intents):
             try await lanes.state.run("writing what is intended") { try self.state.save(intents) }
         case .inspectData(let id, let depth):
-            guard let member = cluster.member(id) else { return }
-            background { [self] in
-                do {
-                    let found = try await lanes.member(id).run("a look at its files", isLong: depth == .replay) {
-                        try Self.requireUnused(member)
-                        let found = DataProbe.inspect(member, depth)
-                        if found.isBlank { try self.requireMounted(member) }
-                        return found
-                    }
-                    emit(.dataInspected(id, found))
-                } catch {
-                    emit(.dataInspected(id, .unreadable("\(error)")))
-                }
+            inspect(id, "a look at its files", isLong: depth == .replay, background) { [self] member in
+                let found = DataProbe.inspect(member, depth)
+                if found.isBlank { try requireMounted(member) }
+                return found
+            }
+        case .prepare(let id, let identity):
+            inspect(id, "making its directory", background) { member in
+                try Self.prepare(member, as: identity)
+                return DataProbe.inspect(member, .seals)
             }
         case .launch(let id, let mode, let identity, let floor):
             background { [self] in await launch(id, mode, identity: identity, floor: floor, background) }
@@ -97,6 +93,24 @@ package final class EffectRunner: Sendable {
             answer(token, background) { [link] in .barrier(zxid: try await link.writeBarrier()) }
         case .answer, .note, .finish:
             preconditionFailure("the shell keeps these to itself")
+        }
+    }
+
+    private func inspect(
+        _ id: MemberID, _ what: String, isLong: Bool = false, _ background: Background,
+        _ body: @escaping @Sendable (RenderedMember) throws -> DataDirectoryCondition
+    ) {
+        guard let member = cluster.member(id) else { return }
+        background { [self] in
+            do {
+                let found = try await lanes.member(id).run(what, isLong: isLong) {
+                    try Self.requireUnused(member)
+                    return try body(member)
+                }
+                emit(.dataInspected(id, found))
+            } catch {
+                emit(.dataInspected(id, .unreadable("\(error)")))
+            }
         }
     }
 
@@ -191,7 +205,7 @@ package final class EffectRunner: Sendable {
                 await refreshBackups()
                 return .done
             }
-        case .inspectData, .launch, .terminate, .kill, .saveLedger, .saveIntents, .acquireLock, .releaseLock,
+        case .inspectData, .prepare, .launch, .terminate, .kill, .saveLedger, .saveIntents, .acquireLock, .releaseLock,
             .writeBarrier, .answer, .note, .finish:
             preconditionFailure("no effect on files")
         }

@@ -60,8 +60,10 @@ extension EffectRunner {
         if let identity { try Self.identify(member, as: identity, isAnew: isToBeEmpty) }
         switch mode {
         case .bootstrap:
-            if !Directory.exists(member.dataDirectory + "/version-2") {
-                try Directory.replace(file: member.initializeFile, with: [])
+            // S2: what was prepared is what is begun in.
+            guard case .unused(let found?) = DataProbe.inspect(member, .seals), found == identity else {
+                throw HostError(
+                    member.dataDirectory, "is not as it was prepared for the first start", remedy: "it is looked at again before the next launch")
             }
         case .existing, .recovering:
             // S2: only the first start of a new cluster may begin empty and vote.
@@ -90,6 +92,18 @@ extension EffectRunner {
             throw error
         }
         return record
+    }
+
+    /// S2: makes a blank directory one that a first start may begin in. The word that permits it comes last, and lies beside
+    /// the identity that it is for. Blocks.
+    package static func prepare(_ member: RenderedMember, as identity: String) throws {
+        for path in [member.dataDirectory, member.logDirectory] { try StateDirectory.createParents(path) }
+        guard DataProbe.inspect(member, .seals).isBlank else {
+            throw HostError(
+                member.dataDirectory, "was empty when it was looked at, and is not", remedy: "it is looked at again by itself")
+        }
+        try Directory.replace(file: member.dataDirectory + "/" + DataProbe.identityName, with: Array((identity + "\n").utf8))
+        try Directory.replace(file: member.initializeFile, with: [])
     }
 
     /// S2: a directory without an identity gets the ledger's, and any other has it. One that came into its place since it was

@@ -19,11 +19,11 @@ package enum DataProbe {
         guard Directory.exists(layout.snapshotDirectory) else {
             if errno != ENOENT { return .unreadable("\(layout.snapshotDirectory): \(String(cString: strerror(errno)))") }
             guard Directory.exists(member.dataDirectory) else { return .missing }
-            return Directory.exists(member.initializeFile) ? .unused : .empty
+            return blank(member, layout)
         }
         do throws(StorageError) {
             let (snapshots, logs) = (try layout.snapshots(), try layout.logs())
-            guard !snapshots.isEmpty || !logs.isEmpty else { return .empty }
+            guard !snapshots.isEmpty || !logs.isEmpty else { return blank(member, layout) }
             func holding(_ end: Zxid, _ accepted: Int64, _ current: Int64) throws(StorageError) -> DataDirectoryCondition {
                 .holding(
                     DataDirectoryContents(
@@ -39,6 +39,21 @@ package enum DataProbe {
             switch error.cause {
             case .system, .held: return .unreadable(error.description)
             case .damaged, .inconsistent, .cutShort: return .damaged(error.description)
+            }
+        }
+    }
+
+    /// Neither snapshots nor logs: has a server begun here? One that did and lost them has promised an epoch, or abstains.
+    private static func blank(_ member: RenderedMember, _ layout: DataLayout) -> DataDirectoryCondition {
+        do throws(StorageError) {
+            let (promised, abstains) = (try layout.epochs.load(lastZxid: .zero).accepted, try layout.recoveringMark.isSet)
+            let mayBegin = try layout.initializeFile.exists
+            guard mayBegin, promised == 0, !abstains else { return .empty }
+            return .unused(identity: try identity(of: member))
+        } catch {
+            switch error.cause {
+            case .system, .held: return .unreadable(error.description)
+            case .damaged, .inconsistent, .cutShort: return .empty
             }
         }
     }

@@ -2,7 +2,7 @@ import EnsembleBase
 import EnsembleControl
 import KeeperCore
 
-/// A directory whose mount is late.
+/// A directory whose mount is late, or that is covered by one.
 struct AbsentDirectory: Sendable {
     var disk: SimDisk
     /// What its member has said with it.
@@ -58,15 +58,38 @@ extension World {
 
     // MARK: A late mount
 
-    /// What lies below the mount point is empty.
+    /// The first daemon finds an empty directory below the mount point of one of them, and later another empty one.
+    mutating func beginUnmounted() {
+        guard Int.random(in: 0..<3, using: &daemon!.absenceRandom) == 0,
+            let id = servers.randomElement(using: &daemon!.absenceRandom)?.id
+        else { return }
+        record("the directory of \(id) is not mounted")
+        servers[index(id)].absent = shown(of: id)
+        servers[index(id)].disk = SimDisk(seed: daemon!.absenceRandom.next())
+        schedule(.mounted(id), in: .milliseconds(Int64.random(in: 10...2_000, using: &daemon!.absenceRandom)))
+    }
+
+    /// What lies below the mount point is empty, or what was made there the last time.
     private mutating func takeAway(_ id: ServerID) {
         let i = index(id)
         crash(id)
         record("the directory of \(id) is not mounted")
-        servers[i].absent = AbsentDirectory(
-            disk: servers[i].disk, word: checkers.quorum.word(of: id), isTrue: !checkers.quorum.hasForgotten(id))
+        servers[i].absent = shown(of: id)
         servers[i].disk = SimDisk(seed: daemon!.absenceRandom.next())
         checkers.quorum.forgot(id)
+        guard let beneath = servers[i].beneath, maySpoilSeed else { return }
+        servers[i].beneath = nil
+        show(beneath, of: id)
+    }
+
+    private func shown(of id: ServerID) -> AbsentDirectory {
+        AbsentDirectory(
+            disk: servers[index(id)].disk, word: checkers.quorum.word(of: id), isTrue: !checkers.quorum.hasForgotten(id))
+    }
+
+    private mutating func show(_ directory: AbsentDirectory, of id: ServerID) {
+        servers[index(id)].disk = directory.disk
+        if directory.isTrue, checkers.quorum.word(of: id) == directory.word { checkers.quorum.remembers(id) }
     }
 
     /// It covers what was seeded meanwhile. Nobody mounts over files that are in use; where the host begins anew, what serves
@@ -78,15 +101,15 @@ extension World {
         if hasHistory(servers[i]) {
             guard faultsEnabled, plan.confusesDisks, mayLoseDirectory(id) else { return servers[i].absent = nil }
             crash(id)
-            checkers.quorum.forgot(id)
         }
         guard servers[i].machine == nil else { return schedule(.mounted(id), in: .milliseconds(100)) }
-        servers[i].absent = nil
         record("the directory of \(id) is mounted")
-        servers[i].disk = absent.disk
+        if plan.confusesDisks, !servers[i].disk.isSpoiled { servers[i].beneath = shown(of: id) }
+        if hasHistory(servers[i]) { checkers.quorum.forgot(id) }
+        servers[i].absent = nil
         // The daemon may have given it up by now.
         servers[i].isBackUnseen = true
-        if absent.isTrue, checkers.quorum.word(of: id) == absent.word { checkers.quorum.remembers(id) }
+        show(absent, of: id)
     }
 
     // MARK: A majority
@@ -106,6 +129,7 @@ extension World {
         record("a majority is lost: \(victims)")
         daemon!.lostMajority = LostMajority(members: victims, comeBack: comeBack)
         for victim in victims {
+            servers[index(victim)].beneath = nil
             takeAway(victim)
             if !comeBack {
                 servers[index(victim)].absent = nil

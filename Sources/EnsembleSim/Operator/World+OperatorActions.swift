@@ -15,7 +15,7 @@ extension World {
         case .saveIntents(let intents):
             judgePace()
             if bug != .intentsNotSaved { daemon!.intents = sabotaged(intents) }
-        case .launch, .quarantine, .seed, .capture, .verify, .prune: begin(action)
+        case .prepare, .launch, .quarantine, .seed, .capture, .verify, .prune: begin(action)
         case .acquireLock(let token): daemon!.link.ask(.lock, token, at: now)
         case .writeBarrier(let token): daemon!.link.ask(.barrier, token, at: now)
         case .releaseLock: releaseLink()
@@ -36,7 +36,7 @@ extension World {
 
     // MARK: Processes
 
-    private mutating func inspect(_ id: ServerID, _ depth: InspectionDepth) {
+    mutating func inspect(_ id: ServerID, _ depth: InspectionDepth) {
         let disk = servers[index(id)].directory
         let found: DataDirectoryCondition
         if servers[index(id)].isUnreadable {
@@ -46,7 +46,8 @@ extension World {
         } else if !disk.isBlank, disk.epochsContradict {
             found = .damaged("version-2/currentEpoch: not of this data")
         } else if disk.isBlank {
-            found = disk.initialize ? .unused : disk.identity == nil ? .missing : .empty
+            let isUnused = disk.initialize && !disk.marked && disk.acceptedEpoch == 0
+            found = isUnused ? .unused(identity: disk.identity) : disk.identity == nil ? .missing : .empty
         } else {
             found = .holding(
                 DataDirectoryContents(
@@ -76,8 +77,12 @@ extension World {
             return tell(.launchFailed(Int(id), .passing("another directory than the one that was looked at")))
         }
         if servers[i].disk.identity == nil || isAnew { servers[i].disk.identity = identity }
-        // S2: only the first start of a new cluster may begin empty and vote.
-        setInitialize(of: id, mode == .bootstrap && servers[i].disk.isBlank)
+        // S2: only the first start of a new cluster may begin empty and vote, in what was prepared for it.
+        if mode != .bootstrap {
+            setInitialize(of: id, false)
+        } else if !servers[i].disk.isBlank || !servers[i].disk.initialize {
+            return tell(.launchFailed(Int(id), .passing("not as it was prepared")))
+        }
         daemon!.launchesUnheard.insert(id)
         daemon!.perhapsMoved.remove(id)
         tell(.launched(Int(id), pid: Int32(id), Fingerprint()))

@@ -25,8 +25,11 @@ extension World {
         // The threads of a frozen process stand still with it.
         guard !daemon!.isFrozen else { return schedule(.effectDue(life: life, number: number), in: .milliseconds(100)) }
         let effect = daemon!.effects.remove(at: position)
-        // It is answered by itself, and fails in its own way.
-        if case .launch = effect.action { return _ = carryOut(effect.action) }
+        // They are answered by themselves, and fail in their own ways.
+        switch effect.action {
+        case .launch, .prepare: return _ = carryOut(effect.action)
+        default: break
+        }
         let fails = faultsEnabled && plan.operatorFaults.contains(.effectFailures)
             && Int.random(in: 0..<10, using: &daemon!.faultRandom) == 0
         let outcome = fails ? .failed("input/output error") : carryOut(effect.action)
@@ -45,9 +48,14 @@ extension World {
 
     /// Does it, and says what came of it.
     mutating func carryOut(_ action: ReconcilerAction) -> EffectOutcome {
-        if case .launch(let id, let mode, let identity, let floor) = action {
+        switch action {
+        case .launch(let id, let mode, let identity, let floor):
             launch(ServerID(id), mode, identity: identity, floor: floor)
             return .done
+        case .prepare(let id, let identity):
+            prepare(ServerID(id), as: identity)
+            return .done
+        default: break
         }
         return switch action {
         case .quarantine(let id, let reason, _): quarantine(ServerID(id), reason)
@@ -60,6 +68,16 @@ extension World {
     }
 
     // MARK: Directories
+
+    /// S2: for a first start.
+    private mutating func prepare(_ id: ServerID, as identity: String) {
+        let i = index(id)
+        if !servers[i].isUnreadable, servers[i].disk.isBlank {
+            servers[i].disk.identity = identity
+            setInitialize(of: id, true)
+        }
+        inspect(id, .seals)
+    }
 
     private mutating func quarantine(_ id: ServerID, _ reason: String) -> EffectOutcome {
         let i = index(id)

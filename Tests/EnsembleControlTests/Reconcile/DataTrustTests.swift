@@ -5,7 +5,8 @@ import Testing
 /// S2: which directories may be believed.
 @Suite struct DataTrustTests {
     private func judge(
-        _ condition: DataDirectoryCondition, entry: LedgerEntry?, blank: Bool = false, unused: Bool = false, backups: Int = 0, listed: Bool = true, hasRun: Bool? = nil
+        _ condition: DataDirectoryCondition, entry: LedgerEntry?, blank: Bool = false, backups: Int = 0, listed: Bool = true,
+        hasRun: Bool? = nil
     ) -> DataTrust {
         var ledger = Ledger(cluster: "c")
         if let entry { ledger.set(entry) }
@@ -13,8 +14,7 @@ import Testing
         var archive = BackupObservation()
         archive.isListed = listed
         archive.count = backups
-        return DataTrust.judge(
-            condition, entry: entry, ledger: ledger, directories: unused ? .allUnused : blank ? .all : .some, archive: archive)
+        return DataTrust.judge(condition, entry: entry, ledger: ledger, isAllBlank: blank, archive: archive)
     }
 
     private let voter = LedgerEntry(id: 1, standing: .voter, zxid: 5 << 32 | 7, acceptedEpoch: 5, identity: "a")
@@ -59,8 +59,23 @@ import Testing
         #expect(judge(.missing, entry: entry, blank: true, backups: 1) == .untrusted(.missing))
         // Its servers have run, and nothing was heard of them: they may have served.
         #expect(judge(.missing, entry: entry, blank: true, hasRun: true) == .untrusted(.missing))
-        // They ran, and none has begun: a resolver that takes its time is no loss.
-        #expect(judge(.unused, entry: entry, unused: true, hasRun: true) == .bootstrap)
+    }
+
+    /// S2: a directory that says by itself that no server has begun in it is no loss, whatever the others have: the daemon died
+    /// before the launch, or a resolver takes its time.
+    @Test func aMemberThatHasNotBegunMayStillBegin() {
+        var entry = LedgerEntry(id: 1, standing: .voter, zxid: 0, acceptedEpoch: 0, identity: "a")
+        #expect(judge(.unused(identity: "a"), entry: entry, hasRun: true) == .bootstrap)
+        // A directory beneath a mount was prepared once as well, as another.
+        #expect(judge(.unused(identity: "b"), entry: entry, hasRun: true) == .untrusted(.emptyButWasNot))
+        #expect(judge(.unused(identity: nil), entry: entry, hasRun: true) == .untrusted(.emptyButWasNot))
+        entry.acceptedEpoch = 1
+        #expect(judge(.unused(identity: "a"), entry: entry, hasRun: true) == .untrusted(.emptyButWasNot))
+        entry.acceptedEpoch = 0
+        entry.mounts = []
+        #expect(judge(.unused(identity: "a"), entry: entry, hasRun: true) == .untrusted(.emptyButWasNot))
+        entry = LedgerEntry(id: 1, standing: .recovering, zxid: 0, acceptedEpoch: 0, identity: "a")
+        #expect(judge(.unused(identity: "a"), entry: entry) == .recovering)
     }
 
     @Test func anEpochBelowTheLedgersIsALostPromise() {
@@ -97,7 +112,7 @@ import Testing
         var archive = BackupObservation()
         archive.lastFailure = "/srv/archive: permission denied"
         let trust = DataTrust.judge(
-            .missing, entry: nil, ledger: Ledger(cluster: "c"), directories: .all, archive: archive)
+            .missing, entry: nil, ledger: Ledger(cluster: "c"), isAllBlank: true, archive: archive)
         #expect(trust == .unknown("the archive can't be read: /srv/archive: permission denied"))
     }
 

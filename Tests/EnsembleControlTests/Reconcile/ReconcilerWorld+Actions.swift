@@ -13,6 +13,9 @@ extension ReconcilerWorld {
         case .inspectData(let id, let depth):
             inspections.append(depth)
             later(.dataInspected(id, condition(id)))
+        case .prepare(let id, let identity):
+            if server(id).unreadableSince == nil { change(id) { $0.prepared = identity } }
+            later(.dataInspected(id, condition(id)))
         case .launch(let id, let mode, let identity, let floor): launch(id, mode, identity, floor)
         case .terminate(let id):
             terminated.append(id)
@@ -100,7 +103,7 @@ extension ReconcilerWorld {
     private func condition(_ id: Int) -> DataDirectoryCondition {
         let server = server(id)
         if server.unreadableSince != nil { return .unreadable("Input/output error") }
-        guard server.hasData else { return .missing }
+        guard server.hasData else { return server.prepared.map { .unused(identity: $0) } ?? .missing }
         return .holding(
             DataDirectoryContents(
                 identity: server.identity, zxid: server.zxid, acceptedEpoch: max(server.acceptedEpoch, server.zxid >> 32),

@@ -20,7 +20,7 @@ extension ReconcilerWorld {
                 violate("pruned while backup \(used) is to be used (S6)")
             }
         case .answer(let id, .accepted): judgeAcceptance(of: id)
-        case .inspectData, .saveLedger, .acquireLock, .releaseLock, .writeBarrier, .verify, .answer, .note, .finish: break
+        case .inspectData, .prepare, .saveLedger, .acquireLock, .releaseLock, .writeBarrier, .verify, .answer, .note, .finish: break
         }
     }
 
@@ -49,6 +49,7 @@ extension ReconcilerWorld {
         // S2: it refuses what the daemon has not seen.
         if let floor, !server.isAbove(floor) { return }
         if !server.hasData, mode == .existing { violate("member \(id) launched as a voter without data (S2)") }
+        if mode == .bootstrap, !server.hasData, server.prepared == nil { violate("member \(id) bootstrapped where nothing was prepared (S2)") }
         if mode == .bootstrap, zxid > 1 << 32, !server.hasData, servers.contains(where: { $0.id != id && $0.hasData && $0.zxid > 1 << 32 }) {
             violate("member \(id) bootstrapped beside members with history (S2)")
         }

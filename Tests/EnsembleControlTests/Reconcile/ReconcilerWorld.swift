@@ -16,6 +16,8 @@ struct ReconcilerWorld {
         /// Its directory can't be looked at since then: an absent mount, an I/O error.
         var unreadableSince: Instant?
         var mode: LaunchMode = .existing
+        /// For which directory a first start was prepared here.
+        var prepared: String?
         var hasData = false
         var zxid: Int64 = 0
         var acceptedEpoch: Int64 = 0
@@ -36,6 +38,7 @@ struct ReconcilerWorld {
 
         mutating func forgetEverything() {
             (hasData, zxid, acceptedEpoch, identity, isFreshSeed, recovering) = (false, 0, 0, nil, false, false)
+            prepared = nil
         }
     }
 
@@ -366,7 +369,7 @@ extension ReconcilerAction {
     var isCounted: Bool {
         switch self {
         case .note, .inspectData, .finish: false
-        case .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed, .acquireLock, .releaseLock,
+        case .prepare, .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed, .acquireLock, .releaseLock,
             .writeBarrier, .capture, .verify, .prune, .answer:
             true
         }
