@@ -13,6 +13,7 @@ package enum StatusLine {
             parts.append("not serving, \(participating) of \(observed.voters.count) members participate")
         }
         if machine.termination != nil { parts.append("stopping") }
+        if machine.intents.pausedSince != nil { parts.append("paused") }
         if let reseed = machine.intents.reseed {
             parts.append("reseed of member \(reseed.member): \(reseed.phase.description)")
         }
@@ -31,7 +32,7 @@ extension HoldReason {
             false
         case .noLeader, .majorityLost, .turnedAway, .noQuorum, .quorumWouldBreak, .leaderCountsFewer, .memberNotParticipating,
             .lockNotHeld, .reseedRunning, .noVerifiedBackup, .archiveUnknown, .budgetSpent, .effectFailed,
-            .noSource, .dataUnknown, .needsPerson, .verdictOpen, .anotherEndedFirst, .filesSilent, .cannotBeKilled:
+            .noSource, .paused, .dataUnknown, .needsPerson, .verdictOpen, .anotherEndedFirst, .filesSilent, .cannotBeKilled:
             true
         }
     }

@@ -62,7 +62,7 @@ package struct Campaign: Sendable {
                 let missing = world.whatIsMissing
                 return world.checkers.fail(.convergence, "\(operatorsBound) after the last fault: \(missing)")
             }
-            world.startWhatPeopleStopped()
+            world.takeBackWhatWasAsked()
             world.run(until: world.now + .seconds(1))
         }
         roll(&world)

@@ -63,6 +63,8 @@ package struct Plan: Hashable, Sendable {
     package var operatorMoment: OperatorAmbush.Moment?
     /// Whether members get other members' directories, and mounts come late enough to cover what serves by then.
     package var confusesDisks = false
+    /// Whether people cancel what they have asked for, and pause it.
+    package var changesMind = false
     /// Whether the daemon hears nobody until some time after the cluster's first start.
     package var deafAtFirst = false
     /// Whether whole servers run, over cables and files (`WiredWorld`); else their machines alone.
@@ -183,6 +185,7 @@ package struct Plan: Hashable, Sendable {
             if plan.deafAtFirst, oneIn(2) { plan.operatorFaults.insert(.lostMajorities) }
             if oneIn(6) { plan.operatorFaults.insert(.quietEpochs) }
             plan.confusesDisks = !oneIn(3)
+            plan.changesMind = !oneIn(3)
         }
         return plan
     }
@@ -222,6 +225,7 @@ extension Plan {
         if luresClients { words.append("clients that come to a former leader") }
         if timersGoFirst { words.append("timers before sockets") }
         if confusesDisks { words.append("disks that are confused") }
+        if changesMind { words.append("people who change their minds") }
         if deafAtFirst { words.append("a daemon that hears nobody at first") }
         if let operatorMoment { words.append("strikes where the daemon \(operatorMoment)") }
         if let apachePeer { words.append("\(apachePeer) speaks as Apache's") }

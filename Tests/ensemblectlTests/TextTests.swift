@@ -49,9 +49,15 @@ import Testing
                 member 3: killed by signal 9, restarts in 2s
                 held  rolling restart: waits for member 3 participates (1m00s ago)
                 backups: 4, last b4 10s ago, last verified b3, next in 5s
-                at work: restart of all members  member 3
+                at work: restart of all members  member 3  (o)
 
                 """)
+    }
+
+    @Test func aPauseIsShown() {
+        var status = status()
+        status.pausedSince = WallTime(milliseconds: 999_940_000)
+        #expect(status.text(plain).hasSuffix("paused 1m00s ago: nothing voluntary is begun; ensemblectl resume goes on\n"))
     }
 
     @Test func colourIsAddedAroundCellsOnly() {

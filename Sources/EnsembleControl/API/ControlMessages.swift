@@ -74,9 +74,11 @@ package struct OperationStatus: Hashable, Sendable, Codable {
         case held
         case succeeded
         case failed
+        /// A person has ended it; `message` says what had been done by then.
+        case cancelled
         case other
 
-        package var isFinal: Bool { self == .succeeded || self == .failed }
+        package var isFinal: Bool { self == .succeeded || self == .failed || self == .cancelled }
     }
 
     package enum Unit: String, CaseIterable, OpenVocabulary {

@@ -3,7 +3,7 @@
 ///
 /// Answers: `status` → `StatusResponse`, `events` → `EventsResponse`, `plan` and a dry `restartRolling` →
 /// `PlanResponse`, `backups` → `BackupsResponse`, `operation` → `OperationStatus`, `pruneBackups` →
-/// `PruneBackupsResponse`; every other change → `AcceptedResponse` with status 202, and the work goes on as an
+/// `PruneBackupsResponse`, `pause` and `resume` → `StatusResponse`; every other change → `AcceptedResponse` with status 202, and the work goes on as an
 /// operation. Whatever is not a success carries a `ControlError`. The client reads until the connection closes.
 package enum ControlRoute: Hashable, Sendable {
     case status
@@ -12,6 +12,11 @@ package enum ControlRoute: Hashable, Sendable {
     case plan
     case backups
     case operation(String)
+    /// End it, as far as its phase allows.
+    case cancel(String)
+    /// Begin nothing voluntary, until `resume`.
+    case pause
+    case resume
     case member(Int, MemberVerb)
     /// Body: `RestartRollingRequest`.
     case restartRolling
@@ -34,7 +39,7 @@ package enum ControlRoute: Hashable, Sendable {
     package var changes: Bool {
         switch self {
         case .status, .events, .plan, .backups, .operation: false
-        case .member, .restartRolling, .createBackup, .verifyBackup, .pruneBackups, .restore: true
+        case .cancel, .pause, .resume, .member, .restartRolling, .createBackup, .verifyBackup, .pruneBackups, .restore: true
         }
     }
 
@@ -48,6 +53,9 @@ package enum ControlRoute: Hashable, Sendable {
         case .plan: "/v1/plan"
         case .backups, .createBackup: "/v1/backups"
         case .operation(let id): "/v1/operations/\(id)"
+        case .cancel(let id): "/v1/operations/\(id)/cancel"
+        case .pause: "/v1/pause"
+        case .resume: "/v1/resume"
         case .member(let id, let verb): "/v1/members/\(id)/\(verb.rawValue)"
         case .restartRolling: "/v1/restart-rolling"
         case .verifyBackup(let id): "/v1/backups/\(id)/verify"
@@ -89,11 +97,14 @@ extension ControlRoute {
             case "plan": return [.plan]
             case "backups": return [.backups, .createBackup]
             case "restart-rolling": return [.restartRolling]
+            case "pause": return [.pause]
+            case "resume": return [.resume]
             case "restore": return [.restore]
             default: return []
             }
         case 2 where parts[0] == "operations": return [.operation(try identifier(parts[1]))]
         case 2 where parts == ["backups", "prune"]: return [.pruneBackups]
+        case 3 where parts[0] == "operations" && parts[2] == "cancel": return [.cancel(try identifier(parts[1]))]
         case 3 where parts[0] == "backups" && parts[2] == "verify": return [.verifyBackup(try identifier(parts[1]))]
         case 3 where parts[0] == "members":
             guard let verb = MemberVerb(rawValue: parts[2]) else { return [] }

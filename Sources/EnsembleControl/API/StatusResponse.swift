@@ -18,8 +18,12 @@ package struct StatusResponse: Hashable, Sendable, Codable {
     package var held: [Hold]
     package var members: [MemberStatus]
     package var backups: BackupSummary
-    /// The operation at work, if any.
+    /// The first of what is at work, if anything is.
     package var operation: OperationStatus?
+    /// All of it; nil where the daemon does not say.
+    package var operations: [OperationStatus]?
+    /// Since when a person wants nothing voluntary done; nil: it is done.
+    package var pausedSince: WallTime?
 
     package init(
         cluster: String, engine: Engine, version: String, generation: UInt64, fingerprint: String, observedAt: WallTime,

@@ -95,8 +95,9 @@ package struct Note: Sendable, Hashable {
 package enum NoteCode: String, Sendable, Hashable, CaseIterable {
     case memberLaunched, memberDied, memberSilent, memberParticipates, memberGaveUp, memberStopped
     case dataUntrusted, reseedStarted, reseedPhase, reseedFinished
-    case operationStarted, operationStep, operationFinished, operationFailed
+    case operationStarted, operationStep, operationFinished, operationFailed, operationCancelled
     case backupTaken, backupFailed
     case held, released
+    case paused, resumed
     case terminating, adopted, manifestChanged
 }

@@ -32,6 +32,7 @@ package enum HoldReason: Sendable, Hashable, Codable {
     case dataUnknown(MemberID, String)
     case directoriesNotSeen([MemberID])
     case needsPerson(String)
+    case paused
     case stopping
 
     package var description: String {
@@ -77,6 +78,7 @@ package enum HoldReason: Sendable, Hashable, Codable {
         case .directoriesNotSeen(let ids):
             "looking at the data directories of members \(ids.map { "\($0)" }.joined(separator: ", ")) first"
         case .needsPerson(let what): what
+        case .paused: "a person has paused it (ensemblectl resume goes on)"
         case .stopping: "the daemon is stopping"
         }
     }

@@ -10,6 +10,8 @@ package struct Intents: Sendable, Hashable, Codable {
     /// S4: a whole member that was stopped for a step that was then given up. It starts again, and nobody else is taken out of
     /// service before it has passed a barrier, as behind a step that was made. Nil in files of before this was known.
     package var returning: MemberID?
+    /// Since when a person wants nothing voluntary done; nil: it is done.
+    package var pausedSince: WallTime?
 
     package init(reseed: Reseed? = nil, operation: Operation? = nil) {
         self.reseed = reseed
@@ -189,6 +191,8 @@ package struct ColdBackup: Sendable, Hashable, Codable {
     package var upTo: Int64 = 0
     package var taken: BackupReference?
     package var failure: String?
+    /// A person wants it no more: it ends when the copy does. Nil in files of before this was known.
+    package var isCancelled: Bool?
 
     package init(member: MemberID?) { self.member = member }
 }

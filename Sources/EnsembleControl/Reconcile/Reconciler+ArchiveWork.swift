@@ -57,6 +57,9 @@ extension ReconcilerStateMachine {
         case .live:
             _ = beginCapture(of: nil, operation: nil, at: now, into: &actions)
         case .cold:
+            guard intents.pausedSince == nil else {
+                return backupFailed("the scheduled backup was left out: \(HoldReason.paused.description)", .warning, into: &actions)
+            }
             let cold = Operation.Kind.coldBackup(ColdBackup(member: nil))
             begin(Operation(id: "backup-" + newIdentity().prefix(12), kind: cold), at: now, into: &actions)
         }

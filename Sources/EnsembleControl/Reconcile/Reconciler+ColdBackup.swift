@@ -46,6 +46,13 @@ extension ReconcilerStateMachine {
             next.phase = .joining
             next.failure = "the daemon ended while the files were copied"
             enter(.coldBackup(next), of: operation, at: now, into: &actions)
+        case .joining where cold.isCancelled == true:
+            if let id = cold.member { awaitReturn(of: id) }
+            intents.operation = nil
+            clock.operationEnded()
+            saveIntents(into: &actions)
+            let copy = cold.taken.map { "backup \($0.id) was taken, and nobody has verified it" }
+            recordCancelled(operation.id, operation.title, copy ?? "nothing was copied", into: &actions)
         case .joining:
             // A member whose data is lost comes back by a reseed, which may need this very backup.
             guard let id = cold.member,

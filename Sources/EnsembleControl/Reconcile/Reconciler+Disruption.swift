@@ -18,6 +18,7 @@ extension ReconcilerStateMachine {
         into actions: inout ActionBuffer<ReconcilerAction>
     ) -> HoldReason? {
         guard termination == nil else { return .stopping }
+        if intents.pausedSince != nil { return .paused }
         // S5: a lost member being brought back is a disruption already.
         if let reseed = intents.reseed { return .reseedRunning(reseed.member) }
         // One that a person wants reseeded is whole until then, and may wait for the very backup that `member` is to give.

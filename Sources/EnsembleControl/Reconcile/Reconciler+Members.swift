@@ -84,7 +84,7 @@ extension ReconcilerStateMachine {
                 "judgement of member \(id)", member: id,
                 .needsPerson("\(reason.description): look for what keeps connections from its client port, a firewall perhaps"))
         }
-        guard intents.operation == nil, !isKeptDown(id) else {
+        guard intents.operation == nil, intents.pausedSince == nil, !isKeptDown(id) else {
             return hold("judgement of member \(id)", member: id, .verdictOpen(id, reason))
         }
         let name = "restart-" + String(newIdentity().prefix(12))

@@ -21,6 +21,8 @@ extension ReconcilerStateMachine {
         let outdated = policy.members.filter { isOutdated($0) }
         guard !outdated.isEmpty, intents.reseed == nil, observed.hasQuorum(at: now) else { return }
         let why = "the manifest changed their settings"
+        // It would be the one operation that is at work, and wait.
+        guard intents.pausedSince == nil else { return hold("restart of members with changed settings", .paused) }
         guard policy.voters.count > 2 else {
             // S4 can never be met here, and no person has accepted the outage.
             let remedy = "this ensemble stops serving while a member restarts: ensemblectl restart --rolling --accept-outage"

@@ -6,7 +6,7 @@ extension ReconcilerStateMachine {
     mutating func answer(
         _ request: OperatorRequest, id: String, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) {
-        if let error = refusal(of: request) ?? refusalByQuorum(of: request, at: now) {
+        if let error = refusal(of: request) ?? refusalByPause(of: request) ?? refusalByQuorum(of: request, at: now) {
             return actions.append(.answer(request: id, .refused(error)))
         }
         switch request {
@@ -53,6 +53,12 @@ extension ReconcilerStateMachine {
             }
             clock.failure = nil
             begin(Operation(id: id, kind: .restore(restore)), at: now, into: &actions)
+        case .cancel(let operation):
+            if let error = cancel(operation, at: now, into: &actions) {
+                return actions.append(.answer(request: id, .refused(error)))
+            }
+        case .pause: pause(at: now, into: &actions)
+        case .resume: resume(into: &actions)
         }
         actions.append(.answer(request: id, .accepted))
     }
@@ -82,10 +88,10 @@ extension ReconcilerStateMachine {
                     .notFound, "the cluster has no member \(member)",
                     remedy: "its members are \(policy.members.map { "\($0)" }.joined(separator: ", "))")
             }
-        case .restartRolling, .backup(_, member: nil), .verify, .restore: break
+        case .restartRolling, .backup(_, member: nil), .verify, .restore, .cancel, .pause, .resume: break
         }
         switch request {
-        case .start: return nil
+        case .start, .cancel, .pause, .resume: return nil
         case .reseed(let member):
             let isAsked = intents.reseedsAskedFor.contains { $0.member == member }
             let isAtWork = intents.reseed.map { $0.member == member && !isRefused($0) } ?? false
@@ -123,7 +129,7 @@ extension ReconcilerStateMachine {
             return ControlError(
                 .refused, "a cold backup stops a member, and this ensemble of \(policy.voters.count) can't go on without it",
                 remedy: "take a live one: ensemblectl backup create --mode live")
-        case .start, .stop, .restart, .restartRolling, .reseed, .backup, .verify, .restore: return nil
+        case .start, .stop, .restart, .restartRolling, .reseed, .backup, .verify, .restore, .cancel, .pause, .resume: return nil
         }
         let gate = QuorumGate(observed, at: now)
         guard let reason = members.lazy.compactMap({ gate.objection(toDisrupting: $0) }).first else { return nil }
@@ -137,6 +143,6 @@ extension ReconcilerStateMachine {
     }
 
     private func busy(_ what: String) -> ControlError {
-        ControlError(.busy, "\(what) is under way", remedy: "wait for it: ensemblectl status shows what it does")
+        ControlError(.busy, "\(what) is under way", remedy: "wait for it, or cancel it: ensemblectl status shows what it does")
     }
 }

@@ -107,6 +107,7 @@ extension ReconcilerStateMachine {
         // loss would leave the archive as the only copy.
         guard seedBackup != nil || hasNeverServed(id) else { return .noVerifiedBackup }
         if candidate.isWhole {
+            if intents.pausedSince != nil { return .paused }
             // S1: it may have what was acknowledged, and the lost one comes first (`quarantine` asks again).
             if let other = policy.voters.first(where: { $0 != id && isLost($0) }) { return .memberNotParticipating(other) }
             if let reason = objection(toLosing: id, seenSince: now - policy.answerTimeout) { return reason }
@@ -203,16 +204,21 @@ extension ReconcilerStateMachine {
         enter(next, at: now, into: &actions)
     }
 
-    /// Nothing of the member's data was touched: it is a voter as before, and its reseed waits for the conditions anew.
+    /// Its reseed waits for the conditions anew.
     mutating func postpone(_ reseed: Reseed, into actions: inout ActionBuffer<ReconcilerAction>) {
+        if let operation = reseed.operation {
+            intents.reseedsAskedFor.insert(AskedReseed(member: reseed.member, operation: operation), at: 0)
+        }
+        giveUp(reseed, into: &actions)
+    }
+
+    /// Nothing of the member's data was touched: it is a voter as before.
+    mutating func giveUp(_ reseed: Reseed, into actions: inout ActionBuffer<ReconcilerAction>) {
         // The ledger first: a voter with an intent is judged anew before it is touched, and one that recovers without an
         // intent would count as lost.
         setStanding(of: reseed.member, .voter, into: &actions)
         intents.reseed = nil
         awaitReturn(of: reseed.member)
-        if let operation = reseed.operation {
-            intents.reseedsAskedFor.insert(AskedReseed(member: reseed.member, operation: operation), at: 0)
-        }
         saveIntents(into: &actions)
     }
 

@@ -52,4 +52,9 @@ package enum OperatorRequest: Sendable, Hashable {
     case backup(CaptureMode, member: MemberID?)
     case verify(backup: String)
     case restore(BackupReference)
+    /// An operation's id.
+    case cancel(String)
+    /// Nothing voluntary is begun from here on (S4's steps), until `resume`.
+    case pause
+    case resume
 }

@@ -59,6 +59,8 @@ package struct ReconcilerStateMachine: Sendable {
         package var backup: String?
         /// A sentence on what came of it; empty when the title says it all.
         package var result: String
+        /// `failure` says so as well.
+        package var isCancelled = false
     }
 
     /// What is known of a member's present process beside its supervisor's state.

@@ -58,6 +58,11 @@ package struct ControlService: Sendable {
         case .plan: return (200, encode(response(shell.view.machine.planAtWork(at: shell.clock.now()))))
         case .backups: return (200, encode(try await backups()))
         case .operation(let id): return (200, encode(try operation(id)))
+        case .cancel(let id):
+            _ = try await accepted(.cancel(id))
+            return (202, encode(AcceptedResponse(operation: id)))
+        case .pause: return try await status(behind: .pause)
+        case .resume: return try await status(behind: .resume)
         case .member(let id, let verb): return try await accepted(request(id, verb, body))
         case .restartRolling:
             let wanted = try decode(RestartRollingRequest.self, body)
@@ -90,6 +95,11 @@ package struct ControlService: Sendable {
         case .accepted: return (202, encode(AcceptedResponse(operation: id)))
         case .refused(let error): throw error
         }
+    }
+
+    private func status(behind request: OperatorRequest) async throws -> (Int, [UInt8]) {
+        _ = try await accepted(request)
+        return (200, encode(status()))
     }
 
     private func restore(_ wanted: RestoreRequest) async throws -> (Int, [UInt8]) {

@@ -18,7 +18,8 @@ struct StatusViews {
         let observed = StatusViews.withoutTheDead(view.machine.observed, processes)
         let leader = observed.leader(at: now)
         let epoch = leader.flatMap { observed.freshAnswer(of: $0, at: now).map { $0.zxid >> 32 } }
-        return StatusResponse(
+        let works = view.machine.works.map { describe($0, view) }
+        var status = StatusResponse(
             cluster: cluster.manifest.cluster, engine: cluster.manifest.engine, version: version,
             generation: view.generation, fingerprint: cluster.manifest.fingerprint(on: cluster.layout).description,
             observedAt: shell.clock.wall(), summary: StatusLine.text(view.machine, at: now),
@@ -26,7 +27,10 @@ struct StatusViews {
                 voters: observed.voters.count, needed: observed.quorum,
                 participating: observed.certainParticipants(at: now), leader: leader, epoch: epoch),
             held: held(view), members: cluster.members.map { member($0, view, observed, processes[$0.id], at: now) },
-            backups: summary(backups, view), operation: view.machine.works.first.map { describe($0, view) })
+            backups: summary(backups, view), operation: works.first)
+        status.operations = works
+        status.pausedSince = view.machine.intents.pausedSince
+        return status
     }
 
     /// What was observed, without the answers of processes that have ended since: the kernel knows of a death before the
@@ -66,7 +70,7 @@ struct StatusViews {
         let times = view.operationTimes[id]
         let error = outcome.failure.map { ControlError(.failed, $0, remedy: "see ensemblectl events") }
         return OperationStatus(
-            id: id, kind: outcome.title, state: outcome.failure == nil ? .succeeded : .failed,
+            id: id, kind: outcome.title, state: outcome.failure == nil ? .succeeded : outcome.isCancelled ? .cancelled : .failed,
             message: outcome.failure ?? (outcome.result.isEmpty ? "\(outcome.title): done" : outcome.result),
             startedAt: times?.started, finishedAt: times?.finished, error: error, backup: outcome.backup)
     }

@@ -86,6 +86,9 @@ package enum MessageCatalogue {
         case .terminating: number = 0x14
         case .adopted: number = 0x15
         case .manifestChanged: number = 0x16
+        case .operationCancelled: number = 0x17
+        case .paused: number = 0x18
+        case .resumed: number = 0x19
         }
         let digits = String(number, radix: 16)
         return prefix + (digits.count < 2 ? "0" : "") + digits

@@ -36,6 +36,9 @@ package enum OperatorAmbush {
         case personReseedsMember
         case personReseedsOther
         case personRestartsOther
+        /// Whatever is at work is to end.
+        case personCancels
+        case personPauses
         /// The daemon dies, and a person starts the member's server by hand before the next one is there.
         case personStartsServer
         /// The daemon dies, and before the next one has looked, another directory is lost and a person gives the member's away.
@@ -103,8 +106,11 @@ extension World {
 
     mutating func spring(on moment: OperatorAmbush.Moment, of id: ServerID) {
         guard faultsEnabled, plan.operatorMoment == moment, Int.random(in: 0..<4, using: &daemon!.ambushRandom) != 0,
-            let strike = moment.strikes.randomElement(using: &daemon!.ambushRandom)
+            var strike = moment.strikes.randomElement(using: &daemon!.ambushRandom)
         else { return }
+        if plan.changesMind, Int.random(in: 0..<5, using: &daemon!.mindRandom) == 0 {
+            strike = Bool.random(using: &daemon!.mindRandom) ? .personCancels : .personPauses
+        }
         // At once, while it goes on, or when it is about to be over; a restore is over when the ensemble serves again.
         let pauses: [ClosedRange<Int64>] =
             switch moment {
@@ -143,6 +149,8 @@ extension World {
         case .personReseedsMember: ask(.reseed(Int(id)))
         case .personReseedsOther: ask(.reseed(Int(other)))
         case .personRestartsOther: ask(.restart(Int(other), acceptOutage: false))
+        case .personCancels: for work in daemon!.machine?.works.compactMap(\.id) ?? [] { ask(.cancel(work)) }
+        case .personPauses: ask(.pause)
         case .personStartsServer:
             crashDaemon()
             startByHand(id)

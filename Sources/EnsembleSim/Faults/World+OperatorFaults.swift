@@ -212,8 +212,9 @@ extension World {
         daemon!.archive.isReachable = true
     }
 
-    /// People take back what they asked for: stopped members are started.
-    mutating func startWhatPeopleStopped() {
+    /// People take back what they asked for: stopped members are started, and what is paused goes on.
+    mutating func takeBackWhatWasAsked() {
+        if daemon?.machine?.intents.pausedSince != nil { ask(.resume) }
         for id in daemon?.machine?.ledger.stoppedByPerson ?? [] { ask(.start(id)) }
     }
 

@@ -50,6 +50,12 @@ struct SimOperator: Sendable {
     var personRandom: SeededRandom
     var hearingRandom: SeededRandom
     var absenceRandom: SeededRandom
+    /// For people who change their minds.
+    var mindRandom: SeededRandom
+    /// A person was told that nothing voluntary is begun.
+    var isPaused = false
+    /// The requests that ask for that.
+    var pauses: Set<String> = []
     var ambushRandom: SeededRandom
 
     /// The state directory.
@@ -130,6 +136,7 @@ struct SimOperator: Sendable {
         personRandom = SeededRandom(seed: seed ^ 0x0bead_9e50)
         hearingRandom = SeededRandom(seed: seed ^ 0x0bead_ea55)
         absenceRandom = SeededRandom(seed: seed ^ 0x0bead_ab5e)
+        mindRandom = SeededRandom(seed: seed ^ 0x00d_313d)
         ambushRandom = SeededRandom(seed: seed ^ 0x0bead_a3b5)
         quarantine = Array(repeating: [], count: servers)
         looks = Array(repeating: 0, count: servers)

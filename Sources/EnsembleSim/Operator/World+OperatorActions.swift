@@ -20,7 +20,7 @@ extension World {
         case .writeBarrier(let token): daemon!.link.ask(.barrier, token, at: now)
         case .releaseLock: releaseLink()
         case .answer(let request, .refused(let error)): record("request \(request) is refused: \(error.message)")
-        case .answer: break
+        case .answer(let request, .accepted): if daemon!.pauses.remove(request) != nil { daemon!.isPaused = true }
         case .note(let note): record("daemon: \(note.member.map { "member \($0): " } ?? "")\(note.message)")
         case .finish:
             record("the daemon ends")

@@ -8,6 +8,11 @@ extension World {
         guard daemon?.machine != nil else { return }
         daemon!.requestCount += 1
         record("a person asks: \(request)")
+        switch request {
+        case .pause: daemon!.pauses.insert("r\(daemon!.requestCount)")
+        case .resume: daemon!.isPaused = false
+        default: break
+        }
         tell(.requested(id: "r\(daemon!.requestCount)", request))
     }
 
@@ -19,11 +24,12 @@ extension World {
         if let moment = plan.operatorMoment, Int.random(in: 0..<4, using: &daemon!.personRandom) != 0 {
             return provoke(moment, at: ServerID(member))
         }
+        if plan.changesMind, Int.random(in: 0..<5, using: &daemon!.mindRandom) == 0 { return changeMind() }
         switch choice {
         case 0..<6: ask(.restartRolling(reason: "a person asks", acceptOutage: false))
         case 6..<9: ask(.restart(member, acceptOutage: false))
         case 9..<11: ask(.stop(member, acceptOutage: false))
-        case 11..<15: startWhatPeopleStopped()
+        case 11..<15: takeBackWhatWasAsked()
         case 15..<17: ask(.backup(.cold, member: nil))
         case 17: ask(.backup(.cold, member: member))
         case 18: ask(.backup(.live, member: member))
@@ -46,6 +52,12 @@ extension World {
     private mutating func askForVerification() {
         guard let backup = daemon!.archive.backups.randomElement(using: &daemon!.personRandom) else { return }
         ask(.verify(backup: backup.reference.id))
+    }
+
+    private mutating func changeMind() {
+        if daemon!.isPaused, Bool.random(using: &daemon!.mindRandom) { return ask(.resume) }
+        guard let work = daemon!.machine?.works.compactMap(\.id).randomElement(using: &daemon!.mindRandom) else { return ask(.pause) }
+        ask(.cancel(work))
     }
 
     /// `systemctl restart` and `stop`; it is started again in either case.
@@ -129,10 +141,12 @@ extension World {
         if let reseed = machine.intents.reseed, reseed.member == Int(id),
             !reseed.isAskedFor || daemon!.perhapsMoved.contains(id)
         { return }
+        let isRestored = if case .restore(let restore) = machine.intents.operation?.kind { restore.hasBegun } else { false }
+        if daemon!.isPaused, !isRestored { checkers.fail(.disruption, "S4: \(id) is taken out of service in a pause") }
         let isLeading = servers[index(id)].serves && servers[index(id)].machine!.isLeading
         checkers.rolls.takes(index(id), isLeading: isLeading, &checkers.verdict)
         let isStoppedByPerson = machine.ledger.stoppedByPerson.contains(Int(id))
-        if case .restore(let restore) = machine.intents.operation?.kind, restore.hasBegun {
+        if isRestored {
             // What a step owed that it has replaced is nobody's any more (seed 69).
             return checkers.oversight.isNoLongerDisrupted(index(id))
         }

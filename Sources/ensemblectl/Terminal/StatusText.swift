@@ -14,8 +14,19 @@ extension StatusResponse {
             text += "\n"
         }
         text += backupLine
-        if let operation, !operation.state.isFinal { text += "at work: \(operation.line)\n" }
-        return text
+        for operation in works {
+            text += "at work: \(operation.line)\(operation.id.isEmpty ? "" : "  (\(printable(operation.id)))")\n"
+        }
+        return text + pauseLine
+    }
+
+    /// What is at work.
+    var works: [OperationStatus] { (operations ?? operation.map { [$0] } ?? []).filter { !$0.state.isFinal } }
+
+    /// Empty when it is not paused.
+    var pauseLine: String {
+        guard let pausedSince else { return "" }
+        return "paused \(agoText(pausedSince, now: observedAt)): nothing voluntary is begun; ensemblectl resume goes on\n"
     }
 
     private func headline(_ style: Style) -> String {

@@ -42,7 +42,11 @@ struct WaitingOptions: ParsableArguments {
 
     /// Follows an accepted operation to its end. Progress goes to standard error: one line that is rewritten on a
     /// terminal, one line per change of step elsewhere.
-    func follow(_ accepted: [UInt8], _ client: ControlClient, _ connection: ConnectionOptions) throws(CommandFailure) {
+    ///
+    /// - Parameter isCancelled: that it ends so is what was wanted.
+    func follow(
+        _ accepted: [UInt8], _ client: ControlClient, _ connection: ConnectionOptions, isCancelled: Bool = false
+    ) throws(CommandFailure) {
         let id = try client.decode(AcceptedResponse.self, accepted).operation
         guard !noWait else {
             return StandardStream.output.write(connection.json ? String(decoding: accepted, as: UTF8.self) + "\n" : "\(id)\n")
@@ -56,7 +60,7 @@ struct WaitingOptions: ParsableArguments {
             StandardStream.error.write(progress.update(status))
             if status.state.isFinal {
                 if connection.json { StandardStream.output.write(String(decoding: body, as: UTF8.self) + "\n") }
-                return try Self.conclude(status, json: connection.json)
+                return try Self.conclude(status, isCancelled: isCancelled, json: connection.json)
             }
             if let limit, wallClock() - start > limit {
                 StandardStream.error.write(progress.finish())
@@ -66,8 +70,8 @@ struct WaitingOptions: ParsableArguments {
         }
     }
 
-    static func conclude(_ status: OperationStatus, json: Bool) throws(CommandFailure) {
-        if status.state == .failed {
+    static func conclude(_ status: OperationStatus, isCancelled: Bool = false, json: Bool) throws(CommandFailure) {
+        if status.state == .failed || status.state == .cancelled && !isCancelled {
             if let error = status.error { throw CommandFailure(error) }
             throw CommandFailure("\(status.kind) failed: \(status.message)", remedy: "see `ensemblectl events`")
         }

@@ -12,7 +12,9 @@ extension ReconcilerWorld {
             if !server(id).isFrozen, server(id).hasData, participants.contains(id) { violate("killed member \(id), which participates") }
         case .quarantine(let id, let reason, _): judgeQuarantine(id, reason)
         case .seed(let id, let seed, _): judgeSeed(id, seed)
-        case .saveIntents(let intents): judgeBeginning(of: intents)
+        case .saveIntents(let intents):
+            judgeBeginning(of: intents)
+            judgePause(intents)
         case .capture(let id, let mode, let upTo, _): judgeCapture(id, mode, upTo)
         case .prune:
             // S6: what is about to be used is not deleted, whatever newer backup there is.
@@ -102,6 +104,17 @@ extension ReconcilerWorld {
         }
     }
 
+    /// S4: nothing voluntary is begun while a person says so.
+    private mutating func judgePause(_ intents: Intents) {
+        guard savedIntents.pausedSince != nil, intents.pausedSince != nil else { return }
+        if let disrupted = intents.operation?.disrupted, savedIntents.operation?.disrupted != disrupted {
+            violate("member \(disrupted) is taken out of service in a pause")
+        }
+        if let reseed = intents.reseed, savedIntents.reseed == nil, case .askedFor = reseed.reason {
+            violate("a whole member \(reseed.member) is reseeded in a pause")
+        }
+    }
+
     private mutating func judgeQuarantine(_ id: Int, _ reason: String) {
         // S3
         if server(id).isAlive { violate("quarantined under the living server \(id)") }
@@ -188,6 +201,12 @@ extension ReconcilerWorld {
         case .reseed:
             let isKept = savedIntents.reseedsAskedFor.contains { $0.operation == id } || savedIntents.reseed?.operation == id
             if !isKept { violate("\(id) was accepted and is not on the disk (S9)") }
+        case .cancel(let operation):
+            let isOver = machine.outcomes.contains { $0.id == operation && $0.isCancelled }
+            if case .coldBackup(let cold) = savedIntents.operation?.kind, cold.isCancelled == true { break }
+            if !isOver || savedIntents.operation?.id == operation { violate("\(operation) is said to be cancelled (S9)") }
+        case .pause: if savedIntents.pausedSince == nil { violate("\(id) was accepted and is not on the disk (S9)") }
+        case .resume: if savedIntents.pausedSince != nil { violate("\(id) was accepted and is not on the disk (S9)") }
         case .start, .verify, .backup(.live, _), nil: break
         }
     }

@@ -176,6 +176,7 @@ import Testing
             world.run(for: .milliseconds(Int64.random(in: 500...15_000, using: &world.random)))
         }
         world.heal()
+        world.request("resume", .resume)
         world.run(for: .seconds(180))
         #expect(world.violations == [])
         #expect(world.isWhole, "\(world.machine.holds) \(world.machine.intents)")
@@ -184,7 +185,7 @@ import Testing
     private func disturb(_ world: inout ReconcilerWorld, _ request: String) {
         let id = Int.random(in: 1...world.servers.count, using: &world.random)
         let strikes = Bool.random(using: &world.random)
-        switch Int.random(in: 0..<14, using: &world.random) {
+        switch Int.random(in: 0..<18, using: &world.random) {
         case 0: world.lastFault = world.now; world.kill(id)
         case 1: if world.server(id).isAlive { world.lastFault = world.now; world.change(id) { $0.isFrozen = true } }
         case 2: if world.isWhole { world.lastFault = world.now; world.loseData(id) }
@@ -198,6 +199,8 @@ import Testing
         case 10: world.isLockTaken = strikes
         case 11: if strikes { world.makeUnreadable(id) } else { world.heal() }
         case 12: world.verificationFails = strikes
+        case 13: world.request(request, strikes ? .pause : .resume)
+        case 14, 15, 16: if let work = world.machine.works.randomElement(using: &world.random)?.id { world.request(request, .cancel(work)) }
         default:
             if let backup = world.archive.last(where: { $0.isVerified }), world.isArchiveReadable {
                 world.lastFault = world.now

@@ -85,7 +85,7 @@ extension FuzzedParser {
             + bytes(
                 "POST /v1/restart-rolling\n{\"dryRun\":true,\"acceptOutage\":false}", "POST /v1/backups\n{\"mode\":\"cold\",\"member\":2}",
                 "POST /v1/restore\n{\"backup\":\"b\",\"confirm\":\"orders\"}", "POST /v1/backups/prune\n{\"dryRun\":true}",
-                "POST /v1/members/2/stop\n{\"acceptOutage\":true}")
+                "POST /v1/operations/op-1/cancel\n", "POST /v1/pause\n", "POST /v1/members/2/stop\n{\"acceptOutage\":true}")
     }
 
     @Sendable private static func checkControlRequest(_ input: [UInt8]) throws(Violation) {
@@ -102,14 +102,14 @@ extension FuzzedParser {
         try requireEqual(route.method, words[0], "the method of \(route)")
         try requireEqual(try? ControlRoute.match(method: route.method, target: route.target), route, "a route, written and matched")
         switch route {
-        case .operation(let id), .verifyBackup(let id):
+        case .operation(let id), .cancel(let id), .verifyBackup(let id):
             try require(!id.contains("/") && !id.hasPrefix("."), "the id \(id) leaves its directory")
         case .member: try checkRoundTrip(MemberRequest.self, body)
         case .restartRolling: try checkRoundTrip(RestartRollingRequest.self, body)
         case .createBackup: try checkRoundTrip(CreateBackupRequest.self, body)
         case .pruneBackups: try checkRoundTrip(PruneBackupsRequest.self, body)
         case .restore: try checkRoundTrip(RestoreRequest.self, body)
-        case .status, .events, .plan, .backups: break
+        case .status, .events, .plan, .backups, .pause, .resume: break
         }
     }
 
