@@ -157,7 +157,7 @@ package final class ReconcilerShell: Sendable {
                 answers.withLockedValue { $0.removeValue(forKey: request) }?.resume(returning: answer)
             case .finish: return runner.end()
             case .inspectData, .prepare, .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed,
-                .acquireLock, .releaseLock, .writeBarrier, .capture, .verify, .prune:
+                .acquireLock, .releaseLock, .writeBarrier, .capture, .verify, .checkRoom, .prune:
                 try await runner.perform(action, background: background)
             }
         }

@@ -108,6 +108,28 @@ import Testing
         #expect(try DataProbe.identity(of: member) == "second")
     }
 
+    /// Members that share a disk share its room (issue 9, B10).
+    @Test func roomIsCountedByDisk() throws {
+        let (first, second) = (RestoreRoom.Disk(device: 1, path: "/srv", free: 200 << 20), RestoreRoom.Disk(device: 2, path: "/log", free: 70 << 20))
+        var room = RestoreRoom()
+        try room.demand(30 << 20, of: 1, on: first)
+        try room.demand(1 << 20, of: 1, on: second)
+        do throws(HostError) {
+            try room.demand(50 << 20, of: 2, on: first)
+            Issue.record("208 MiB of 200")
+        } catch {
+            #expect("\(error)".contains("/srv: has 200 MiB free, and the members up to 2 that are on it need 208 MiB"))
+        }
+        let root = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        try RestoreRoom.tryWriting(in: root + "/not/there/yet", of: 1)
+        #expect(try Directory.names(root) == [])
+        // S10: also for root, whom no mode keeps out.
+        try Directory.replace(file: root + "/file", with: [])
+        #expect(throws: HostError.self) { try RestoreRoom.tryWriting(in: root + "/file", of: 1) }
+        #expect(throws: HostError.self) { try RestoreRoom.tryWriting(in: "/proc", of: 1) }
+    }
+
     /// S2: what is looked for right before Apache's server is launched.
     @Test func aDirectoryThatLostSomethingIsNotTheOneThatWasSeen() throws {
         let root = try scratch()

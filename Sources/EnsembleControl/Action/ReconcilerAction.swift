@@ -33,6 +33,8 @@ package enum ReconcilerAction: Sendable, Hashable {
     /// Copy the member's files, up to exactly this zxid: it is committed and must be there, else the capture fails.
     case capture(MemberID, CaptureMode, upTo: Int64, EffectToken)
     case verify(backup: String, EffectToken)
+    /// Whether every member's disks can take what this backup restores to: fails before anything is touched where one can't.
+    case checkRoom(backup: String, EffectToken)
     /// Apply the retention policy (S6 is its own).
     case prune(EffectToken)
 

@@ -31,7 +31,7 @@ extension Restore {
     package var cancellation: Cancellation {
         switch phase {
         // Nothing was changed: the members start again from what they have.
-        case .verifying, .stopping: .atOnce(returning: nil)
+        case .verifying, .checkingRoom, .stopping: .atOnce(returning: nil)
         // S8: some members have the backup, others what was.
         case .quarantining, .seeding:
             .impossible("the data of the members is being replaced, and the cluster is whole again only behind that")

@@ -22,7 +22,7 @@ package struct Intents: Sendable, Hashable, Codable {
     package var backupInUse: String? {
         if case .restore(let restore) = operation?.kind {
             switch restore.phase {
-            case .verifying, .stopping, .quarantining, .seeding: return restore.backup.id
+            case .verifying, .checkingRoom, .stopping, .quarantining, .seeding: return restore.backup.id
             case .starting: return nil
             }
         }
@@ -200,8 +200,10 @@ package struct ColdBackup: Sendable, Hashable, Codable {
 package struct Restore: Sendable, Hashable, Codable {
     package enum Phase: Sendable, Hashable, Codable {
         /// The backup is being read back while everyone serves: what has rotted since it was verified costs nobody anything.
-        /// → stopping, or the end
+        /// → checkingRoom, or the end
         case verifying
+        /// The members' disks are asked whether they can take it, while everyone serves. → stopping, or the end
+        case checkingRoom
         /// → quarantining
         case stopping
         /// → seeding
@@ -224,5 +226,5 @@ package struct Restore: Sendable, Hashable, Codable {
     }
 
     /// Whether the members are, or may be, out of service for it.
-    package var hasBegun: Bool { phase != .verifying }
+    package var hasBegun: Bool { phase != .verifying && phase != .checkingRoom }
 }

@@ -48,10 +48,19 @@ extension ReconcilerStateMachine {
         besides member: MemberID? = nil, at now: Instant, into actions: inout ActionBuffer<ReconcilerAction>
     ) -> HoldReason? {
         guard let id = intents.returning, id != member else { return nil }
-        if isComing(id), let reason = objectionOfReseedBarrier(to: id, at: now, into: &actions) { return reason }
+        if isComing(id) {
+            // What is about to end serves for a moment longer, and is asked nothing (seed 3409 of `asksToStop`).
+            guard supervisor(id)?.state == .running, !isPerhapsEnding(id, at: now) else { return .memberNotParticipating(id) }
+            if let reason = objectionOfReseedBarrier(to: id, at: now, into: &actions) { return reason }
+        }
         intents.returning = nil
         saveIntents(into: &actions)
         return nil
+    }
+
+    /// An earlier daemon's signal may have reached it.
+    private func isPerhapsEnding(_ id: MemberID, at now: Instant) -> Bool {
+        running.contains { $0.id == id && $0.isAdopted && $0.launchedAt.map { now - $0 < policy.stopTimeout } ?? true }
     }
 
     private func isComing(_ id: MemberID) -> Bool {

@@ -25,6 +25,8 @@ extension ReconcilerStateMachine {
         case .verifying:
             // S7: a proof is as old as the last reading.
             perform(of: operation, at: now, into: &actions) { token in .verify(backup: restore.backup.id, token) }
+        case .checkingRoom:
+            perform(of: operation, at: now, into: &actions) { token in .checkRoom(backup: restore.backup.id, token) }
         case .stopping:
             stopInOrder(at: now, into: &actions)
             // S3: no process may exist while its files are replaced.
@@ -109,10 +111,12 @@ extension ReconcilerStateMachine {
         var next = restore
         switch (restore.phase, outcome) {
         // S9: the daemon that ends cuts the reading short, which says nothing of the backup: the next one reads again.
-        case (.verifying, .failed) where termination != nil: return
-        case (.verifying, .failed(let why)):
+        case (.verifying, .failed) where termination != nil, (.checkingRoom, .failed) where termination != nil: return
+        case (.verifying, .failed(let why)), (.checkingRoom, .failed(let why)):
             return end(operation, failure: "nothing was changed: \(why)", into: &actions)
         case (.verifying, _):
+            next.phase = .checkingRoom
+        case (.checkingRoom, _):
             next.phase = .stopping
         case (_, .failed(let why)):
             clock.failure = why

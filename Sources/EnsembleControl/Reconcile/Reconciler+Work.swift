@@ -123,6 +123,7 @@ extension Restore.Phase {
     package var description: String {
         switch self {
         case .verifying: "reading the backup back and replaying it"
+        case .checkingRoom: "asking the members' disks whether they can take it"
         case .stopping: "stopping the members, the leader last"
         case .quarantining: "moving what the members have to quarantine"
         case .seeding: "writing the backup into the members' directories"

@@ -95,6 +95,13 @@ package struct BackupEffects: Sendable {
             of: clusterIdentity, policy: retention, inUse: inUse.flatMap { BackupID($0) }, now: now, dryRun: dryRun)
     }
 
+    /// Bytes of what it restores to.
+    package func size(of id: String) throws -> (snapshots: Int64, logs: Int64) {
+        let objects = try archive().manifest(try backupID(id)).objects
+        func sum(_ role: BackupObject.Role) -> Int64 { objects.filter { $0.role == role }.reduce(0) { $0 + $1.size } }
+        return (sum(.snapshot), sum(.log))
+    }
+
     private func backupID(_ text: String) throws -> BackupID {
         guard let id = BackupID(text) else {
             throw HostError(text, "is no backup id", remedy: "take one from the list of backups")

@@ -80,7 +80,7 @@ package final class EffectRunner: Sendable {
             background { [self] in await launch(id, mode, identity: identity, floor: floor, background) }
         case .terminate(let id): signal(id, SIGTERM)
         case .kill(let id): signal(id, SIGKILL)
-        case .quarantine, .seed, .capture, .verify, .prune:
+        case .quarantine, .seed, .capture, .verify, .checkRoom, .prune:
             startFileEffect(action, background)
         case .acquireLock(let token):
             answer(token, background) { [link] in
@@ -197,6 +197,11 @@ package final class EffectRunner: Sendable {
                 // What it proved, or withdrew.
                 await refreshBackups()
                 try proof.get()
+                return .done
+            }
+        case .checkRoom(let backup, let token):
+            answer(token, background) { [self] in
+                try await checkRoom(for: backup)
                 return .done
             }
         case .prune(let token):

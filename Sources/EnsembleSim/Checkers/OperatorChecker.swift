@@ -31,6 +31,8 @@ struct OperatorChecker: Sendable {
         var owesBarrier = false
         /// The operation that it was a step of: what another one has replaced owes nothing any more.
         var operation: String?
+        /// That operation was cancelled: whoever comes next owes it.
+        var isOwedByAll = false
         /// When it served again, and the first barrier asked for since then that was committed.
         var returnedAt: Instant?
         var barrier: Zxid?
@@ -206,6 +208,7 @@ struct OperatorChecker: Sendable {
     }
 
     private mutating func settlesBarrier(_ member: Int) {
+        members[member].isOwedByAll = false
         members[member].owesBarrier = false
         members[member].returnedAt = nil
         members[member].barrier = nil
@@ -216,7 +219,9 @@ struct OperatorChecker: Sendable {
     private func judgeReturn(
         of other: Int, before member: Int, of operation: String?, has applied: Zxid, _ verdict: inout Verdict
     ) {
-        guard members[other].owesBarrier, members[other].returnedAt != nil, members[other].operation == operation else { return }
+        guard members[other].owesBarrier, members[other].returnedAt != nil,
+            members[other].operation == operation || members[other].isOwedByAll
+        else { return }
         guard let barrier = members[other].barrier else {
             return verdict.fail(
                 .disruption, "S4: \(member + 1) is taken out of service, and no barrier was committed since \(other + 1) came back")
@@ -266,6 +271,13 @@ struct OperatorChecker: Sendable {
         settlesBarrier(member)
         members[member].owesBarrier = true
         members[member].operation = operation
+    }
+
+    /// S4: what was taken out of service for it comes back as behind a step that was made.
+    mutating func isCancelled(_ operation: String) {
+        for member in members.indices where members[member].owesBarrier && members[member].operation == operation {
+            members[member].isOwedByAll = true
+        }
     }
 
     /// S4: a person's reseed stops a member that is whole when all that it needs is there; what came in between may send it

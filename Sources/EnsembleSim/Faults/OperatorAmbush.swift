@@ -36,7 +36,7 @@ package enum OperatorAmbush {
         case personReseedsMember
         case personReseedsOther
         case personRestartsOther
-        /// Whatever is at work is to end.
+        /// Whatever is at work is to end, and another one is wanted restarted.
         case personCancels
         case personPauses
         /// The daemon dies, and a person starts the member's server by hand before the next one is there.
@@ -149,7 +149,9 @@ extension World {
         case .personReseedsMember: ask(.reseed(Int(id)))
         case .personReseedsOther: ask(.reseed(Int(other)))
         case .personRestartsOther: ask(.restart(Int(other), acceptOutage: false))
-        case .personCancels: for work in daemon!.machine?.works.compactMap(\.id) ?? [] { ask(.cancel(work)) }
+        case .personCancels:
+            for work in daemon!.machine?.works.compactMap(\.id) ?? [] { ask(.cancel(work)) }
+            ask(.restart(Int(other), acceptOutage: false))
         case .personPauses: ask(.pause)
         case .personStartsServer:
             crashDaemon()

@@ -66,7 +66,10 @@ extension World {
         record("the directory of \(id) is not mounted")
         servers[index(id)].absent = shown(of: id)
         servers[index(id)].disk = SimDisk(seed: daemon!.absenceRandom.next())
-        schedule(.mounted(id), in: .milliseconds(Int64.random(in: 10...2_000, using: &daemon!.absenceRandom)))
+        let pause = Int64.random(in: 10...2_000, using: &daemon!.absenceRandom)
+        schedule(.mounted(id), in: .milliseconds(pause))
+        // And perhaps the first one again, before anything was heard of its member.
+        schedule(SimOperator.Event.unmounted(id), in: .milliseconds(pause + Int64.random(in: 300...4_000, using: &daemon!.absenceRandom)))
     }
 
     /// What lies below the mount point is empty, or what was made there the last time.

@@ -30,6 +30,7 @@ struct SimOperator: Sendable {
         case directoryReadable(ServerID)
         case absence
         case mounted(ServerID)
+        case unmounted(ServerID)
         case promiseLost(ServerID)
         case personHelps
         case archiveReturns
@@ -56,6 +57,8 @@ struct SimOperator: Sendable {
     var isPaused = false
     /// The requests that ask for that.
     var pauses: Set<String> = []
+    /// Requests to cancel, and what.
+    var cancellations: [String: String] = [:]
     var ambushRandom: SeededRandom
 
     /// The state directory.
@@ -184,6 +187,7 @@ extension World {
         case .directoryReadable(let id): servers[index(id)].isUnreadable = false
         case .absence: injectAbsence()
         case .mounted(let id): mount(id)
+        case .unmounted(let id): if faultsEnabled { mountLate(id) }
         case .promiseLost(let id): losePromise(of: id)
         case .personHelps: helpMajority()
         case .archiveReturns:

@@ -15,12 +15,14 @@ extension World {
         case .saveIntents(let intents):
             judgePace()
             if bug != .intentsNotSaved { daemon!.intents = sabotaged(intents) }
-        case .prepare, .launch, .quarantine, .seed, .capture, .verify, .prune: begin(action)
+        case .prepare, .launch, .quarantine, .seed, .capture, .verify, .checkRoom, .prune: begin(action)
         case .acquireLock(let token): daemon!.link.ask(.lock, token, at: now)
         case .writeBarrier(let token): daemon!.link.ask(.barrier, token, at: now)
         case .releaseLock: releaseLink()
         case .answer(let request, .refused(let error)): record("request \(request) is refused: \(error.message)")
-        case .answer(let request, .accepted): if daemon!.pauses.remove(request) != nil { daemon!.isPaused = true }
+        case .answer(let request, .accepted):
+            if daemon!.pauses.remove(request) != nil { daemon!.isPaused = true }
+            if let operation = daemon!.cancellations[request] { checkers.oversight.isCancelled(operation) }
         case .note(let note): record("daemon: \(note.member.map { "member \($0): " } ?? "")\(note.message)")
         case .finish:
             record("the daemon ends")

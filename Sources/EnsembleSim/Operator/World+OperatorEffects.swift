@@ -34,7 +34,7 @@ extension World {
             && Int.random(in: 0..<10, using: &daemon!.faultRandom) == 0
         let outcome = fails ? .failed("input/output error") : carryOut(effect.action)
         switch effect.action {
-        case .quarantine(_, _, let token), .capture(_, _, _, let token): tell(.effectFinished(token, outcome))
+        case .quarantine(_, _, let token), .capture(_, _, _, let token), .checkRoom(_, let token): tell(.effectFinished(token, outcome))
         case .seed(_, _, let token):
             // The backup may be why it failed, and no longer count as verified.
             if case .failed = outcome { listBackups() }

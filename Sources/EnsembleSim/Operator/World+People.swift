@@ -11,6 +11,7 @@ extension World {
         switch request {
         case .pause: daemon!.pauses.insert("r\(daemon!.requestCount)")
         case .resume: daemon!.isPaused = false
+        case .cancel(let operation): daemon!.cancellations["r\(daemon!.requestCount)"] = operation
         default: break
         }
         tell(.requested(id: "r\(daemon!.requestCount)", request))

@@ -62,6 +62,34 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// S4: it serves for a while after it was asked to stop, and that counts for nothing; nor with the next daemon.
+    @Test(arguments: [false, true]) func whoeverIsStillStoppingIsNotBack(daemonDies: Bool) throws {
+        for seed in UInt64(1)...8 {
+            var world = ReconcilerWorld.started(820 + seed, members: 5)
+            world.request("r", .restartRolling(reason: "test", acceptOutage: false))
+            try wait(in: &world) { $0.operation?.disrupted != nil }
+            let first = try #require(world.savedIntents.operation?.disrupted)
+            // Its disk takes the time.
+            for index in world.due.indices where world.due[index].deathOf == first { world.due[index].at = world.now + .seconds(4) }
+            world.request("c", .cancel("r"))
+            if daemonDies {
+                let stops = world.due.filter { $0.deathOf == first }
+                world.due.removeAll { $0.deathOf == first }
+                world.restartDaemon()
+                world.due += stops
+            }
+            // A daemon that has just begun looks for its members first.
+            repeat {
+                world.run(for: .milliseconds(100))
+                world.request("s", .restart(first == 3 ? 4 : 3, acceptOutage: false))
+            } while world.answers.last != .accepted
+            for _ in 0..<600 where world.terminated.count < 2 { world.run(for: .milliseconds(100)) }
+            #expect(world.terminated.count == 2 && world.participants.contains(first))
+            #expect(!world.due.contains { $0.deathOf == first }, "it has ended, and is back")
+            #expect(world.violations == [])
+        }
+    }
+
     /// S9: it is not taken up by the next daemon.
     @Test func theNextDaemonKnowsOfIt() throws {
         var world = ReconcilerWorld.started(83)
@@ -91,7 +119,7 @@ import Testing
     }
 
     @Test func aRestoreEndsWhileNothingWasChanged() throws {
-        for phase in [Restore.Phase.verifying, .stopping] {
+        for phase in [Restore.Phase.verifying, .checkingRoom, .stopping] {
             var world = ReconcilerWorld.started(85)
             world.request("s", .restore(world.archive[0].reference))
             try wait(in: &world) { if case .restore(let restore)? = $0.operation?.kind { restore.phase == phase } else { false } }

@@ -51,6 +51,7 @@ extension ReconcilerWorld {
         case .verify(let backup, let token):
             let fails = verificationFails || rotten.contains(backup)
             later(.effectFinished(token, fails ? .failed("damaged") : .done), fails ? nil : .verified(backup))
+        case .checkRoom(_, let token): later(.effectFinished(token, lackOfRoom.map { .failed($0) } ?? .done))
         case .prune(let token):
             pruneCount += 1
             later(.effectFinished(token, .done))

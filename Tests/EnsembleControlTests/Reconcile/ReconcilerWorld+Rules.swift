@@ -22,7 +22,7 @@ extension ReconcilerWorld {
                 violate("pruned while backup \(used) is to be used (S6)")
             }
         case .answer(let id, .accepted): judgeAcceptance(of: id)
-        case .inspectData, .prepare, .saveLedger, .acquireLock, .releaseLock, .writeBarrier, .verify, .answer, .note, .finish: break
+        case .inspectData, .prepare, .saveLedger, .acquireLock, .releaseLock, .writeBarrier, .verify, .checkRoom, .answer, .note, .finish: break
         }
     }
 

@@ -66,6 +66,9 @@ struct ReconcilerWorld {
         var at: Instant
         var change: Change?
         var event: ReconcilerEvent
+
+        /// The member whose server ends.
+        var deathOf: Int? { if case .death(let id)? = change { id } else { nil } }
     }
 
     var machine: ReconcilerStateMachine
@@ -104,6 +107,8 @@ struct ReconcilerWorld {
     var inspections: [InspectionDepth] = []
     var restoredEpochs: [Int64] = []
     var answers: [RequestAnswer] = []
+    /// Why the members' disks can't take a backup.
+    var lackOfRoom: String?
     var requests: [String: OperatorRequest] = [:]
     var daemons = 1
     /// The daemon dies before its so many-th action, notes and looks not counted.
@@ -370,7 +375,7 @@ extension ReconcilerAction {
         switch self {
         case .note, .inspectData, .finish: false
         case .prepare, .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed, .acquireLock, .releaseLock,
-            .writeBarrier, .capture, .verify, .prune, .answer:
+            .writeBarrier, .capture, .verify, .checkRoom, .prune, .answer:
             true
         }
     }

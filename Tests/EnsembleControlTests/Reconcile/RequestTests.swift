@@ -61,6 +61,21 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// A full disk at one member left the cluster down, and trying for ever (issue 9, B10).
+    @Test func aRestoreThatNobodyHasRoomForChangesNothing() {
+        var world = ReconcilerWorld.started(76)
+        world.lackOfRoom = "/srv/2: 1 MiB free"
+        world.request("restore", .restore(world.archive[0].reference))
+        world.run(for: .seconds(20))
+        #expect(outcome("restore", in: world)?.failure == "nothing was changed: /srv/2: 1 MiB free")
+        #expect(world.terminated == [] && world.quarantined == 0 && world.isWhole)
+        world.lackOfRoom = nil
+        world.request("again", .restore(world.archive[0].reference))
+        world.run(for: .seconds(30))
+        #expect(outcome("again", in: world)?.failure == nil && world.seeds == 3)
+        #expect(world.violations == [])
+    }
+
     /// S4: a step that has waited is judged by what is true now, also of those that had their turn.
     @Test func aRollStandsStillWhereOneThatHadItsTurnIsAway() throws {
         var world = ReconcilerWorld.started(74, members: 5)
