@@ -131,6 +131,8 @@ extension World {
 
     /// The ends learn of it, each in its own time, if they still care.
     mutating func breakLink(_ number: Int, telling ends: SimLink.Ends = .both) {
+        // Also of sleeping servers (seed 1796063575000184).
+        hostSleep?.isAlone = false
         guard !links[number].isBroken else { return }
         links[number].isBroken = true
         links[number].toLeader.removeAll()

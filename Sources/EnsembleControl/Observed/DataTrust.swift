@@ -69,7 +69,8 @@ package enum DataTrust: Sendable, Hashable {
     }
 
     private static func judge(_ contents: DataDirectoryContents, entry: LedgerEntry?) -> DataTrust {
-        guard let entry else { return .adopted(contents) }
+        // S2: a mark says that its member has forgotten promises. Since when, the ledger that is lost knew.
+        guard let entry else { return contents.recovering ? .untrusted(.reseedInterrupted) : .adopted(contents) }
         switch entry.standing {
         case .recovering:
             // S2: what has no mark is the seed after it has synced, or something else that would vote. An earlier seed has its

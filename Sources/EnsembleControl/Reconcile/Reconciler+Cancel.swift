@@ -30,7 +30,12 @@ extension ReconcilerStateMachine {
         switch operation.kind {
         case .rolling(let rolling):
             let done = rolling.members.filter { !rolling.remaining.contains($0) }
-            (cancellation, came) = (rolling.cancellation, done.isEmpty ? "" : "restarted before: \(list(done))")
+            came = done.isEmpty ? "" : "restarted before: \(list(done))"
+            let outdated = rolling.remaining.filter { isOutdated($0) }
+            // `rollOutdated`
+            cancellation = outdated.isEmpty || intents.pausedSince != nil
+                ? rolling.cancellation
+                : .impossible("\(list(outdated)) have other settings than the manifest, so it would begin again; ensemblectl pause holds it")
         case .stopMember(let id, _):
             // S4: once it is written down that a person wants it stopped, the way back is a start.
             let isStopped = ledger.stoppedByPerson.contains(id)

@@ -244,6 +244,12 @@ package struct ReconcilerStateMachine: Sendable {
             saveLedger(into: &actions)
         }
         if case .holding(let contents) = condition {
+            // S2: of a member that was found alive without a ledger nobody had looked whose directory it has.
+            if var entry = ledger[id], entry.identity == nil {
+                entry.identity = contents.identity ?? newIdentity()
+                ledger.set(entry)
+                saveLedger(into: &actions)
+            }
             floor = DataFloor(
                 zxid: contents.zxid, acceptedEpoch: contents.acceptedEpoch,
                 currentEpoch: policy.voters.count > 1 ? contents.currentEpoch : 0, isMarked: contents.recovering)

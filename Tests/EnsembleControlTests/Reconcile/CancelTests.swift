@@ -90,6 +90,28 @@ import Testing
         }
     }
 
+    /// The manifest wants it, and what is cancelled would begin again at once.
+    @Test func aRollForTheManifestIsPausedFirst() throws {
+        var world = ReconcilerWorld.started(95)
+        world.isLockTaken = true
+        var changed = Fingerprint()
+        changed.combine("changed")
+        world.step(.policyChanged(world.policy, fingerprints: (1...3).map { MemberFingerprint(member: $0, fingerprint: changed) }))
+        try wait(in: &world) { $0.operation != nil }
+        let id = try #require(world.savedIntents.operation?.id)
+        world.request("c", .cancel(id))
+        #expect(refusal(in: world)?.contains("ensemblectl pause holds it") == true)
+        world.request("p", .pause)
+        world.request("c", .cancel(id))
+        world.isLockTaken = false
+        world.run(for: .seconds(20))
+        #expect(world.terminated == [] && world.savedIntents.operation == nil)
+        world.request("q", .resume)
+        world.run(for: .seconds(60))
+        #expect(world.terminated.count == 3 && world.isWhole)
+        #expect(world.violations == [])
+    }
+
     /// S9: it is not taken up by the next daemon.
     @Test func theNextDaemonKnowsOfIt() throws {
         var world = ReconcilerWorld.started(83)

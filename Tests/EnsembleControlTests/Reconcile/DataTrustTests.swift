@@ -116,6 +116,12 @@ import Testing
         #expect(trust == .unknown("the archive can't be read: /srv/archive: permission denied"))
     }
 
+    /// S2: its promises are waited out by a reseed that begins anew (issue 9, B14).
+    @Test func aMarkedDirectoryWithoutALedgerIsNotAdopted() {
+        let marked = DataDirectoryContents(identity: "a", zxid: 3, acceptedEpoch: 1, currentEpoch: 1, recovering: true)
+        #expect(judge(.holding(marked), entry: nil) == .untrusted(.reseedInterrupted))
+    }
+
     @Test func dataWithoutALedgerIsAdopted() {
         guard case .adopted = judge(holding(3), entry: nil) else {
             Issue.record("data without an entry is taken at its word")

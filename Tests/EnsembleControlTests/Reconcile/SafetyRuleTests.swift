@@ -446,24 +446,6 @@ import Testing
         #expect(world.violations == [])
     }
 
-    /// It was stopped for its reseed, a person started it, and the next daemon stopped it at once (operated seed 1998).
-    @Test func aMemberThatWasStartedInItsReseedIsJudgedAnew() {
-        var world = ReconcilerWorld.started(62)
-        world.request("r", .reseed(1))
-        while world.savedIntents.reseed?.phase != .quarantining { world.run(for: .milliseconds(10)) }
-        #expect(world.quarantined == 0)
-        world.terminated = []
-        world.change(1) {
-            $0.isAlive = true
-            $0.participatesAt = .origin
-        }
-        world.restartDaemon()
-        world.run(for: .seconds(60))
-        #expect(world.terminated == [1], "asked for anew, with the lock")
-        #expect(world.isWhole && world.seeds == 1)
-        #expect(world.violations == [])
-    }
-
     // MARK: S10
 
     @Test func aDirectoryThatCannotBeReadIsNeitherUsedNorReplaced() {
