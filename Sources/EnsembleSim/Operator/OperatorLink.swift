@@ -134,7 +134,10 @@ extension World {
             daemon!.link.errands.removeFirst()
             tell(.effectFinished(errand.token, .failed("the lock is held by another")))
         case (.setData(path: OperatorLink.lock, _, _), .lock):
-            guard reply.error == nil else { return failErrands("the lock was lost") }
+            // As `KeeperLock.prove`: a restore may have brought back one of an earlier session (operated seed 4422).
+            guard case .stat(let stat) = reply.body, stat.ephemeralOwner == clients[linkClient].session else {
+                return failErrands("the lock was lost")
+            }
             daemon!.link.errands.removeFirst()
             tell(.effectFinished(errand.token, .done))
         default: break
