@@ -101,11 +101,13 @@ import Testing
         try layout.recoveringMark.clear()
         try layout.epochs.save(EpochFiles.Epochs(accepted: 1, current: 0))
         #expect(DataProbe.inspect(member, .seals) == .empty)
+        // A daemon that was told so would prepare it without end.
+        #expect(throws: HostError.self) { try EffectRunner.prepare(member, as: "promised") }
         try FileManager.default.removeItem(atPath: root + "/data/version-2")
         _ = try Recovery(layout: layout, isStandalone: false).recover()
         guard case .holding = DataProbe.inspect(member, .seals) else { return #expect(Bool(false), "begun") }
         #expect(throws: HostError.self) { try EffectRunner.prepare(member, as: "third") }
-        #expect(try DataProbe.identity(of: member) == "second")
+        #expect(try DataProbe.identity(of: member) == "promised")
     }
 
     /// Members that share a disk share its room (issue 9, B10).

@@ -3,7 +3,8 @@
 ///
 /// Answers: `status` → `StatusResponse`, `events` → `EventsResponse`, `plan` and a dry `restartRolling` →
 /// `PlanResponse`, `backups` → `BackupsResponse`, `operation` → `OperationStatus`, `pruneBackups` →
-/// `PruneBackupsResponse`, `pause` and `resume` → `StatusResponse`; every other change → `AcceptedResponse` with status 202, and the work goes on as an
+/// `PruneBackupsResponse`, `pause` and `resume` → `StatusResponse`; every other change → `AcceptedResponse` with status
+/// 202, and the work goes on as an
 /// operation. Whatever is not a success carries a `ControlError`. The client reads until the connection closes.
 package enum ControlRoute: Hashable, Sendable {
     case status

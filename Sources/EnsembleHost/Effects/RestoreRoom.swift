@@ -12,7 +12,8 @@ extension EffectRunner {
         let (snapshots, logs) = try await lanes.catalog.run("the size of \(backup)", within: .seconds(20)) { try cluster.backups.size(of: backup) }
         var room = RestoreRoom()
         for member in cluster.members {
-            let demands = [(member.dataDirectory, snapshots), (member.logDirectory, logs)]
+            let demands = member.logDirectory == member.dataDirectory
+                ? [(member.dataDirectory, snapshots + logs)] : [(member.dataDirectory, snapshots), (member.logDirectory, logs)]
             let found = try await lanes.member(member.id).run("a look at its disks", within: .seconds(20)) { [self] in
                 try requireMounted(member)
                 try RestoreRoom.tryWriting(in: cluster.backups.quarantinePath, of: member.id)

@@ -104,6 +104,12 @@ extension EffectRunner {
         }
         try Directory.replace(file: member.dataDirectory + "/" + DataProbe.identityName, with: Array((identity + "\n").utf8))
         try Directory.replace(file: member.initializeFile, with: [])
+        // Else it would be prepared again, and again at once.
+        guard DataProbe.inspect(member, .seals) == .unused(identity: identity) else {
+            throw HostError(
+                member.dataDirectory, "holds an epoch or a mark of an earlier server in version-2, and no database",
+                remedy: "move version-2 away if this is a new cluster, or put its snapshots and logs back")
+        }
     }
 
     /// S2: a directory without an identity gets the ledger's, and any other has it. One that came into its place since it was
