@@ -51,6 +51,8 @@ struct SimServer {
     var machine: KeeperMachine?
     var incarnation = 0
     var isFrozen = false
+    /// When it last stood still no longer.
+    var goesOnSince = Instant.origin
     /// It gets its processor in pieces: the kernel doesn't say that it is stopped.
     var isStuttering = false
     /// It was killed, and its process is still there.
@@ -182,6 +184,7 @@ extension World {
         record("\(id) goes on")
         servers[i].isFrozen = false
         servers[i].isStuttering = false
+        servers[i].goesOnSince = now
         checkers.oversight.goesOn(i, at: now)
         servers[i].armed = nil
         if bug == .sessionsJudgedBeforeReading { ringLateTimers(of: id) }

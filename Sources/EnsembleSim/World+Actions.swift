@@ -223,9 +223,14 @@ extension World {
     private func isDeposed(_ id: ServerID) -> Bool {
         let established = checkers.quorum.highestEstablished
         guard let status = servers[index(id)].machine?.status, status.currentEpoch < established,
-            let since = checkers.quorum.establishedAt[established].map({ now - $0 })
+            let since = sinceDeposed(id, by: established)
         else { return false }
         return since < servers[index(id)].configuration.syncTimeout * 3
+    }
+
+    /// How long it could have heard of the leader of `epoch`: a process that goes on waits for its peers anew.
+    private func sinceDeposed(_ id: ServerID, by epoch: Int64) -> Duration? {
+        checkers.quorum.establishedAt[epoch].map { now - max($0, servers[index(id)].goesOnSince) }
     }
 
     private mutating func noteSync(_ reply: Reply, to connection: ConnectionID, of id: ServerID) {
@@ -234,7 +239,7 @@ extension World {
             let sent = clients[client].outstandingSync(xid: reply.xid)
         else { return }
         let status = servers[index(id)].machine!.status
-        let since = checkers.quorum.establishedAt[sent.floor.epoch].map { now - $0 }
+        let since = sinceDeposed(id, by: sent.floor.epoch)
         let patience = servers[index(id)].configuration.syncTimeout * 3
         checkers.clients.synced(
             reply, floor: sent.floor, memberEpoch: status.currentEpoch, sinceNewEpoch: since, patience: patience,

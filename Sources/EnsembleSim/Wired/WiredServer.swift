@@ -26,6 +26,8 @@ final class WiredServer {
     var process: Process?
     var incarnation = 0
     var isFrozen = false
+    /// When it last stood still no longer.
+    var goesOnSince = Instant.origin
     /// No lane's work goes on until then.
     var diskStalledUntil = Instant.origin
     /// A turn came while it stood still.

@@ -138,7 +138,7 @@ extension WiredWorld {
         guard case .path = reply.body, let client = client(of: server, connection),
             let sent = client.memory.outstandingSync(xid: reply.xid)
         else { return }
-        let since = checkers.quorum.establishedAt[sent.floor.epoch].map { now - $0 }
+        let since = sinceDeposed(server, by: sent.floor.epoch)
         let (status, patience) = (machine.status, patience)
         judge {
             $0.clients.synced(
@@ -154,10 +154,15 @@ extension WiredWorld {
     ) {
         let established = checkers.quorum.highestEstablished
         guard response.timeout == 0, machine.status.currentEpoch < established,
-            let since = checkers.quorum.establishedAt[established].map({ now - $0 }), since < patience,
+            let since = sinceDeposed(server, by: established), since < patience,
             let cable = client(of: server, connection)?.cable
         else { return }
         checkers.sessions.refusedByDeposed.insert(UInt64(cable.number))
+    }
+
+    /// How long it could have heard of the leader of `epoch`: a process that goes on waits for its peers anew.
+    private func sinceDeposed(_ server: WiredServer, by epoch: Int64) -> Duration? {
+        checkers.quorum.establishedAt[epoch].map { now - max($0, server.goesOnSince) }
     }
 
     /// How long a leader without a quorum goes on, and those who follow it: three times `syncLimit`.

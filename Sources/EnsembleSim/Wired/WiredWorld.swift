@@ -155,6 +155,7 @@ final class WiredWorld {
         guard server.isFrozen else { return }
         record("\(server.id) goes on")
         server.isFrozen = false
+        server.goesOnSince = now
         server.missedTurn = false
         server.process?.loop.wake()
     }
