@@ -160,6 +160,12 @@ import Testing
         let shown = with(record(.get, "/e", 1, at: 4, zxid: 10, session: 2)) { $0.owner = 1; $0.synced = true; $0.header = 10 }
         #expect(rules([made, close, shown]) == ["ephemerals"])
         #expect(rules([made, with(close) { $0.outcome = .unknown }, shown]) == [])
+        // Another one that its client heard nothing of (campaign seed 20261135).
+        let gone = record(.delete, "/e", nil, at: 1, zxid: 11)
+        let again = record(.ephemeral, "/e", 2, at: 2, zxid: nil, .unknown)
+        let unheard = with(close) { $0.outcome = .unknown }
+        #expect(rules([made, gone, unheard, shown]) == ["ephemerals"])
+        #expect(rules([made, gone, again, unheard, shown]) == [])
         let checker = HistoryChecker(records: [])
         #expect(checker.checkNoEphemerals(["/e": .init(value: 1, zxid: 10, owner: 1)], on: "a").count == 1)
     }

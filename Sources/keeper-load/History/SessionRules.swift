@@ -25,6 +25,8 @@ extension HistoryChecker {
         var ended = Int64.max
         /// The session is known to have been alive when this was sent.
         var alive: Int64
+        /// The session has asked for another behind it, and was not told what came of that.
+        var mayHaveSuccessor = false
     }
 
     /// ephemerals: there as long as the session lives and nobody deletes it, gone once the session's end is acknowledged.
@@ -34,6 +36,8 @@ extension HistoryChecker {
             switch (record.action, record.outcome) {
             case (.ephemeral, .ok):
                 lives[record.session, default: []].append(Life(key: record.key, created: record, alive: record.start))
+            case (.ephemeral, .unknown):
+                if let last = lives[record.session]?.indices.last { lives[record.session]?[last].mayHaveSuccessor = true }
             case (.delete, .ok), (.delete, .unknown), (.close, _):
                 guard let last = lives[record.session]?.indices.last, let life = lives[record.session]?[last],
                     record.action == .close || record.key == life.key
@@ -63,7 +67,7 @@ extension HistoryChecker {
                 let isOwn = read.session == session
                 // Others may be behind, unless they asked not to be.
                 guard isOwn || (read.synced == true && !epochs.mayBeDeposed(read, patience: patience)) else { continue }
-                if isLast, isShown == session, read.start > life.ended {
+                if isLast, !life.mayHaveSuccessor, isShown == session, read.start > life.ended {
                     violations.append("ephemerals: \(read.key) was read after the end of its session \(hex(session))")
                 }
                 if isShown != session, read.start > life.created.end, read.end < life.mayEnd, read.end < life.alive {
