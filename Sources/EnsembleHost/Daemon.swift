@@ -38,7 +38,7 @@ package struct Daemon: Sendable {
     }
 
     private let configuration: Configuration
-    private let shell: ReconcilerShell
+    private let shell: OperatorShell
     private let state: StateDirectory
     private let socketPath: String
 
@@ -64,7 +64,7 @@ package struct Daemon: Sendable {
         try state.save(manifestInForce: text)
         let desired = DesiredCluster(
             manifest: manifest, layout: layout, clusterIdentity: ledger.clusterIdentity, version: configuration.version)
-        shell = ReconcilerShell(
+        shell = OperatorShell(
             state: state, desired: desired, ledger: ledger, intents: try state.loadIntents())
         start.say(to: shell)
         socketPath = configuration.socket ?? Self.environment("RUNTIME_DIRECTORY").map { $0 + "/control.sock" } ?? path + "/control.sock"

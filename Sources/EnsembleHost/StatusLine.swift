@@ -3,7 +3,7 @@ import EnsembleControl
 
 /// One line for people: systemd's STATUS= and the head of `ensemblectl status`.
 package enum StatusLine {
-    package static func text(_ machine: ReconcilerStateMachine, at now: Instant) -> String {
+    package static func text(_ machine: OperatorMachine, at now: Instant) -> String {
         let observed = machine.observed
         let participating = observed.certainParticipants(at: now)
         var parts: [String] = []

@@ -5,10 +5,10 @@ import FoundationEssentials
 
 /// What the control API answers, apart from HTTP: reads are taken from the shell's view, changes are asked of the core.
 package struct ControlService: Sendable {
-    package let shell: ReconcilerShell
+    package let shell: OperatorShell
     package let version: String
 
-    package init(shell: ReconcilerShell, version: String) {
+    package init(shell: OperatorShell, version: String) {
         self.shell = shell
         self.version = version
     }

@@ -5,7 +5,7 @@ import KeeperCore
 
 /// The core's state as the API shows it.
 struct StatusViews {
-    let shell: ReconcilerShell
+    let shell: OperatorShell
     let version: String
 
     func status(backups: [ArchivedBackup]) -> StatusResponse {
@@ -43,7 +43,7 @@ struct StatusViews {
         return observed
     }
 
-    func held(_ view: ReconcilerShell.View) -> [Hold] {
+    func held(_ view: OperatorShell.View) -> [Hold] {
         var seen: [Hold] = []
         for (held, since) in view.holdTimes {
             let hold = Hold(what: held.what, missingCondition: held.reason.description, since: since)
@@ -75,7 +75,7 @@ struct StatusViews {
             startedAt: times?.started, finishedAt: times?.finished, error: error, backup: outcome.backup)
     }
 
-    private func describe(_ work: Work, _ view: ReconcilerShell.View) -> OperationStatus {
+    private func describe(_ work: Work, _ view: OperatorShell.View) -> OperationStatus {
         let error = work.held.map {
             ControlError(
                 .held, "\(work.title) waits", remedy: "it goes on by itself when the condition holds",
@@ -92,7 +92,7 @@ struct StatusViews {
         return status
     }
 
-    private func summary(_ backups: [ArchivedBackup], _ view: ReconcilerShell.View) -> BackupSummary {
+    private func summary(_ backups: [ArchivedBackup], _ view: OperatorShell.View) -> BackupSummary {
         var summary = BackupSummary()
         summary.count = backups.count
         summary.last = backups.last.flatMap(BackupViews.describe)
@@ -103,7 +103,7 @@ struct StatusViews {
     }
 
     private func member(
-        _ rendered: RenderedMember, _ view: ReconcilerShell.View, _ observed: EnsembleObservation,
+        _ rendered: RenderedMember, _ view: OperatorShell.View, _ observed: EnsembleObservation,
         _ process: ProcessTable.Status?, at now: Instant
     ) -> MemberStatus {
         let machine = view.machine
@@ -142,7 +142,7 @@ struct StatusViews {
     }
 
     private func state(
-        _ supervisor: MemberSupervisor?, _ machine: ReconcilerStateMachine, _ id: Int, answers: Bool, participates: Bool
+        _ supervisor: MemberSupervisor?, _ machine: OperatorMachine, _ id: Int, answers: Bool, participates: Bool
     ) -> (MemberStatus.State, String) {
         if let reseed = machine.intents.reseed, reseed.member == id {
             return (reseed.phase == .joining ? .recovering : .reseeding, reseed.phase.description)

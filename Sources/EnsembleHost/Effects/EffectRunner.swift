@@ -19,7 +19,7 @@ package final class EffectRunner: Sendable {
 
     let state: StateDirectory
     package let lanes: HostLanes
-    let emit: @Sendable (ReconcilerEvent) -> Void
+    let emit: @Sendable (OperatorEvent) -> Void
     let clock: HostClock
     package let credential: EnsembleCredential
     package let link: EnsembleLink
@@ -33,7 +33,7 @@ package final class EffectRunner: Sendable {
 
     package init(
         state: StateDirectory, desired: DesiredCluster, ledger: Ledger, clock: HostClock,
-        emit: @escaping @Sendable (ReconcilerEvent) -> Void
+        emit: @escaping @Sendable (OperatorEvent) -> Void
     ) {
         self.state = state
         self.clock = clock
@@ -58,7 +58,7 @@ package final class EffectRunner: Sendable {
     package func change(to new: DesiredCluster) { desired.withLockedValue { $0 = new } }
 
     /// - Throws: when the ledger or the intents can't be made durable: then nothing may go on (S9).
-    package func perform(_ action: ReconcilerAction, background: @escaping Background) async throws {
+    package func perform(_ action: OperatorAction, background: @escaping Background) async throws {
         switch action {
         case .saveLedger(let ledger):
             try await lanes.state.run("writing the ledger") { try self.state.save(ledger) }
@@ -148,7 +148,7 @@ package final class EffectRunner: Sendable {
             isCancelled: { [weak self] in self?.isEnding.withLockedValue { $0 } ?? true })
     }
 
-    private func startFileEffect(_ action: ReconcilerAction, _ background: Background) {
+    private func startFileEffect(_ action: OperatorAction, _ background: Background) {
         let (cluster, lanes, now) = (cluster, lanes, clock.wall())
         switch action {
         case .quarantine(let id, let reason, let token):

@@ -44,7 +44,7 @@ struct ManifestAtStart {
         return (try Manifest.decode(bytes, file: file).manifest, bytes)
     }
 
-    func say(to shell: ReconcilerShell) {
+    func say(to shell: OperatorShell) {
         if !refusals.isEmpty { shell.note(refusedReload: refusals) }
         if isFileLater {
             shell.log(

@@ -80,7 +80,7 @@ extension OperatorAmbush.Moment {
     }
 
     /// nil for an action that nobody waits for.
-    static func of(_ action: ReconcilerAction) -> (moment: Self, member: MemberID)? {
+    static func of(_ action: OperatorAction) -> (moment: Self, member: MemberID)? {
         switch action {
         case .terminate(let id): return (.asksToStop, id)
         case .kill(let id): return (.kills, id)
@@ -90,7 +90,7 @@ extension OperatorAmbush.Moment {
         case .launch(let id, .recovering, _, _): return (.joins, id)
         case .launch(let id, .existing, _, _): return (.starts, id)
         case .saveIntents(let intents):
-            guard case .rolling(let rolling) = intents.operation?.kind, case .soaking(let id) = rolling.phase else { return nil }
+            guard let roll = intents.operation?.workflow as? Roll, case .soaking(let id) = roll.phase else { return nil }
             return (.soaks, id)
         default: return nil
         }
@@ -99,7 +99,7 @@ extension OperatorAmbush.Moment {
 
 extension World {
     /// The operator does something: is it what the plan waits for?
-    mutating func spring(on action: ReconcilerAction) {
+    mutating func spring(on action: OperatorAction) {
         guard let (moment, member) = OperatorAmbush.Moment.of(action) else { return }
         spring(on: moment, of: ServerID(member))
     }

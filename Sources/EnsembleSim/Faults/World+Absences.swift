@@ -165,10 +165,7 @@ extension World {
         }
     }
 
-    private var isRestoring: Bool {
-        if case .restore = daemon!.machine?.intents.operation?.kind { return true }
-        return false
-    }
+    private var isRestoring: Bool { daemon!.machine?.intents.operation?.workflow is Restore }
 
     /// S10: it says what it holds for.
     private mutating func judgeWord(on lost: LostMajority) {
@@ -183,7 +180,7 @@ extension World {
     }
 
     /// What the daemon hears of directories that are gone.
-    mutating func noteLoss(_ event: ReconcilerEvent) {
+    mutating func noteLoss(_ event: OperatorEvent) {
         if case .dataVanished(let id, _) = event { spring(on: .hearsOfLoss, of: ServerID(id)) }
         guard case .dataInspected(let id, let found) = event, found.isBlank else { return }
         spring(on: .hearsOfLoss, of: ServerID(id))

@@ -54,7 +54,7 @@ extension World {
     /// midst of that.
     private func isBeingTaken(_ id: ServerID) -> Bool {
         [daemon!.intents, daemon!.machine?.intents ?? Intents()].contains { intents in
-            if case .restore = intents.operation?.kind { return true }
+            if intents.operation?.workflow is Restore { return true }
             guard let reseed = intents.reseed, reseed.member == Int(id) else { return false }
             switch reseed.phase {
             case .fencing, .quarantining, .seeding: return true
@@ -76,7 +76,7 @@ extension World {
 
     /// S1: what the operator takes away by itself, a majority of the directories has.
     mutating func judgeWholeness(after what: String) {
-        if case .restore = daemon!.intents.operation?.kind { return }
+        if daemon!.intents.operation?.workflow is Restore { return }
         let whole = servers.count { hasHistory($0) }
         if whole * 2 <= servers.count { checkers.fail(.quorum, "S1: after \(what) \(whole) of \(servers.count) histories are whole") }
     }
@@ -187,7 +187,7 @@ extension World {
         guard daemon!.lostMajority == nil, let backup = daemon!.archive.backups.randomElement(using: &daemon!.faultRandom)
         else { return }
         for intents in [daemon!.intents, daemon!.machine?.intents ?? Intents()] {
-            if case .restore(let restore) = intents.operation?.kind, restore.backup.id == backup.reference.id { return }
+            if let restore = intents.operation?.workflow as? Restore, restore.backup.id == backup.reference.id { return }
         }
         record("backup \(backup.reference.id) rots")
         daemon!.archive.change(backup.reference.id) { $0.isDamaged = true }

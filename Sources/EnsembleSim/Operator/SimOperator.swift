@@ -2,10 +2,10 @@ import EnsembleBase
 import EnsembleControl
 import KeeperCore
 
-/// The one host's daemon and what it keeps: the real `ReconcilerStateMachine` while its process lives, the state
+/// The one host's daemon and what it keeps: the real `OperatorMachine` while its process lives, the state
 /// directory and the archive always.
 ///
-/// The world plays its hands, and keeps their contract (`ReconcilerAction`): actions in order, the two files durable
+/// The world plays its hands, and keeps their contract (`OperatorAction`): actions in order, the two files durable
 /// before the next action, long effects beside it and answered once. A crash may come before any action; what was
 /// under way in the background is then done wholly or not at all, and nobody is told.
 struct SimOperator: Sendable {
@@ -14,7 +14,7 @@ struct SimOperator: Sendable {
         case starts
         case goesOn
         /// An event of the process `life`; later ones do not hear it.
-        case told(life: Int, ReconcilerEvent)
+        case told(life: Int, OperatorEvent)
         case tick(life: Int)
         case probe(life: Int, ServerID)
         case probeAnswers(life: Int, ServerID, incarnation: Int, askedAt: Instant)
@@ -40,10 +40,10 @@ struct SimOperator: Sendable {
     /// Work on files that is under way.
     struct Effect: Sendable {
         var number: Int
-        var action: ReconcilerAction
+        var action: OperatorAction
     }
 
-    let policy: ReconcilePolicy
+    let policy: OperatorPolicy
     let fingerprints: [MemberFingerprint]
     /// Its hands' and its processes' chances; faults and people draw from streams of their own.
     var random: SeededRandom
@@ -80,12 +80,12 @@ struct SimOperator: Sendable {
     var quarantine: [[SimDisk]]
 
     /// The process; nil while there is none.
-    var machine: ReconcilerStateMachine?
+    var machine: OperatorMachine?
     /// Processes so far.
     var life = 0
     var isFrozen = false
     /// What waits for a frozen process.
-    var waiting: [ReconcilerEvent] = []
+    var waiting: [OperatorEvent] = []
     var effects: [Effect] = []
     var effectCount = 0
     /// Answers since a member's directory was last looked at.
@@ -129,7 +129,7 @@ struct SimOperator: Sendable {
         manifest.reseed.perMemberPerHour = 60
         manifest.reseed.perDay = 1000
         manifest.limits.stopTimeout = .seconds(2)
-        var policy = ReconcilePolicy(manifest)
+        var policy = OperatorPolicy(manifest)
         if bug == .promiseWaitSkipped { policy.promiseLifetime = .zero }
         self.policy = policy
         fingerprints = members.map { MemberFingerprint(member: $0.id, fingerprint: Fingerprint()) }
@@ -210,7 +210,7 @@ extension World {
         daemon.toldLeader = nil
         daemon.looks = daemon.looks.map { _ in 0 }
         daemon.lostMajority?.told = []
-        daemon.machine = ReconcilerStateMachine(
+        daemon.machine = OperatorMachine(
             policy: daemon.policy, fingerprints: daemon.fingerprints, ledger: daemon.ledger, intents: daemon.intents,
             seed: daemon.random.next(), origin: WallTime(milliseconds: 1_700_000_000_000))
         daemon.adopted = Set(servers.filter { $0.machine != nil }.map(\.id))
@@ -275,13 +275,13 @@ extension World {
     }
 
     /// Puts an event into the daemon's queue: it is heard in this instant, behind what was put there before.
-    mutating func tell(_ event: ReconcilerEvent, in delay: Duration = .zero) {
+    mutating func tell(_ event: OperatorEvent, in delay: Duration = .zero) {
         guard let daemon, daemon.machine != nil else { return }
         schedule(.told(life: daemon.life, event), in: delay)
     }
 
     /// One step of the core, and its actions.
-    mutating func hear(_ told: ReconcilerEvent) {
+    mutating func hear(_ told: OperatorEvent) {
         guard daemon?.machine != nil, checkers.verdict.violation == nil else { return }
         guard let event = bug == nil ? told : sabotaged(told) else { return }
         if daemon!.isFrozen { return daemon!.waiting.append(event) }
@@ -296,7 +296,7 @@ extension World {
         }
         noteLoss(told)
         let life = daemon!.life
-        var buffer = ActionBuffer<ReconcilerAction>()
+        var buffer = ActionBuffer<OperatorAction>()
         daemon!.machine!.step(event, at: now, into: &buffer)
         var actions = buffer.drain()
         if bug != nil { sabotage(&actions) }
@@ -315,7 +315,7 @@ extension World {
     }
 
     /// S9 is asked at every boundary between two actions.
-    private mutating func crashesBefore(_ action: ReconcilerAction) -> Bool {
+    private mutating func crashesBefore(_ action: OperatorAction) -> Bool {
         guard faultsEnabled, plan.operatorFaults.contains(.crashes) else { return false }
         let odds =
             switch action {

@@ -5,7 +5,7 @@ import KeeperServer
 
 /// The operator's simulated hands: what each of its actions does to the world.
 extension World {
-    mutating func perform(_ action: ReconcilerAction) {
+    mutating func perform(_ action: OperatorAction) {
         switch action {
         case .inspectData(let id, let depth): inspect(ServerID(id), depth)
         case .terminate(let id): terminate(ServerID(id))
@@ -173,7 +173,7 @@ extension World {
             case .turnsAway: hear(.turnedAway(Int(id)))
             case .notAsked: hear(.notAsked(Int(id), "no such name"))
             }
-            // A directory is looked at behind an answer of one that serves (`ReconcilerShell.lookAtFiles`).
+            // A directory is looked at behind an answer of one that serves (`OperatorShell.lookAtFiles`).
             return
         }
         let slow = Int.random(in: 0..<30, using: &self.daemon!.random) == 0

@@ -5,7 +5,7 @@ import KeeperStorage
 
 /// The operator's long effects: on members' directories and on the archive.
 extension World {
-    mutating func begin(_ action: ReconcilerAction) {
+    mutating func begin(_ action: OperatorAction) {
         daemon!.effectCount += 1
         daemon!.effects.append(SimOperator.Effect(number: daemon!.effectCount, action: action))
         let pause: Int64
@@ -47,7 +47,7 @@ extension World {
     }
 
     /// Does it, and says what came of it.
-    mutating func carryOut(_ action: ReconcilerAction) -> EffectOutcome {
+    mutating func carryOut(_ action: OperatorAction) -> EffectOutcome {
         switch action {
         case .launch(let id, let mode, let identity, let floor):
             launch(ServerID(id), mode, identity: identity, floor: floor)

@@ -130,7 +130,7 @@ extension World {
     }
 
     /// How old the operator's knowledge may be by design.
-    private func patience(of machine: ReconcilerStateMachine) -> Duration { machine.policy.freshness + .milliseconds(600) }
+    private func patience(of machine: OperatorMachine) -> Duration { machine.policy.freshness + .milliseconds(600) }
 
     /// S4 and S5 hold for every stop but those that a person has ordered for the whole cluster.
     mutating func judgeDisruption(of id: ServerID) {
@@ -142,7 +142,7 @@ extension World {
         if let reseed = machine.intents.reseed, reseed.member == Int(id),
             !reseed.isAskedFor || daemon!.perhapsMoved.contains(id)
         { return }
-        let isRestored = if case .restore(let restore) = machine.intents.operation?.kind { restore.hasBegun } else { false }
+        let isRestored = machine.intents.operation?.workflow.claim == .cluster
         if daemon!.isPaused, !isRestored { checkers.fail(.disruption, "S4: \(id) is taken out of service in a pause") }
         let isLeading = servers[index(id)].serves && servers[index(id)].machine!.isLeading
         checkers.rolls.takes(index(id), isLeading: isLeading, &checkers.verdict)

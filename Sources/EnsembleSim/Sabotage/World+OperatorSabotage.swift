@@ -5,7 +5,7 @@ import KeeperCore
 /// How the operator's deliberate bugs change what its hands do and see.
 extension World {
     /// Changes what the operator does in one step.
-    mutating func sabotage(_ actions: inout [ReconcilerAction]) {
+    mutating func sabotage(_ actions: inout [OperatorAction]) {
         switch bug {
         case .fenceSkipped:
             for case .kill(let id) in actions { tell(.exited(id, .signalled(9))) }
@@ -19,7 +19,7 @@ extension World {
             }
             actions.removeAll { if case .writeBarrier = $0 { true } else { false } }
         case .twoDisruptions:
-            actions = actions.flatMap { action -> [ReconcilerAction] in
+            actions = actions.flatMap { action -> [OperatorAction] in
                 guard case .terminate(let id) = action else { return [action] }
                 return [action, .terminate(id % servers.count + 1)]
             }
@@ -29,10 +29,10 @@ extension World {
 
     /// Changes what is written down.
     func sabotaged(_ intents: Intents) -> Intents {
-        guard bug == .rollForgotten, case .rolling(var rolling) = intents.operation?.kind else { return intents }
+        guard bug == .rollForgotten, var roll = intents.operation?.workflow as? Roll else { return intents }
         var forgetful = intents
-        rolling.remaining = rolling.members
-        forgetful.operation?.kind = .rolling(rolling)
+        roll.remaining = roll.members
+        forgetful.operation?.workflow = roll
         return forgetful
     }
 
@@ -56,7 +56,7 @@ extension World {
     }
 
     /// Changes what the operator is told.
-    mutating func sabotaged(_ event: ReconcilerEvent) -> ReconcilerEvent? {
+    mutating func sabotaged(_ event: OperatorEvent) -> OperatorEvent? {
         switch event {
         case .unanswered(let id): sabotage.silent.insert(id)
         case .answered(let id, _), .turnedAway(let id), .notAsked(let id, _), .exited(let id, _): sabotage.silent.remove(id)

@@ -1,0 +1,352 @@
+import EnsembleBackup
+import EnsembleBase
+import EnsembleControl
+import Glibc
+import NIOConcurrencyHelpers
+
+/// Turns the reconciler: events in, actions out to the hands, one at a time and in order. Probes, timers, the API and
+/// effects run beside it and come back as events. A turn waits for nothing: actions stand in an outbox, in which what must
+/// be durable first (S9) keeps back what comes behind it, while the core hears and judges on.
+package final class OperatorShell: Sendable {
+    /// What the API shows: a copy of the core after its last step.
+    package struct View: Sendable {
+        package var machine: OperatorMachine
+        package var steppedAt: Instant
+        package var nextBackup: WallTime?
+        package var generation: UInt64 = 1
+        package var operationTimes: [String: (started: WallTime, finished: WallTime?)] = [:]
+        /// Why the last manifest that was read is not in force; empty when it is.
+        package var refusedReload: [String] = []
+        package var holdTimes: [(held: Held, since: WallTime)] = []
+    }
+
+    package let runner: EffectRunner
+    package let events: EventLog
+    package let journal: Journal
+    package let notifier: Notifier
+    package let clock: HostClock
+    private let stream: AsyncStream<OperatorEvent>
+    private let input: AsyncStream<OperatorEvent>.Continuation
+    private let viewBox: NIOLockedValueBox<View>
+    private let answers = NIOLockedValueBox<[String: CheckedContinuation<RequestAnswer, Never>]>([:])
+    private let requestNumber = NIOLockedValueBox<UInt64>(0)
+    private let steps = NIOLockedValueBox<UInt64>(0)
+    private let isReady = NIOLockedValueBox(false)
+
+    package init(
+        state: StateDirectory, desired: DesiredCluster, ledger: Ledger, intents: Intents
+    ) {
+        let clock = HostClock()
+        self.clock = clock
+        let (stream, input) = AsyncStream.makeStream(of: OperatorEvent.self)
+        self.stream = stream
+        self.input = input
+        runner = EffectRunner(state: state, desired: desired, ledger: ledger, clock: clock, emit: { input.yield($0) })
+        events = EventLog(file: state.path + "/events.jsonl")
+        journal = Journal(cluster: desired.manifest.cluster)
+        notifier = Notifier()
+        let machine = OperatorMachine(
+            policy: OperatorPolicy(desired.manifest), fingerprints: desired.fingerprints, ledger: ledger,
+            intents: intents, seed: UInt64.random(in: .min ... .max), origin: clock.wall() + (.origin - clock.now()))
+        viewBox = NIOLockedValueBox(View(machine: machine, steppedAt: clock.now()))
+    }
+
+    package var view: View { viewBox.withLockedValue { $0 } }
+    /// Whether READY was said.
+    package var hasServed: Bool { isReady.withLockedValue { $0 } }
+    package var stepCount: UInt64 { steps.withLockedValue { $0 } }
+    package func send(_ event: OperatorEvent) { input.yield(event) }
+
+    /// Hands a request to the core and waits for its answer, which comes within a step.
+    package func ask(_ request: OperatorRequest) async -> (id: String, answer: RequestAnswer) {
+        let number = requestNumber.withLockedValue { number in
+            number += 1
+            return number
+        }
+        let id = "op-\(clock.wall().milliseconds)-\(number)"
+        let answer = await withCheckedContinuation { continuation in
+            answers.withLockedValue { $0[id] = continuation }
+            send(.requested(id: id, request))
+        }
+        return (id, answer)
+    }
+
+    /// Runs until the core says that the daemon may end.
+    /// - Throws: when the daemon's own state can't be made durable.
+    package func run() async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            // Effects outlive the step that began them; the group outlives the effects.
+            let (work, queue) = AsyncStream.makeStream(of: (@Sendable () async -> Void).self)
+            let background: EffectRunner.Background = { queue.yield($0) }
+            group.addTask {
+                await withDiscardingTaskGroup { effects in
+                    for await body in work { effects.addTask { await body() } }
+                    effects.cancelAll()
+                }
+            }
+            group.addTask { await self.listBackups() }
+            await begin(background)
+            for id in view.machine.policy.members { group.addTask { await self.probe(id) } }
+            group.addTask { await self.tick() }
+            group.addTask { await self.scheduleBackups() }
+            group.addTask { await self.report() }
+            group.addTask { await self.keepCredential() }
+            let (actions, outbox) = AsyncStream.makeStream(of: OperatorAction.self)
+            group.addTask { await self.turn(into: outbox) }
+            // Whoever waits for what hangs is let go, also when the daemon's own state can't be written.
+            defer { runner.end() }
+            try await carryOut(actions, background)
+            let left = answers.withLockedValue { waiting in
+                defer { waiting = [:] }
+                return waiting
+            }
+            for continuation in left.values {
+                let error = ControlError(.notReady, "the daemon is stopping", remedy: "ask the next daemon")
+                continuation.resume(returning: .refused(error))
+            }
+            queue.finish()
+            group.cancelAll()
+        }
+    }
+
+    private func begin(_ background: EffectRunner.Background) async {
+        let found = (try? await runner.lanes.state.run("the search for running servers") { self.runner.findRunningServers() }) ?? []
+        let fingerprints = runner.cluster.fingerprints
+        for (id, record, isCurrent) in found {
+            var fingerprint = isCurrent ? fingerprints.first { $0.member == id }?.fingerprint : nil
+            if !isCurrent, !record.fingerprint.isEmpty {
+                // It runs with other settings than the manifest has now: a value that equals none of ours says so.
+                fingerprint = Fingerprint()
+                fingerprint?.combine(record.fingerprint)
+            }
+            send(.adopted(id, pid: record.process.pid, fingerprint: fingerprint))
+            runner.adopt(id, record, background)
+        }
+        // A moment, so that a new cluster, which must know its archive first (S10), needs no second look; not longer,
+        // because an archive that hangs must not keep members down.
+        let start = clock.now()
+        while !runner.hasListed, clock.now() - start < .seconds(2) { try? await Task.sleep(for: .milliseconds(5)) }
+        send(.timePassed)
+    }
+
+    /// What the archive holds is looked at again and again: other hands work on it, and one that could not be read at
+    /// first is waited for (S10).
+    private func listBackups() async {
+        while !Task.isCancelled {
+            await runner.refreshBackups()
+            try? await Task.sleep(for: view.machine.observed.backups.isListed ? .seconds(60) : .seconds(5))
+        }
+    }
+
+    private func turn(into outbox: AsyncStream<OperatorAction>.Continuation) async {
+        var machine = view.machine
+        var buffer = ActionBuffer<OperatorAction>()
+        for await event in stream {
+            machine.step(event, at: clock.now(), into: &buffer)
+            publish(machine)
+            for action in buffer.drain() { outbox.yield(action) }
+        }
+    }
+
+    /// - Throws: when the daemon's own state can't be made durable.
+    private func carryOut(_ actions: AsyncStream<OperatorAction>, _ background: @escaping EffectRunner.Background) async throws {
+        for await action in actions {
+            switch action {
+            case .note(let note): log(note)
+            case .answer(let request, let answer):
+                answers.withLockedValue { $0.removeValue(forKey: request) }?.resume(returning: answer)
+            case .finish: return runner.end()
+            case .inspectData, .prepare, .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed,
+                .acquireLock, .releaseLock, .writeBarrier, .capture, .verify, .checkRoom, .prune:
+                try await runner.perform(action, background: background)
+            }
+        }
+    }
+
+    private func publish(_ machine: OperatorMachine) {
+        steps.withLockedValue { $0 += 1 }
+        let (now, wall) = (clock.now(), clock.wall())
+        let changes = viewBox.withLockedValue { view -> [Note] in
+            let notes = holdChanges(from: view.holdTimes, to: machine.holds)
+            view.holdTimes = machine.holds.map { held in
+                (held, view.holdTimes.first { $0.held.subject == held.subject }?.since ?? wall)
+            }
+            let working = machine.works.compactMap(\.id)
+            for id in working where view.operationTimes[id] == nil { view.operationTimes[id] = (wall, nil) }
+            for outcome in machine.outcomes where view.operationTimes[outcome.id]?.finished == nil {
+                view.operationTimes[outcome.id] = (view.operationTimes[outcome.id]?.started ?? wall, wall)
+            }
+            let known = Set(machine.outcomes.map(\.id) + working)
+            view.operationTimes = view.operationTimes.filter { known.contains($0.key) }
+            view.machine = machine
+            view.steppedAt = now
+            return notes
+        }
+        for note in changes { log(note) }
+    }
+
+    /// S10: what begins to be held is said once, and so is its end.
+    private func holdChanges(
+        from old: [(held: Held, since: WallTime)], to new: [Held]
+    ) -> [Note] {
+        var notes: [Note] = []
+        for held in new where !old.contains(where: { $0.held == held }) && held.reason.isWorthSaying {
+            notes.append(Note(.warning, .held, member: held.member, "\(held.what) waits: \(held.reason.description)"))
+        }
+        for (held, _) in old where held.reason.isWorthSaying && !new.contains(where: { $0.subject == held.subject }) {
+            notes.append(Note(.information, .released, member: held.member, "\(held.what) waits no longer"))
+        }
+        return notes
+    }
+
+    package func log(_ note: Note) {
+        journal.write(note)
+        let event = events.append(note, at: clock.wall())
+        runner.lanes.state.post("writing an event") { [events] in events.write(event) }
+    }
+
+    // MARK: What runs beside
+
+    private func probe(_ id: Int) async {
+        var looks = 0
+        while !Task.isCancelled {
+            guard let member = runner.cluster.member(id) else { return }
+            if let status = runner.status(of: id), status.isAlive {
+                send(.processSeen(id, ProcessTable.sight(of: status)))
+                let clock = clock
+                let address = runner.clientAddress(of: id) ?? member.clientAddress
+                let outcome = status.isStopped
+                    ? .silent
+                    : await MemberProbe.ask(address, engine: member.engine, timeout: .seconds(2), now: { clock.now() })
+                switch outcome {
+                case .answered(let answer):
+                    send(.answered(id, answer))
+                    looks += 1
+                    if looks.isMultiple(of: 4) { lookAtFiles(of: member, serves: answer.role.serves) }
+                case .turnedAway: send(.turnedAway(id))
+                case .notAsked(let why): send(.notAsked(id, why))
+                // What ended meanwhile was not silent.
+                case .silent: if runner.status(of: id)?.isAlive == true { send(.unanswered(id)) }
+                }
+            }
+            try? await Task.sleep(for: .milliseconds(300))
+        }
+    }
+
+    /// A server without a quorum prints as well, and for days. Beside the probe, which goes on when the disk hangs.
+    private func lookAtFiles(of member: RenderedMember, serves: Bool) {
+        let expected = view.machine.ledger[member.id]?.identity
+        let lane = runner.lanes.member(member.id)
+        guard lane.occupation == nil else { return }
+        let begin = clock.now()
+        lane.post("a glance at its files") { [self] in
+            OutputFile(path: member.outputFile).rotateIfLarge()
+            let found = serves ? DataProbe.glance(at: member, expected: expected) : .untold
+            guard runner.status(of: member.id)?.isAlive == true else { return }
+            switch found {
+            case .there:
+                let mounts = MountTable.points(of: [member.dataDirectory, member.logDirectory])
+                send(.dataSeen(member.id, at: begin, mounts: mounts))
+            case .vanished(let reason):
+                // S10
+                if (try? runner.requireMounted(member)) != nil { send(.dataVanished(member.id, reason)) }
+            case .untold: break
+            }
+        }
+    }
+
+    private func tick() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .milliseconds(200))
+            send(.timePassed)
+        }
+    }
+
+    private func scheduleBackups() async {
+        var calendar: BackupCalendar?
+        while !Task.isCancelled {
+            let (backups, now) = (runner.cluster.manifest.backups, clock.wall())
+            if calendar?.schedule != backups?.schedule { calendar = backups.map { BackupCalendar($0.schedule, now: now) } }
+            // One that is not verified, though the manifest wants it to be, makes up for nothing.
+            let counted = runner.backups.filter { $0.verified != nil || backups?.verify == false }
+            let newest = counted.map(\.capturedAt).filter { $0 <= now }.max()
+            let machine = view.machine
+            let canCatchUp = machine.observed.hasQuorum(at: clock.now()) && machine.obstacleToScheduledBackup == nil
+            if calendar?.isDue(newest: newest, canCatchUp: canCatchUp, now: now) == true { send(.backupDue) }
+            let next = calendar?.next
+            viewBox.withLockedValue { $0.nextBackup = next }
+            try? await Task.sleep(for: .milliseconds(200))
+        }
+    }
+
+    /// S5: the lock's nodes are the daemon's before any client has the idea to make them, and its credential lies with each
+    /// member's data.
+    private func keepCredential() async {
+        var said: String?
+        var isPrepared = false
+        while !Task.isCancelled {
+            if hasServed, !isPrepared {
+                do {
+                    try await runner.link.prepare()
+                    isPrepared = true
+                } catch {
+                    if let error = error as? HostError, error.description != said {
+                        log(Note(.warning, .held, "the lock for rolls, reseeds and restores: \(error)"))
+                        said = error.description
+                    }
+                }
+            }
+            if isPrepared { await runner.spreadCredential() }
+            try? await Task.sleep(for: isPrepared ? .seconds(60) : .seconds(2))
+        }
+    }
+
+    /// READY once the ensemble serves, STATUS when it changes, WATCHDOG only for steps that were taken.
+    private func report() async {
+        var reported: UInt64 = 0
+        var status = ""
+        while !Task.isCancelled {
+            let count = stepCount
+            if count != reported { notifier.progress() }
+            reported = count
+            let line = StatusLine.text(view.machine, at: clock.now())
+            if line != status { notifier.status(line) }
+            status = line
+            let wasReady = isReady.withLockedValue { $0 }
+            if !wasReady {
+                if view.machine.observed.hasQuorum(at: clock.now()) {
+                    isReady.withLockedValue { $0 = true }
+                    notifier.ready(line)
+                } else {
+                    // Start may wait out epoch promises or read large data; what it waits for is in the status.
+                    notifier.extendTimeout(by: .seconds(30))
+                }
+            } else if view.machine.termination != nil {
+                notifier.extendTimeout(by: .seconds(30))
+            }
+            try? await Task.sleep(for: .milliseconds(500))
+        }
+    }
+
+    // MARK: Reload
+
+    /// S10: what is refused is said until a manifest is taken: in the status, and once as an event each.
+    package func note(refusedReload problems: [String]) {
+        viewBox.withLockedValue { $0.refusedReload = problems }
+        for problem in problems { log(Note(.error, .manifestChanged, "not applied, the former manifest stays in force: \(problem)")) }
+    }
+
+    package func reload(_ new: Manifest) async -> ManifestChange {
+        let old = runner.cluster
+        let change = ManifestChange(from: old.manifest, to: new, on: old.layout)
+        note(refusedReload: change.refusals.map(\.description))
+        guard change.refusals.isEmpty, !change.isEmpty else { return change }
+        let desired = DesiredCluster(
+            manifest: new, layout: old.layout, clusterIdentity: old.backups.clusterIdentity, version: old.backups.version)
+        runner.change(to: desired)
+        viewBox.withLockedValue { $0.generation += 1 }
+        if old.backups.archivePath != desired.backups.archivePath { Task { await runner.refreshBackups() } }
+        send(.policyChanged(OperatorPolicy(new), fingerprints: desired.fingerprints))
+        return change
+    }
+}
