@@ -19,6 +19,8 @@ package enum OperatorAction: Sendable, Hashable {
 
     case saveLedger(Ledger)
     case saveIntents(Intents)
+    /// As durable as those, before the next action begins.
+    case saveHistory(History)
 
     /// Move whatever is in the member's data and log directories to quarantine with a reason file (S6). Doing it again
     /// is harmless.

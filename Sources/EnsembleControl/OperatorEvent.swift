@@ -27,7 +27,8 @@ package enum OperatorEvent: Sendable {
     case backupsListed(BackupObservation)
     case backupDue
     case effectFinished(EffectToken, EffectOutcome)
-    case requested(id: String, OperatorRequest)
+    /// `by`: the user id of who asks, by the kernel's word.
+    case requested(id: String, OperatorRequest, by: UInt32? = nil)
     case terminationRequested(leaveMembers: Bool)
     case timePassed
 }

@@ -42,8 +42,8 @@ extension OperatorMachine {
             backupDue(at: now, into: &actions)
         case .effectFinished(let token, let outcome):
             effectFinished(token, outcome, at: now, into: &actions)
-        case .requested(let id, let request):
-            answer(request, id: id, at: now, into: &actions)
+        case .requested(let id, let request, let user):
+            answer(request, id: id, by: user, at: now, into: &actions)
         case .terminationRequested(let leave):
             if termination == nil {
                 termination = Termination(leaveMembers: leave)
@@ -74,12 +74,12 @@ extension OperatorMachine {
             saveLedger(into: &actions)
         }
         actions.append(.note(Note(.information, .adopted, member: id, "found alive as process \(pid)")))
-        reconsiderStop(of: id, into: &actions)
+        reconsiderStop(of: id, at: now, into: &actions)
     }
 
     /// S4, S5: what allowed the former daemon to stop this member was true then. It lives, so the step has not been
     /// taken, or not come to its end: it is undone on the disk, and asked for anew.
-    private mutating func reconsiderStop(of id: MemberID, into actions: inout ActionBuffer<OperatorAction>) {
+    private mutating func reconsiderStop(of id: MemberID, at now: Instant, into actions: inout ActionBuffer<OperatorAction>) {
         if ledger.stoppedByPerson.contains(id) {
             ledger.stoppedByPerson.removeAll { $0 == id }
             saveLedger(into: &actions)
@@ -94,7 +94,7 @@ extension OperatorMachine {
         {
             askAgain(for: reseed)
             leaveWhole(id, into: &actions)
-            conclude(reseed, Ending(isSilent: true), in: .reseed, into: &actions)
+            conclude(reseed, Ending(isSilent: true), in: .reseed, at: now, into: &actions)
         }
     }
 

@@ -21,8 +21,7 @@ package struct OperatorMachine: Sendable {
     package internal(set) var intents: Intents
     /// What waits, and for what; renewed by each step (S10).
     package internal(set) var holds: [Held] = []
-    /// Finished operations, oldest first; bounded.
-    package internal(set) var outcomes: [OperationOutcome] = []
+    package internal(set) var history: History
     package internal(set) var termination: Termination?
     /// Why the latest backup was not taken, not verified or left out; nil after one that was.
     package internal(set) var backupFailure: String?
@@ -51,17 +50,6 @@ package struct OperatorMachine: Sendable {
     var steppedAt: Instant?
     var isFinished = false
     var random: SeededRandom
-
-    package struct OperationOutcome: Sendable, Hashable {
-        package var id: String
-        package var title: String
-        package var failure: String?
-        package var backup: String?
-        /// A sentence on what came of it; empty when the title says it all.
-        package var result = ""
-        /// `failure` says so as well.
-        package var isCancelled = false
-    }
 
     /// What is known of a member's present process beside its supervisor's state.
     struct MemberRun: Sendable {
@@ -100,14 +88,15 @@ package struct OperatorMachine: Sendable {
     }
 
     package init(
-        policy: OperatorPolicy, fingerprints: [MemberFingerprint], ledger: Ledger, intents: Intents, seed: UInt64,
-        origin: WallTime = WallTime(milliseconds: 0)
+        policy: OperatorPolicy, fingerprints: [MemberFingerprint], ledger: Ledger, intents: Intents,
+        history: History = History(), seed: UInt64, origin: WallTime = WallTime(milliseconds: 0)
     ) {
         self.origin = origin
         self.policy = policy
         self.fingerprints = fingerprints
         self.ledger = ledger
         self.intents = intents
+        self.history = history
         observed = EnsembleObservation(members: policy.members, voters: policy.voters, freshness: policy.freshness)
         var random = SeededRandom(seed: seed)
         supervisors = policy.members.map {
@@ -130,7 +119,10 @@ package struct OperatorMachine: Sendable {
         _ event: OperatorEvent, at now: Instant, into actions: inout ActionBuffer<OperatorAction>
     ) {
         guard !isFinished else { return }
-        if case .timePassed = event { isAwake = true }
+        if case .timePassed = event, !isAwake {
+            isAwake = true
+            concludeInterrupted(at: now, into: &actions)
+        }
         // A daemon that stood still has seen nobody be silent meanwhile: it listens anew before it judges (S10).
         if let steppedAt, now - steppedAt >= .seconds(2) { observed.listenAnew(at: now) }
         steppedAt = now
@@ -148,7 +140,7 @@ package struct OperatorMachine: Sendable {
             drive(.operation, at: now, into: &actions)
         }
         drive(.archive, at: now, into: &actions)
-        concludeStarts(at: now)
+        concludeStarts(at: now, into: &actions)
         advanceTermination(at: now, into: &actions)
         releaseIdleLock(into: &actions)
     }
@@ -160,11 +152,14 @@ package struct OperatorMachine: Sendable {
     }
 
     /// S9: it is written down, and takes its first step when this event has been taken in.
-    mutating func begin(_ operation: Operation, into actions: inout ActionBuffer<OperatorAction>) {
+    mutating func begin(_ operation: Operation, at now: Instant, into actions: inout ActionBuffer<OperatorAction>) {
         actions.append(.note(Note(.information, .operationStarted, "\(operation.title) begins")))
         intents.operation = operation
         waits[Seat.operation.rawValue] = Waits()
         saveIntents(into: &actions)
+        guard history[operation.id] == nil else { return }
+        history.began(operation.id, operation.title, by: nil, at: wallTime(now))
+        actions.append(.saveHistory(history))
     }
 
     // MARK: Shared by the extensions

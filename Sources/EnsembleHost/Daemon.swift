@@ -64,9 +64,11 @@ package struct Daemon: Sendable {
         try state.save(manifestInForce: text)
         let desired = DesiredCluster(
             manifest: manifest, layout: layout, clusterIdentity: ledger.clusterIdentity, version: configuration.version)
+        let (history, problem) = try state.loadHistory()
         shell = OperatorShell(
-            state: state, desired: desired, ledger: ledger, intents: try state.loadIntents())
+            state: state, desired: desired, ledger: ledger, intents: try state.loadIntents(), history: history)
         start.say(to: shell)
+        if let problem { shell.log(Note(.warning, .operationFailed, problem)) }
         socketPath = configuration.socket ?? Self.environment("RUNTIME_DIRECTORY").map { $0 + "/control.sock" } ?? path + "/control.sock"
     }
 

@@ -14,7 +14,6 @@ package final class OperatorShell: Sendable {
         package var steppedAt: Instant
         package var nextBackup: WallTime?
         package var generation: UInt64 = 1
-        package var operationTimes: [String: (started: WallTime, finished: WallTime?)] = [:]
         /// Why the last manifest that was read is not in force; empty when it is.
         package var refusedReload: [String] = []
         package var holdTimes: [(held: Held, since: WallTime)] = []
@@ -34,7 +33,7 @@ package final class OperatorShell: Sendable {
     private let isReady = NIOLockedValueBox(false)
 
     package init(
-        state: StateDirectory, desired: DesiredCluster, ledger: Ledger, intents: Intents
+        state: StateDirectory, desired: DesiredCluster, ledger: Ledger, intents: Intents, history: History
     ) {
         let clock = HostClock()
         self.clock = clock
@@ -47,7 +46,7 @@ package final class OperatorShell: Sendable {
         notifier = Notifier()
         let machine = OperatorMachine(
             policy: OperatorPolicy(desired.manifest), fingerprints: desired.fingerprints, ledger: ledger,
-            intents: intents, seed: UInt64.random(in: .min ... .max), origin: clock.wall() + (.origin - clock.now()))
+            intents: intents, history: history, seed: UInt64.random(in: .min ... .max), origin: clock.wall() + (.origin - clock.now()))
         viewBox = NIOLockedValueBox(View(machine: machine, steppedAt: clock.now()))
     }
 
@@ -58,7 +57,9 @@ package final class OperatorShell: Sendable {
     package func send(_ event: OperatorEvent) { input.yield(event) }
 
     /// Hands a request to the core and waits for its answer, which comes within a step.
-    package func ask(_ request: OperatorRequest) async -> (id: String, answer: RequestAnswer) {
+    ///
+    /// - Parameter user: the user id of who asks.
+    package func ask(_ request: OperatorRequest, by user: UInt32?) async -> (id: String, answer: RequestAnswer) {
         let number = requestNumber.withLockedValue { number in
             number += 1
             return number
@@ -66,7 +67,7 @@ package final class OperatorShell: Sendable {
         let id = "op-\(clock.wall().milliseconds)-\(number)"
         let answer = await withCheckedContinuation { continuation in
             answers.withLockedValue { $0[id] = continuation }
-            send(.requested(id: id, request))
+            send(.requested(id: id, request, by: user))
         }
         return (id, answer)
     }
@@ -156,7 +157,7 @@ package final class OperatorShell: Sendable {
             case .answer(let request, let answer):
                 answers.withLockedValue { $0.removeValue(forKey: request) }?.resume(returning: answer)
             case .finish: return runner.end()
-            case .inspectData, .prepare, .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed,
+            case .inspectData, .prepare, .launch, .terminate, .kill, .saveLedger, .saveIntents, .saveHistory, .quarantine, .seed,
                 .acquireLock, .releaseLock, .writeBarrier, .capture, .verify, .checkRoom, .prune:
                 try await runner.perform(action, background: background)
             }
@@ -171,13 +172,6 @@ package final class OperatorShell: Sendable {
             view.holdTimes = machine.holds.map { held in
                 (held, view.holdTimes.first { $0.held.subject == held.subject }?.since ?? wall)
             }
-            let working = machine.works.compactMap(\.id)
-            for id in working where view.operationTimes[id] == nil { view.operationTimes[id] = (wall, nil) }
-            for outcome in machine.outcomes where view.operationTimes[outcome.id]?.finished == nil {
-                view.operationTimes[outcome.id] = (view.operationTimes[outcome.id]?.started ?? wall, wall)
-            }
-            let known = Set(machine.outcomes.map(\.id) + working)
-            view.operationTimes = view.operationTimes.filter { known.contains($0.key) }
             view.machine = machine
             view.steppedAt = now
             return notes

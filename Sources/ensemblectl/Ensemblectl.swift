@@ -10,7 +10,7 @@ struct Ensemblectl: ParsableCommand {
         version: "ensemblectl 0.1.0",
         subcommands: [
             Validate.self, Status.self, Start.self, Stop.self, Restart.self, Backup.self, Reseed.self, Restore.self,
-            PlanVerb.self, Cancel.self, Pause.self, Resume.self, Events.self, Logs.self, Completions.self,
+            PlanVerb.self, Cancel.self, Pause.self, Resume.self, HistoryVerb.self, Events.self, Logs.self, Completions.self,
         ])
 }
 

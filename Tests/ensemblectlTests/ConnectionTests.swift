@@ -107,7 +107,7 @@ import Testing
         ["status", "--watch"], ["start", "1", "--no-wait"], ["stop", "3"], ["restart", "2"], ["restart", "--rolling", "--dry-run"],
         ["backup", "create", "--mode", "cold"], ["backup", "list", "--json"], ["backup", "verify", "b1"],
         ["backup", "prune", "--dry-run"], ["reseed", "2", "--timeout", "10m"], ["restore", "b1", "--confirm", "c"],
-        ["events", "--follow"], ["logs", "1", "-n", "5"], ["validate", "f"], ["validate", "--schema"], ["plan"],
+        ["events", "--follow"], ["logs", "1", "-n", "5"], ["validate", "f"], ["validate", "--schema"], ["plan"], ["history"],
         ["completions", "bash"],
     ])
     func commandLinesThatAreRight(_ arguments: [String]) {

@@ -111,6 +111,24 @@ import Testing
         #expect(BackupsResponse(archive: "/a", backups: []).text(plain) == "no backups in /a\n")
     }
 
+    @Test func history() {
+        var roll = OperationStatus(
+            id: "op-2", kind: "rolling restart", state: .held, step: "choosing the next member", startedAt: WallTime(milliseconds: 5000),
+            error: ControlError(.held, "it waits", remedy: "", missingCondition: "member 2 does not participate"))
+        roll.by = 1000
+        let backup = OperationStatus(
+            id: "op-1", kind: "backup", state: .failed, message: "the disk is full", startedAt: WallTime(milliseconds: 0),
+            finishedAt: WallTime(milliseconds: 61_000))
+        #expect(
+            OperationsResponse(operations: [roll, backup]).text(plain, userName: { "user\($0)" }) == """
+                ASKED                 BY         WHAT              TOOK  RESULT
+                1970-01-01T00:00:05Z  user1000   rolling restart         waits: member 2 does not participate
+                1970-01-01T00:00:00Z  ensembled  backup           1m01s  failed: the disk is full
+
+                """)
+        #expect(OperationsResponse(operations: []).text(plain, userName: { "\($0)" }) == "nothing was asked for yet\n")
+    }
+
     @Test func quantities() {
         #expect([0, 999, 59_999, 60_000, 3_725_000, 90_000_000, -5].map(spanText) == ["0ms", "999ms", "59s", "1m00s", "1h02m", "1d01h", "0s"])
         #expect([0, 1023, 1024, 10 << 10, 3 << 30].map(bytesText) == ["0 B", "1023 B", "1.0 KiB", "10 KiB", "3.0 GiB"])

@@ -103,6 +103,8 @@ package struct OperationStatus: Hashable, Sendable, Codable {
     package var error: ControlError?
     /// With `succeeded`: id of the backup that was made or verified.
     package var backup: String?
+    /// The user id of who asked; nil: the daemon began it by itself.
+    package var by: UInt32?
 
     package init(
         id: String, kind: String, state: State, step: String = "", done: Int64? = nil, total: Int64? = nil,
@@ -123,6 +125,13 @@ package struct OperationStatus: Hashable, Sendable, Codable {
         self.error = error
         self.backup = backup
     }
+}
+
+/// `GET /v1/operations`, the latest first.
+package struct OperationsResponse: Hashable, Sendable, Codable {
+    package var operations: [OperationStatus]
+
+    package init(operations: [OperationStatus]) { self.operations = operations }
 }
 
 /// `GET /v1/plan`, and the answer to a rolling restart with `dryRun`.

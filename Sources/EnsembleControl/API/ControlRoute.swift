@@ -2,10 +2,10 @@
 /// makes its requests from them, so that a path is spelled in one place.
 ///
 /// Answers: `status` → `StatusResponse`, `events` → `EventsResponse`, `plan` and a dry `restartRolling` →
-/// `PlanResponse`, `backups` → `BackupsResponse`, `operation` → `OperationStatus`, `pruneBackups` →
-/// `PruneBackupsResponse`, `pause` and `resume` → `StatusResponse`; every other change → `AcceptedResponse` with status
-/// 202, and the work goes on as an
-/// operation. Whatever is not a success carries a `ControlError`. The client reads until the connection closes.
+/// `PlanResponse`, `backups` → `BackupsResponse`, `operation` → `OperationStatus`, `operations` → `OperationsResponse`,
+/// `pruneBackups` → `PruneBackupsResponse`, `pause` and `resume` → `StatusResponse`; every other change →
+/// `AcceptedResponse` with status 202, and the work goes on as an operation. Whatever is not a success carries a
+/// `ControlError`. The client reads until the connection closes.
 package enum ControlRoute: Hashable, Sendable {
     case status
     /// Events with a sequence number greater than `after`, oldest first, at most `limit` (1 to 1000).
@@ -13,6 +13,8 @@ package enum ControlRoute: Hashable, Sendable {
     case plan
     case backups
     case operation(String)
+    /// The latest, at most `limit` (1 to 1000).
+    case operations(limit: Int)
     /// End it, as far as its phase allows.
     case cancel(String)
     /// Begin nothing voluntary, until `resume`.
@@ -39,7 +41,7 @@ package enum ControlRoute: Hashable, Sendable {
     /// Reads and changes are separate rights: whoever may only read is refused a route for which this is true.
     package var changes: Bool {
         switch self {
-        case .status, .events, .plan, .backups, .operation: false
+        case .status, .events, .plan, .backups, .operation, .operations: false
         case .cancel, .pause, .resume, .member, .restartRolling, .createBackup, .verifyBackup, .pruneBackups, .restore: true
         }
     }
@@ -54,6 +56,7 @@ package enum ControlRoute: Hashable, Sendable {
         case .plan: "/v1/plan"
         case .backups, .createBackup: "/v1/backups"
         case .operation(let id): "/v1/operations/\(id)"
+        case .operations(let limit): "/v1/operations?limit=\(limit)"
         case .cancel(let id): "/v1/operations/\(id)/cancel"
         case .pause: "/v1/pause"
         case .resume: "/v1/resume"
@@ -95,6 +98,7 @@ extension ControlRoute {
             switch parts[0] {
             case "status": return [.status]
             case "events": return [try events(query)]
+            case "operations": return [.operations(limit: try parameters(query, ["limit"]).limit)]
             case "plan": return [.plan]
             case "backups": return [.backups, .createBackup]
             case "restart-rolling": return [.restartRolling]
@@ -142,10 +146,18 @@ extension ControlRoute {
     }
 
     private static func events(_ query: String) throws(ControlError) -> ControlRoute {
+        let (after, limit) = try parameters(query, ["after", "limit"])
+        return .events(after: after, limit: limit)
+    }
+
+    private static func parameters(_ query: String, _ known: [String]) throws(ControlError) -> (after: UInt64, limit: Int) {
         var after: UInt64 = 0
         var limit = defaultEventLimit
         for pair in query.split(separator: "&") {
             let halves = pair.split(separator: "=", maxSplits: 1).map(String.init)
+            guard let name = halves.first, known.contains(name) else {
+                throw badParameter(halves.first ?? "", known.map { "\"\($0)\"" }.joined(separator: " or "))
+            }
             switch (halves.first, halves.count > 1 ? halves[1] : "") {
             case ("after", let value):
                 guard let number = UInt64(value) else { throw badParameter("after", "a whole number") }
@@ -155,10 +167,10 @@ extension ControlRoute {
                     throw badParameter("limit", "a whole number from 1 to \(maximumEventLimit)")
                 }
                 limit = number
-            default: throw badParameter(halves.first ?? "", "\"after\" or \"limit\"")
+            default: break
             }
         }
-        return .events(after: after, limit: limit)
+        return (after, limit)
     }
 
     private static func badParameter(_ name: String, _ wanted: String) -> ControlError {

@@ -4,11 +4,48 @@ import EnsembleBase
 /// holds it, and is named.
 extension OperatorMachine {
     mutating func answer(
-        _ request: OperatorRequest, id: String, at now: Instant, into actions: inout ActionBuffer<OperatorAction>
+        _ request: OperatorRequest, id: String, by user: UInt32?, at now: Instant,
+        into actions: inout ActionBuffer<OperatorAction>
     ) {
         if let error = refusal(of: request) ?? refusalByPause(of: request) ?? refusalByQuorum(of: request, at: now) {
             return actions.append(.answer(request: id, .refused(error)))
         }
+        let title = title(of: request)
+        history.began(id, title, by: user, at: wallTime(now))
+        if let error = carryOut(request, id: id, at: now, into: &actions) {
+            history.forget(id)
+            return actions.append(.answer(request: id, .refused(error)))
+        }
+        switch request {
+        case .cancel, .pause, .resume: history.ended(id, title, Ending(), at: wallTime(now))
+        case .start, .stop, .restart, .restartRolling, .reseed, .backup, .verify, .restore: break
+        }
+        // Whoever is told that it is accepted finds it, whatever becomes of this daemon.
+        actions.append(.saveHistory(history))
+        actions.append(.answer(request: id, .accepted))
+    }
+
+    private func title(of request: OperatorRequest) -> String {
+        switch request {
+        case .start(let id): "start of member \(id)"
+        case .stop(let id, _): "stop of member \(id)"
+        case .restart(let id, _): "restart of member \(id)"
+        case .reseed(let id): HoldSubject.reseed(of: id).text
+        case .restartRolling: "rolling restart"
+        case .backup(.live, _): "backup"
+        case .backup(.cold, _): "cold backup"
+        case .verify(let backup): "verification of backup \(backup)"
+        case .restore(let backup): "restore of backup \(backup.id)"
+        case .cancel(let id): "cancellation of \(history[id]?.title ?? id)"
+        case .pause: "pause"
+        case .resume: "end of the pause"
+        }
+    }
+
+    /// - Returns: why it is refused after all.
+    private mutating func carryOut(
+        _ request: OperatorRequest, id: String, at now: Instant, into actions: inout ActionBuffer<OperatorAction>
+    ) -> ControlError? {
         switch request {
         case .start(let member):
             ledger.stoppedByPerson.removeAll { $0 == member }
@@ -16,11 +53,11 @@ extension OperatorMachine {
             signal(member, .revived, at: now, into: &actions)
             startsAskedFor.append(AskedStart(member: member, operation: id))
         case .stop(let member, let accept):
-            begin(Operation(id: id, StopMember(member: member, acceptOutage: accept)), into: &actions)
+            begin(Operation(id: id, StopMember(member: member, acceptOutage: accept)), at: now, into: &actions)
         case .restart(let member, let accept):
-            roll([member], "asked for by a person", acceptOutage: accept, id: id, into: &actions)
+            roll([member], "asked for by a person", acceptOutage: accept, id: id, at: now, into: &actions)
         case .restartRolling(let reason, let accept):
-            roll(policy.members, reason, acceptOutage: accept, id: id, into: &actions)
+            roll(policy.members, reason, acceptOutage: accept, id: id, at: now, into: &actions)
         case .reseed(let member):
             // S9: kept over the daemon's end, like every operation.
             if var reseed = intents.reseed, reseed.member == member {
@@ -32,26 +69,23 @@ extension OperatorMachine {
             }
             saveIntents(into: &actions)
         case .backup(.cold, let member):
-            begin(Operation(id: id, ColdCapture(member: member)), into: &actions)
+            begin(Operation(id: id, ColdCapture(member: member)), at: now, into: &actions)
         case .backup(.live, let member):
             if let reason = beginCapture(of: member, operation: id, at: now, into: &actions) {
-                let error = ControlError(
+                return ControlError(
                     .held, "no backup can be taken now: \(reason.description)",
                     remedy: "ask again when the ensemble serves", missingCondition: reason.description)
-                return actions.append(.answer(request: id, .refused(error)))
             }
         case .verify(let backup):
             let named = BackupReference(id: backup, endZxid: 0, acceptedEpoch: 0, takenAt: WallTime(milliseconds: 0))
             beginVerification(of: named, operation: id)
-        case .restore(let backup): beginRestore(of: backup, id: id, into: &actions)
+        case .restore(let backup): beginRestore(of: backup, id: id, at: now, into: &actions)
         case .cancel(let operation):
-            if let error = cancel(operation, into: &actions) {
-                return actions.append(.answer(request: id, .refused(error)))
-            }
+            return cancel(operation, at: now, into: &actions)
         case .pause: pause(at: now, into: &actions)
         case .resume: resume(into: &actions)
         }
-        actions.append(.answer(request: id, .accepted))
+        return nil
     }
 
     private func refusal(of request: OperatorRequest) -> ControlError? {

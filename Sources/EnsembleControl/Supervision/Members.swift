@@ -80,7 +80,7 @@ extension OperatorMachine {
             return hold(.judgement(of: id), member: id, .verdictOpen(id, reason))
         }
         let name = "restart-" + String(newIdentity().prefix(12))
-        roll([id], reason.description, acceptOutage: false, ofCutOff: true, id: name, into: &actions)
+        roll([id], reason.description, acceptOutage: false, ofCutOff: true, id: name, at: now, into: &actions)
     }
 
     /// The third question: since when the member participates, and what follows from that for the ledger and the

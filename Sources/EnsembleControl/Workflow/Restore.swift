@@ -105,7 +105,7 @@ package struct Restore: Workflow {
         if let unseen = lookAtDisks(in: &machine, into: &actions) {
             return .waits(.dataUnknown(unseen, "it is being looked at"), member: unseen)
         }
-        machine.abandonReseeds("a restore of the whole cluster replaced it")
+        machine.abandonReseeds("a restore of the whole cluster replaced it", at: now, into: &actions)
         acceptedEpoch = max(acceptedEpoch, machine.epochAboveAll(backup))
         machine.ledger.highestEpoch = acceptedEpoch
         machine.saveLedger(into: &actions)
@@ -197,16 +197,17 @@ extension OperatorMachine {
 
     /// In place of whatever operation is at work, which a restore is the way out of.
     mutating func beginRestore(
-        of backup: BackupReference, id: String, into actions: inout ActionBuffer<OperatorAction>
+        of backup: BackupReference, id: String, at now: Instant, into actions: inout ActionBuffer<OperatorAction>
     ) {
         var restore = Restore(backup: backup, acceptedEpoch: epochAboveAll(backup))
         if let former = intents.operation {
             // What another one has begun isn't left half done while this backup is read.
             if former.workflow.claim == .cluster { restore.phase = .stopping }
-            record(OperationOutcome(id: former.id, title: former.title, failure: "a restore of backup \(backup.id) replaced it"))
+            let ending = Ending(failure: "a restore of backup \(backup.id) replaced it")
+            record(former.id, former.title, ending, at: now, into: &actions)
             // Perhaps this backup can't be read, and nothing is restored (operated seed 2970).
             if let disrupted = former.disrupted { awaitReturn(of: disrupted) }
         }
-        begin(Operation(id: id, restore), into: &actions)
+        begin(Operation(id: id, restore), at: now, into: &actions)
     }
 }

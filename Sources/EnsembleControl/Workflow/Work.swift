@@ -46,15 +46,15 @@ extension OperatorMachine {
     // MARK: Starts that people asked for
 
     /// A start ends when the member participates, or when the daemon has given it up.
-    mutating func concludeStarts(at now: Instant) {
+    mutating func concludeStarts(at now: Instant, into actions: inout ActionBuffer<OperatorAction>) {
         let waiting = startsAskedFor
         startsAskedFor = []
         for asked in waiting {
             let title = "start of member \(asked.member)"
             if observed.participates(asked.member, at: now) {
-                record(OperationOutcome(id: asked.operation, title: title, result: "member \(asked.member) participates"))
+                record(asked.operation, title, Ending(result: "member \(asked.member) participates"), at: now, into: &actions)
             } else if let failure = lastingObstacle(to: asked.member) {
-                record(OperationOutcome(id: asked.operation, title: title, failure: failure))
+                record(asked.operation, title, Ending(failure: failure), at: now, into: &actions)
             } else {
                 startsAskedFor.append(asked)
             }

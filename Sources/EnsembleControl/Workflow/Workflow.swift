@@ -100,6 +100,8 @@ package struct Ending {
     package var isSilent = false
     package var saying = Saying.standard
 
+    var textOfCancelled: String { "cancelled by a person" + (result.isEmpty ? "" : ": \(result)") }
+
     /// What the journal says of it.
     package enum Saying {
         /// "… is done", "… failed".
@@ -193,7 +195,7 @@ extension OperatorMachine {
             driveMembers(at: now, into: &actions)
             return true
         case .ended(let ending):
-            conclude(workflow, ending, in: seat, into: &actions)
+            conclude(workflow, ending, in: seat, at: now, into: &actions)
             return false
         }
     }
@@ -203,35 +205,25 @@ extension OperatorMachine {
     }
 
     mutating func conclude(
-        _ workflow: any Workflow, _ ending: Ending, in seat: Seat, into actions: inout ActionBuffer<OperatorAction>
+        _ workflow: any Workflow, _ ending: Ending, in seat: Seat, at now: Instant, into actions: inout ActionBuffer<OperatorAction>
     ) {
-        let id = operationID(in: seat)
+        // First, so that whoever asked is not told by the next daemon that it came to nothing.
+        if !ending.isSilent, let id = operationID(in: seat) { record(id, workflow.title, ending, at: now, into: &actions) }
         clear(seat)
         write(seat, into: &actions)
-        guard !ending.isSilent else { return }
-        if ending.isCancelled { return recordCancelled(id, workflow.title, ending.result, into: &actions) }
-        if let id {
-            record(OperationOutcome(
-                id: id, title: workflow.title, failure: ending.failure, backup: ending.backup, result: ending.result))
+        if !ending.isSilent { say(ending, of: workflow.title, into: &actions) }
+    }
+
+    func say(_ ending: Ending, of title: String, into actions: inout ActionBuffer<OperatorAction>) {
+        if ending.isCancelled {
+            return actions.append(.note(Note(.information, .operationCancelled, "\(title) is \(ending.textOfCancelled)")))
         }
         switch (ending.saying, ending.failure) {
         case (.note(let note), _): actions.append(.note(note))
-        case (.standard, let why?): actions.append(.note(Note(.error, .operationFailed, "\(workflow.title) failed: \(why)")))
-        case (.standard, nil): actions.append(.note(Note(.information, .operationFinished, "\(workflow.title) is done")))
+        case (.standard, let why?): actions.append(.note(Note(.error, .operationFailed, "\(title) failed: \(why)")))
+        case (.standard, nil): actions.append(.note(Note(.information, .operationFinished, "\(title) is done")))
         case (.nothing, _): break
         }
-    }
-
-    /// - Parameter came: what came of it before; may be empty.
-    mutating func recordCancelled(_ id: String?, _ title: String, _ came: String, into actions: inout ActionBuffer<OperatorAction>) {
-        let text = "cancelled by a person" + (came.isEmpty ? "" : ": \(came)")
-        if let id { record(OperationOutcome(id: id, title: title, failure: text, isCancelled: true)) }
-        actions.append(.note(Note(.information, .operationCancelled, "\(title) is \(text)")))
-    }
-
-    mutating func record(_ outcome: OperationOutcome) {
-        outcomes.append(outcome)
-        if outcomes.count > 64 { outcomes.removeFirst(outcomes.count - 64) }
     }
 
     /// What began it is answered exactly once, and goes to whoever waits for it; one that nobody waits for any more is late.

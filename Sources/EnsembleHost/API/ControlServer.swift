@@ -185,7 +185,7 @@ private final class ControlChannelHandler: ChannelInboundHandler {
         let loop = context.eventLoop
         peer(of: context.channel).flatMap { peer in
             loop.makeFutureWithTask {
-                await service.respond(method: head.method.rawValue, target: head.uri, body: body) {
+                await service.respond(method: head.method.rawValue, target: head.uri, body: body, by: peer.uid) {
                     if peer.isTrusted { return true }
                     guard let group else { return false }
                     // A directory service may take its time, and must not take the daemon's.

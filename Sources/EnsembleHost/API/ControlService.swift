@@ -26,9 +26,11 @@ package struct ControlService: Sendable {
         }
     }
 
-    /// - Parameter mayChange: whether the caller has the right to change anything; asked where it matters.
+    /// - Parameters:
+    ///   - user: the user id of the caller.
+    ///   - mayChange: whether the caller has the right to change anything; asked where it matters.
     package func respond(
-        method: String, target: String, body: [UInt8], mayChange: @Sendable () async throws -> Bool
+        method: String, target: String, body: [UInt8], by user: UInt32?, mayChange: @Sendable () async throws -> Bool
     ) async -> Answer {
         do {
             let route = try ControlRoute.match(method: method, target: target)
@@ -37,7 +39,7 @@ package struct ControlService: Sendable {
                     .denied, "this user may read and not change",
                     remedy: "run as root or as the daemon's user, or join the group that owns the socket")
             }
-            let (status, body) = try await respond(route, body)
+            let (status, body) = try await respond(route, body, user)
             return Answer(body, status)
         } catch let error as ControlError {
             let allowed = error.code == .wrongMethod ? ControlRoute.methods(of: target).joined(separator: ", ") : nil
@@ -51,31 +53,32 @@ package struct ControlService: Sendable {
         }
     }
 
-    private func respond(_ route: ControlRoute, _ body: [UInt8]) async throws -> (Int, [UInt8]) {
+    private func respond(_ route: ControlRoute, _ body: [UInt8], _ user: UInt32?) async throws -> (Int, [UInt8]) {
         switch route {
         case .status: return (200, encode(status()))
         case .events(let after, let limit): return (200, encode(shell.events.after(after, limit: limit)))
         case .plan: return (200, encode(response(shell.view.machine.planAtWork(at: shell.clock.now()))))
         case .backups: return (200, encode(try await backups()))
         case .operation(let id): return (200, encode(try operation(id)))
+        case .operations(let limit): return (200, encode(StatusViews(shell: shell, version: version).operations(limit)))
         case .cancel(let id):
-            _ = try await accepted(.cancel(id))
+            _ = try await accepted(.cancel(id), user)
             return (202, encode(AcceptedResponse(operation: id)))
-        case .pause: return try await status(behind: .pause)
-        case .resume: return try await status(behind: .resume)
-        case .member(let id, let verb): return try await accepted(request(id, verb, body))
+        case .pause: return try await status(behind: .pause, user)
+        case .resume: return try await status(behind: .resume, user)
+        case .member(let id, let verb): return try await accepted(request(id, verb, body), user)
         case .restartRolling:
             let wanted = try decode(RestartRollingRequest.self, body)
             let accept = wanted.acceptOutage ?? false
             if wanted.dryRun { return (200, encode(response(dryRun(acceptOutage: accept)))) }
-            return try await accepted(.restartRolling(reason: "asked for by a person", acceptOutage: accept))
+            return try await accepted(.restartRolling(reason: "asked for by a person", acceptOutage: accept), user)
         case .createBackup:
             let wanted = try decode(CreateBackupRequest.self, body)
             let mode = wanted.mode ?? shell.runner.cluster.manifest.backups?.mode ?? .live
-            return try await accepted(.backup(mode, member: wanted.member))
-        case .verifyBackup(let id): return try await verify(id)
+            return try await accepted(.backup(mode, member: wanted.member), user)
+        case .verifyBackup(let id): return try await verify(id, user)
         case .pruneBackups: return (200, encode(try await prune(decode(PruneBackupsRequest.self, body))))
-        case .restore: return try await restore(decode(RestoreRequest.self, body))
+        case .restore: return try await restore(decode(RestoreRequest.self, body), user)
         }
     }
 
@@ -89,20 +92,20 @@ package struct ControlService: Sendable {
         }
     }
 
-    private func accepted(_ request: OperatorRequest) async throws -> (Int, [UInt8]) {
-        let (id, answer) = await shell.ask(request)
+    private func accepted(_ request: OperatorRequest, _ user: UInt32?) async throws -> (Int, [UInt8]) {
+        let (id, answer) = await shell.ask(request, by: user)
         switch answer {
         case .accepted: return (202, encode(AcceptedResponse(operation: id)))
         case .refused(let error): throw error
         }
     }
 
-    private func status(behind request: OperatorRequest) async throws -> (Int, [UInt8]) {
-        _ = try await accepted(request)
+    private func status(behind request: OperatorRequest, _ user: UInt32?) async throws -> (Int, [UInt8]) {
+        _ = try await accepted(request, user)
         return (200, encode(status()))
     }
 
-    private func restore(_ wanted: RestoreRequest) async throws -> (Int, [UInt8]) {
+    private func restore(_ wanted: RestoreRequest, _ user: UInt32?) async throws -> (Int, [UInt8]) {
         let cluster = shell.runner.cluster
         guard wanted.confirm == cluster.manifest.cluster else {
             throw ControlError(
@@ -120,7 +123,7 @@ package struct ControlService: Sendable {
             throw ControlError(
                 .refused, "backup \(wanted.backup) is not verified", remedy: "verify it first: ensemblectl backup verify")
         }
-        return try await accepted(.restore(reference))
+        return try await accepted(.restore(reference), user)
     }
 
     // MARK: Backups
@@ -146,11 +149,11 @@ package struct ControlService: Sendable {
             archive: cluster.backups.archivePath, backups: found.reversed().compactMap { BackupViews.describe($0) })
     }
 
-    private func verify(_ id: String) async throws -> (Int, [UInt8]) {
+    private func verify(_ id: String, _ user: UInt32?) async throws -> (Int, [UInt8]) {
         guard try await listed().contains(where: { $0.id.description == id }) else {
             throw ControlError(.notFound, "there is no backup \(id)", remedy: "see ensemblectl backup list")
         }
-        return try await accepted(.verify(backup: id))
+        return try await accepted(.verify(backup: id), user)
     }
 
     private func prune(_ wanted: PruneBackupsRequest) async throws -> PruneBackupsResponse {
@@ -196,7 +199,7 @@ package struct ControlService: Sendable {
 
     private func operation(_ id: String) throws -> OperationStatus {
         guard let status = StatusViews(shell: shell, version: version).operation(id) else {
-            throw ControlError(.notFound, "no operation \(id) is known", remedy: "the daemon remembers the last 64")
+            throw ControlError(.notFound, "no operation \(id) is known", remedy: "ensemblectl history shows those that are remembered")
         }
         return status
     }

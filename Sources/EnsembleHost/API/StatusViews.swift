@@ -66,13 +66,30 @@ struct StatusViews {
     func operation(_ id: String) -> OperationStatus? {
         let view = shell.view
         if let work = view.machine.works.first(where: { $0.id == id }) { return describe(work, view) }
-        guard let outcome = view.machine.outcomes.last(where: { $0.id == id }) else { return nil }
-        let times = view.operationTimes[id]
-        let error = outcome.failure.map { ControlError(.failed, $0, remedy: "see ensemblectl events") }
-        return OperationStatus(
-            id: id, kind: outcome.title, state: outcome.failure == nil ? .succeeded : outcome.isCancelled ? .cancelled : .failed,
-            message: outcome.failure ?? (outcome.result.isEmpty ? "\(outcome.title): done" : outcome.result),
-            startedAt: times?.started, finishedAt: times?.finished, error: error, backup: outcome.backup)
+        guard let record = view.machine.history[id], record.ended != nil else { return nil }
+        return describe(record)
+    }
+
+    /// The latest first, those at work as they stand.
+    func operations(_ limit: Int) -> OperationsResponse {
+        let view = shell.view
+        let works = view.machine.works
+        return OperationsResponse(
+            operations: view.machine.history.records.suffix(limit).reversed().compactMap { record in
+                if record.ended != nil { return describe(record) }
+                return works.first { $0.id == record.id }.map { describe($0, view) }
+            })
+    }
+
+    private func describe(_ record: OperationRecord) -> OperationStatus {
+        let error = record.failure.map { ControlError(.failed, $0, remedy: "see ensemblectl events") }
+        var status = OperationStatus(
+            id: record.id, kind: record.title,
+            state: record.failure == nil ? .succeeded : record.isCancelled ? .cancelled : .failed,
+            message: record.failure ?? (record.result.isEmpty ? "\(record.title): done" : record.result),
+            startedAt: record.began, finishedAt: record.ended, error: error, backup: record.backup)
+        status.by = record.by
+        return status
     }
 
     private func describe(_ work: Work, _ view: OperatorShell.View) -> OperationStatus {
@@ -83,7 +100,8 @@ struct StatusViews {
         }
         var status = OperationStatus(
             id: work.id ?? "", kind: work.title, state: work.isWaiting ? .waiting : error == nil ? .running : .held,
-            step: work.step, startedAt: work.id.flatMap { view.operationTimes[$0]?.started }, error: error)
+            step: work.step, startedAt: work.id.flatMap { view.machine.history[$0]?.began }, error: error)
+        status.by = work.id.flatMap { view.machine.history[$0]?.by }
         if let reading = work.effect.flatMap({ shell.runner.progress[$0] }) {
             (status.done, status.total, status.unit, status.rate) = (reading.done, reading.total, .bytes, reading.rate)
         } else if let members = work.members {

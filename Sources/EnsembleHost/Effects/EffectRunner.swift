@@ -65,6 +65,8 @@ package final class EffectRunner: Sendable {
             self.ledger.withLockedValue { $0 = ledger }
         case .saveIntents(let intents):
             try await lanes.state.run("writing what is intended") { try self.state.save(intents) }
+        case .saveHistory(let history):
+            try await lanes.state.run("writing what was asked for") { try self.state.save(history) }
         case .inspectData(let id, let depth):
             inspect(id, "a look at its files", isLong: depth == .replay, background) { [self] member in
                 let found = DataProbe.inspect(member, depth)
@@ -210,7 +212,7 @@ package final class EffectRunner: Sendable {
                 await refreshBackups()
                 return .done
             }
-        case .inspectData, .prepare, .launch, .terminate, .kill, .saveLedger, .saveIntents, .acquireLock, .releaseLock,
+        case .inspectData, .prepare, .launch, .terminate, .kill, .saveLedger, .saveIntents, .saveHistory, .acquireLock, .releaseLock,
             .writeBarrier, .answer, .note, .finish:
             preconditionFailure("no effect on files")
         }

@@ -8,6 +8,7 @@ import KeeperStorage
 ///
 ///     ledger.json     what each member has acknowledged (S2)
 ///     intents.json    what the daemon is in the middle of (S9)
+///     history.json    what was asked for, by whom, and what came of it
 ///     manifest.yaml   the manifest in force, as it was read
 ///     session.json    what the daemon is known by in the ensemble; private (`EnsembleCredential`)
 ///     events.jsonl    what happened, bounded
@@ -64,6 +65,19 @@ package final class StateDirectory: Sendable {
     package func save(_ ledger: Ledger) throws(HostError) { try save(ledger, path + "/ledger.json") }
     package func loadIntents() throws(HostError) -> Intents { try load(Intents.self, path + "/intents.json") ?? Intents() }
     package func save(_ intents: Intents) throws(HostError) { try save(intents, path + "/intents.json") }
+
+    /// No decision rests on it: one that can't be read is set aside, and named to the caller.
+    package func loadHistory() throws(HostError) -> (history: History, problem: String?) {
+        let file = path + "/history.json"
+        do throws(HostError) {
+            return (try load(History.self, file) ?? History(), nil)
+        } catch {
+            guard rename(file, file + ".unreadable") == 0 else { throw error }
+            return (History(), "\(file) \(error.problem): it is set aside as history.json.unreadable, and a new one begun")
+        }
+    }
+
+    package func save(_ history: History) throws(HostError) { try save(history, path + "/history.json") }
 
     package func load<Value: Decodable>(_ type: Value.Type, _ file: String) throws(HostError) -> Value? {
         do {

@@ -64,6 +64,7 @@ struct SimOperator: Sendable {
     /// The state directory.
     var ledger: Ledger
     var intents = Intents()
+    var history = History()
     var archive = SimArchive()
     /// By member: what it has told this daemon and those before it.
     var vouched: [Vouched]
@@ -212,7 +213,7 @@ extension World {
         daemon.lostMajority?.told = []
         daemon.machine = OperatorMachine(
             policy: daemon.policy, fingerprints: daemon.fingerprints, ledger: daemon.ledger, intents: daemon.intents,
-            seed: daemon.random.next(), origin: WallTime(milliseconds: 1_700_000_000_000))
+            history: daemon.history, seed: daemon.random.next(), origin: WallTime(milliseconds: 1_700_000_000_000))
         daemon.adopted = Set(servers.filter { $0.machine != nil }.map(\.id))
         self.daemon = daemon
         let life = daemon.life

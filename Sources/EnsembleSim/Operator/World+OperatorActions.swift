@@ -15,6 +15,7 @@ extension World {
         case .saveIntents(let intents):
             judgePace()
             if bug != .intentsNotSaved { daemon!.intents = sabotaged(intents) }
+        case .saveHistory(let history): daemon!.history = history
         case .prepare, .launch, .quarantine, .seed, .capture, .verify, .checkRoom, .prune: begin(action)
         case .acquireLock(let token): daemon!.link.ask(.lock, token, at: now)
         case .writeBarrier(let token): daemon!.link.ask(.barrier, token, at: now)

@@ -40,6 +40,9 @@ struct WaitingOptions: ParsableArguments {
         }
     }
 
+    /// How long a follower waits for a daemon in the place of one that is gone.
+    private static let replacement: Duration = .seconds(60)
+
     /// Follows an accepted operation to its end. Progress goes to standard error: one line that is rewritten on a
     /// terminal, one line per change of step elsewhere.
     ///
@@ -54,8 +57,20 @@ struct WaitingOptions: ParsableArguments {
         let limit = timeout.flatMap { try? Duration.parsed($0) }
         let start = wallClock()
         var progress = ProgressLine(isTerminal: StandardStream.error.isTerminal)
+        var heard = start
         while true {
-            let body = try client.ask(.operation(id))
+            let body: [UInt8]
+            do {
+                body = try client.ask(.operation(id))
+            } catch {
+                // A daemon that is replaced goes on with what its predecessor was asked for.
+                guard error.status == .unreachable, wallClock() - heard < Self.replacement else { throw error }
+                if let limit, wallClock() - start > limit { throw error }
+                StandardStream.error.write(progress.update(absent: "the daemon is gone: waiting for the next"))
+                usleep(250_000)
+                continue
+            }
+            heard = wallClock()
             let status = try client.decode(OperationStatus.self, body)
             StandardStream.error.write(progress.update(status))
             if status.state.isFinal {
@@ -118,6 +133,13 @@ struct ProgressLine {
         guard !status.state.isFinal, line != last else { return "" }
         last = line
         return line + "\n"
+    }
+
+    /// Nobody says how it goes.
+    mutating func update(absent line: String) -> String {
+        guard line != last else { return "" }
+        last = line
+        return isTerminal ? "\r\u{1B}[K\(line)" : line + "\n"
     }
 
     /// What to write before something else is printed.

@@ -4,7 +4,7 @@ import Testing
 
 /// What a person no longer wants ends where its phase allows, and leaves everyone whole (issue 9, B11 and B36).
 @Suite struct CancelTests {
-    private func outcome(_ id: String, in world: OperatorWorld) -> OperatorMachine.OperationOutcome? {
+    private func outcome(_ id: String, in world: OperatorWorld) -> OperationRecord? {
         world.machine.outcomes.last { $0.id == id }
     }
 

@@ -68,8 +68,9 @@ import Testing
         }
     }
 
-    /// What was accepted has come to pass, whoever was killed.
+    /// What was accepted has come to pass, whoever was killed, and whoever asked is told of its end.
     private func checkPromise(_ errand: Errand, _ world: OperatorWorld, _ number: Int) {
+        #expect(world.savedHistory["e"]?.ended != nil, "killed before action \(number)")
         switch errand {
         case .roll: #expect(Set(world.terminated) == [1, 2, 3], "killed before action \(number)")
         case .stop: #expect(!world.server(1).isAlive, "killed before action \(number)")

@@ -28,6 +28,7 @@ extension OperatorWorld {
             kill(id)
         case .saveLedger(let ledger): savedLedger = ledger
         case .saveIntents(let intents): savedIntents = intents
+        case .saveHistory(let history): savedHistory = history
         case .quarantine(let id, _, let token):
             quarantined += 1
             fencedAt[id] = now

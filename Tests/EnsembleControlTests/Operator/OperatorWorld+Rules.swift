@@ -22,7 +22,8 @@ extension OperatorWorld {
                 violate("pruned while backup \(used) is to be used (S6)")
             }
         case .answer(let id, .accepted): judgeAcceptance(of: id)
-        case .inspectData, .prepare, .saveLedger, .acquireLock, .releaseLock, .writeBarrier, .verify, .checkRoom, .answer, .note, .finish: break
+        case .inspectData, .prepare, .saveLedger, .saveHistory, .acquireLock, .releaseLock, .writeBarrier, .verify, .checkRoom, .answer,
+            .note, .finish: break
         }
     }
 
@@ -194,6 +195,7 @@ extension OperatorWorld {
 
     /// S9: what a person was told that it will be done is on the disk before the telling.
     private mutating func judgeAcceptance(of id: String) {
+        if savedHistory[id] == nil { violate("\(id) was accepted, and the next daemon would not know of it") }
         switch requests[id] {
         case .stop, .restart, .restartRolling, .restore, .backup(.cold, _):
             let isDone = machine.outcomes.contains { $0.id == id }

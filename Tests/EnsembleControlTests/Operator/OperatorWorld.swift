@@ -84,6 +84,7 @@ struct OperatorWorld {
     // The disk of the daemon.
     var savedLedger: Ledger
     var savedIntents = Intents()
+    var savedHistory = History()
 
     // The archive.
     var archive: [Backup] = []
@@ -150,8 +151,8 @@ struct OperatorWorld {
         random = SeededRandom(seed: seed)
         servers = members.map { Server(id: $0.id) }
         machine = OperatorMachine(
-            policy: policy, fingerprints: fingerprints, ledger: savedLedger, intents: savedIntents, seed: seed,
-            origin: origin)
+            policy: policy, fingerprints: fingerprints, ledger: savedLedger, intents: savedIntents, history: savedHistory,
+            seed: seed, origin: origin)
         listBackups()
     }
 
@@ -338,8 +339,8 @@ struct OperatorWorld {
         }
         lockIsHeld = false
         machine = OperatorMachine(
-            policy: policy, fingerprints: fingerprints, ledger: savedLedger, intents: savedIntents, seed: random.next(),
-            origin: origin)
+            policy: policy, fingerprints: fingerprints, ledger: savedLedger, intents: savedIntents, history: savedHistory,
+            seed: random.next(), origin: origin)
         for server in servers where server.isAlive { step(.adopted(server.id, pid: Int32(server.id), fingerprint: Fingerprint())) }
         listBackups()
         step(.timePassed)
@@ -374,7 +375,7 @@ extension OperatorAction {
     var isCounted: Bool {
         switch self {
         case .note, .inspectData, .finish: false
-        case .prepare, .launch, .terminate, .kill, .saveLedger, .saveIntents, .quarantine, .seed, .acquireLock, .releaseLock,
+        case .prepare, .launch, .terminate, .kill, .saveLedger, .saveIntents, .saveHistory, .quarantine, .seed, .acquireLock, .releaseLock,
             .writeBarrier, .capture, .verify, .checkRoom, .prune, .answer:
             true
         }

@@ -4,7 +4,7 @@ import Testing
 
 /// What people ask for: refused at once, or followed to its true end.
 @Suite struct RequestTests {
-    private func outcome(_ id: String, in world: OperatorWorld) -> OperatorMachine.OperationOutcome? {
+    private func outcome(_ id: String, in world: OperatorWorld) -> OperationRecord? {
         world.machine.outcomes.last { $0.id == id }
     }
 

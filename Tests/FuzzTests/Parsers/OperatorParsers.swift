@@ -77,7 +77,7 @@ extension FuzzedParser {
 
     private static func controlSeeds() -> [[UInt8]] {
         let routes: [ControlRoute] = [
-            .status, .events(after: 7, limit: 10), .plan, .backups, .operation("op-1"), .member(2, .restart), .createBackup,
+            .status, .events(after: 7, limit: 10), .plan, .backups, .operation("op-1"), .operations(limit: 9), .member(2, .restart), .createBackup,
             .verifyBackup("20261121T022817Z-1f3a9c20"), .restartRolling, .pruneBackups, .restore,
         ]
         let requests = routes.map { "\($0.method) \($0.target)\n" }
@@ -109,7 +109,7 @@ extension FuzzedParser {
         case .createBackup: try checkRoundTrip(CreateBackupRequest.self, body)
         case .pruneBackups: try checkRoundTrip(PruneBackupsRequest.self, body)
         case .restore: try checkRoundTrip(RestoreRequest.self, body)
-        case .status, .events, .plan, .backups, .pause, .resume: break
+        case .status, .events, .plan, .backups, .operations, .pause, .resume: break
         }
     }
 

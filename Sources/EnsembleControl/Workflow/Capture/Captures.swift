@@ -23,7 +23,7 @@ extension OperatorMachine {
             guard intents.pausedSince == nil else {
                 return backupFailed("the scheduled backup was left out: \(HoldReason.paused.description)", .warning, into: &actions)
             }
-            begin(Operation(id: "backup-" + String(newIdentity().prefix(12)), ColdCapture(member: nil)), into: &actions)
+            begin(Operation(id: "backup-" + String(newIdentity().prefix(12)), ColdCapture(member: nil)), at: now, into: &actions)
         }
     }
 

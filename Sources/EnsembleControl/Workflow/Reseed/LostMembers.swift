@@ -98,10 +98,10 @@ extension OperatorMachine {
     }
 
     /// Every member gets new data: what was to be done for one of them has no object any more.
-    mutating func abandonReseeds(_ why: String) {
+    mutating func abandonReseeds(_ why: String, at now: Instant, into actions: inout ActionBuffer<OperatorAction>) {
         let working = intents.reseed.flatMap { reseed in reseed.operation.map { AskedReseed(member: reseed.member, operation: $0) } }
         for asked in (working.map { [$0] } ?? []) + intents.reseedsAskedFor {
-            record(OperationOutcome(id: asked.operation, title: "reseed of member \(asked.member)", failure: why))
+            record(asked.operation, HoldSubject.reseed(of: asked.member).text, Ending(failure: why), at: now, into: &actions)
         }
         clear(.reseed)
         intents.reseedsAskedFor = []

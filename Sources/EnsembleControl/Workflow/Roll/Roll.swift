@@ -171,11 +171,11 @@ package struct Roll: Workflow {
 extension OperatorMachine {
     /// Members that are restarted one at a time: for a person, for a changed manifest, or one that can't be reached.
     package mutating func roll(
-        _ members: [MemberID], _ reason: String, acceptOutage: Bool, ofCutOff: Bool = false, id: String,
+        _ members: [MemberID], _ reason: String, acceptOutage: Bool, ofCutOff: Bool = false, id: String, at now: Instant,
         into actions: inout ActionBuffer<OperatorAction>
     ) {
         let wanted = members.filter { !ledger.stoppedByPerson.contains($0) }
-        begin(Operation(id: id, Roll(members: wanted, reason: reason, acceptOutage: acceptOutage, ofCutOff: ofCutOff)), into: &actions)
+        begin(Operation(id: id, Roll(members: wanted, reason: reason, acceptOutage: acceptOutage, ofCutOff: ofCutOff)), at: now, into: &actions)
     }
 
     /// Members that run with other settings than the manifest has now (a reload, or a daemon that was started with a
@@ -192,7 +192,7 @@ extension OperatorMachine {
             return hold(.restartOfOutdated, .needsPerson(remedy))
         }
         let id = "roll-" + String(newIdentity().prefix(12))
-        roll(outdated, "the manifest changed their settings", acceptOutage: false, id: id, into: &actions)
+        roll(outdated, "the manifest changed their settings", acceptOutage: false, id: id, at: now, into: &actions)
     }
 
     /// Whether the member's process was started with other settings than the manifest declares now.
