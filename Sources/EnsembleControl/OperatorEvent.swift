@@ -29,6 +29,8 @@ package enum OperatorEvent: Sendable {
     case effectFinished(EffectToken, EffectOutcome)
     /// `by`: the user id of who asks, by the kernel's word.
     case requested(id: String, OperatorRequest, by: UInt32? = nil)
+    /// The answer to a request has been handed to whoever asked, or he was gone.
+    case requestAnswered(id: String, isDelivered: Bool)
     case terminationRequested(leaveMembers: Bool)
     case timePassed
 }

@@ -44,6 +44,8 @@ extension OperatorMachine {
             effectFinished(token, outcome, at: now, into: &actions)
         case .requested(let id, let request, let user):
             answer(request, id: id, by: user, at: now, into: &actions)
+        case .requestAnswered(let id, let isDelivered):
+            answerEnded(id, isDelivered: isDelivered, at: now, into: &actions)
         case .terminationRequested(let leave):
             if termination == nil {
                 termination = Termination(leaveMembers: leave)

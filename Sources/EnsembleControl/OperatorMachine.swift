@@ -37,6 +37,8 @@ package struct OperatorMachine: Sendable {
     /// Old backups are being removed.
     var pruning: EffectToken?
     var startsAskedFor: [AskedStart] = []
+    /// A restore that was accepted, and whose person has not been answered yet.
+    var unheardRestore: UnheardRestore?
     /// The member whose process was ended last for its silence.
     var endedForSilence: (member: MemberID, at: Instant)?
     /// The wall clock at the origin of `Instant`: what the ledger dates by outlives the monotonic clock.

@@ -29,6 +29,8 @@ package final class OperatorShell: Sendable {
     private let viewBox: NIOLockedValueBox<View>
     private let answers = NIOLockedValueBox<[String: CheckedContinuation<RequestAnswer, Never>]>([:])
     private let requestNumber = NIOLockedValueBox<UInt64>(0)
+    /// Given out and not used, with the moment of each.
+    private let tickets = NIOLockedValueBox<[String: Instant]>([:])
     private let steps = NIOLockedValueBox<UInt64>(0)
     private let isReady = NIOLockedValueBox(false)
 
@@ -58,18 +60,45 @@ package final class OperatorShell: Sendable {
 
     /// Hands a request to the core and waits for its answer, which comes within a step.
     ///
-    /// - Parameter user: the user id of who asks.
-    package func ask(_ request: OperatorRequest, by user: UInt32?) async -> (id: String, answer: RequestAnswer) {
-        let number = requestNumber.withLockedValue { number in
-            number += 1
-            return number
-        }
-        let id = "op-\(clock.wall().milliseconds)-\(number)"
+    /// - Parameters:
+    ///   - user: the user id of who asks.
+    ///   - id: what it is known by from now on; nil: a new one.
+    package func ask(_ request: OperatorRequest, by user: UInt32?, id: String? = nil) async -> (id: String, answer: RequestAnswer) {
+        let id = id ?? newRequestID()
         let answer = await withCheckedContinuation { continuation in
             answers.withLockedValue { $0[id] = continuation }
             send(.requested(id: id, request, by: user))
         }
         return (id, answer)
+    }
+
+    private func newRequestID() -> String {
+        let number = requestNumber.withLockedValue { number in
+            number += 1
+            return number
+        }
+        return "op-\(clock.wall().milliseconds)-\(number)"
+    }
+
+    /// How long a ticket is good for: a person's `restore` uses it at once.
+    private static let ticketLife: Duration = .seconds(10)
+
+    /// Whoever asks for what can't be taken back shows that he was heard a moment ago (issue 9, B28).
+    package func issueTicket() -> (ticket: String, life: Duration) {
+        let (id, now) = (newRequestID() + "-" + RandomName.hex(words: 1), clock.now())
+        tickets.withLockedValue { tickets in
+            tickets = tickets.filter { now - $0.value <= Self.ticketLife }
+            // Few are ever asked for; whoever asks for many loses them.
+            if tickets.count >= 64 { tickets = [:] }
+            tickets[id] = now
+        }
+        return (id, Self.ticketLife)
+    }
+
+    /// - Returns: whether it was given out a moment ago, and not used.
+    package func redeem(_ ticket: String) -> Bool {
+        let now = clock.now()
+        return tickets.withLockedValue { $0.removeValue(forKey: ticket) }.map { now - $0 <= Self.ticketLife } ?? false
     }
 
     /// Runs until the core says that the daemon may end.

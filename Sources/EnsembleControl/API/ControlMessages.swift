@@ -50,10 +50,26 @@ package struct RestoreRequest: Hashable, Sendable, Codable {
     package var backup: String
     /// Name of the cluster, typed by a person: what is younger than the backup is lost to clients.
     package var confirm: String
+    /// From `POST /v1/tickets`, a moment before: a request that has lain in a socket is not carried out. It is the operation's
+    /// id as well: asked again with the same ticket, it is the same request.
+    package var ticket: String?
 
-    package init(backup: String, confirm: String) {
+    package init(backup: String, confirm: String, ticket: String? = nil) {
         self.backup = backup
         self.confirm = confirm
+        self.ticket = ticket
+    }
+}
+
+/// Answer to `POST /v1/tickets`.
+package struct TicketResponse: Hashable, Sendable, Codable {
+    package var ticket: String
+    /// How long it is good for, by the daemon's clock.
+    package var milliseconds: Int64
+
+    package init(ticket: String, milliseconds: Int64) {
+        self.ticket = ticket
+        self.milliseconds = milliseconds
     }
 }
 

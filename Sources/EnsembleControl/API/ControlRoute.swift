@@ -3,7 +3,7 @@
 ///
 /// Answers: `status` → `StatusResponse`, `events` → `EventsResponse`, `plan` and a dry `restartRolling` →
 /// `PlanResponse`, `backups` → `BackupsResponse`, `operation` → `OperationStatus`, `operations` → `OperationsResponse`,
-/// `pruneBackups` → `PruneBackupsResponse`, `pause` and `resume` → `StatusResponse`; every other change →
+/// `pruneBackups` → `PruneBackupsResponse`, `ticket` → `TicketResponse`, `pause` and `resume` → `StatusResponse`; every other change →
 /// `AcceptedResponse` with status 202, and the work goes on as an operation. Whatever is not a success carries a
 /// `ControlError`. The client reads until the connection closes.
 package enum ControlRoute: Hashable, Sendable {
@@ -30,6 +30,8 @@ package enum ControlRoute: Hashable, Sendable {
     case pruneBackups
     /// Body: `RestoreRequest`.
     case restore
+    /// Leave to ask for what can't be taken back, for a moment.
+    case ticket
 
     package enum MemberVerb: String, CaseIterable, Hashable, Sendable {
         case start, stop, restart, reseed
@@ -42,7 +44,8 @@ package enum ControlRoute: Hashable, Sendable {
     package var changes: Bool {
         switch self {
         case .status, .events, .plan, .backups, .operation, .operations: false
-        case .cancel, .pause, .resume, .member, .restartRolling, .createBackup, .verifyBackup, .pruneBackups, .restore: true
+        case .cancel, .pause, .resume, .member, .restartRolling, .createBackup, .verifyBackup, .pruneBackups, .restore, .ticket:
+            true
         }
     }
 
@@ -65,6 +68,7 @@ package enum ControlRoute: Hashable, Sendable {
         case .verifyBackup(let id): "/v1/backups/\(id)/verify"
         case .pruneBackups: "/v1/backups/prune"
         case .restore: "/v1/restore"
+        case .ticket: "/v1/tickets"
         }
     }
 }
@@ -105,6 +109,7 @@ extension ControlRoute {
             case "pause": return [.pause]
             case "resume": return [.resume]
             case "restore": return [.restore]
+            case "tickets": return [.ticket]
             default: return []
             }
         case 2 where parts[0] == "operations": return [.operation(try identifier(parts[1]))]

@@ -7,7 +7,7 @@ extension OperatorMachine {
         _ request: OperatorRequest, id: String, by user: UInt32?, at now: Instant,
         into actions: inout ActionBuffer<OperatorAction>
     ) {
-        if let error = refusal(of: request) ?? refusalByPause(of: request) ?? refusalByQuorum(of: request, at: now) {
+        if let error = refusal(of: request, at: now) ?? refusalByPause(of: request) ?? refusalByQuorum(of: request, at: now) {
             return actions.append(.answer(request: id, .refused(error)))
         }
         let title = title(of: request)
@@ -79,7 +79,7 @@ extension OperatorMachine {
         case .verify(let backup):
             let named = BackupReference(id: backup, endZxid: 0, acceptedEpoch: 0, takenAt: WallTime(milliseconds: 0))
             beginVerification(of: named, operation: id)
-        case .restore(let backup): beginRestore(of: backup, id: id, at: now, into: &actions)
+        case .restore(let backup): unheardRestore = UnheardRestore(id: id, backup: backup, since: now)
         case .cancel(let operation):
             return cancel(operation, at: now, into: &actions)
         case .pause: pause(at: now, into: &actions)
@@ -88,7 +88,7 @@ extension OperatorMachine {
         return nil
     }
 
-    private func refusal(of request: OperatorRequest) -> ControlError? {
+    private func refusal(of request: OperatorRequest, at now: Instant) -> ControlError? {
         guard termination == nil else {
             return ControlError(.notReady, "the daemon is stopping", remedy: "ask the next daemon")
         }
@@ -113,6 +113,7 @@ extension OperatorMachine {
             return isAsked || isAtWork ? busy("a reseed of member \(member)") : nil
         case .backup(.live, _), .verify: return archiveWork.map { busy("a \($0.title)") }
         case .restore:
+            if let other = unheardRestore, now - other.since < UnheardRestore.patience { return busy("a restore") }
             // S6: retention may be about to remove the very backup. It is over in a moment.
             guard pruning == nil else { return busy("the removal of old backups") }
             // A restore is the way out when an operation can't go on, also when that is a restore of a backup that
@@ -158,5 +159,45 @@ extension OperatorMachine {
 
     private func busy(_ what: String) -> ControlError {
         ControlError(.busy, "\(what) is under way", remedy: "wait for it, or cancel it: ensemblectl status shows what it does")
+    }
+
+    // MARK: What is answered before it begins
+
+    /// A restore throws away what was written since its backup. Whoever asked for it, and gave up before he was answered, may
+    /// have gone another way since (issue 9, B28): it begins when the answer is on its way, or not at all. Nothing of it is
+    /// written down as a step before, so that no later daemon begins it either.
+    struct UnheardRestore: Sendable {
+        /// An answer takes a moment; what took longer was lost on its way here.
+        static let patience: Duration = .seconds(10)
+
+        var id: String
+        var backup: BackupReference
+        var since: Instant
+    }
+
+    mutating func answerEnded(
+        _ id: String, isDelivered: Bool, at now: Instant, into actions: inout ActionBuffer<OperatorAction>
+    ) {
+        guard let asked = unheardRestore, asked.id == id else { return }
+        unheardRestore = nil
+        let request = OperatorRequest.restore(asked.backup)
+        let isLate = now - asked.since >= UnheardRestore.patience
+        guard isDelivered, !isLate else {
+            return giveUp(asked, isDelivered ? "its answer took too long" : "whoever asked was gone before the answer", at: now, into: &actions)
+        }
+        // What stood against it a moment ago may be another thing now.
+        if let error = refusal(of: request, at: now) ?? refusalByPause(of: request) {
+            return giveUp(asked, error.message, at: now, into: &actions)
+        }
+        beginRestore(of: asked.backup, id: id, at: now, into: &actions)
+    }
+
+    private mutating func giveUp(
+        _ asked: UnheardRestore, _ why: String, at now: Instant, into actions: inout ActionBuffer<OperatorAction>
+    ) {
+        let title = title(of: .restore(asked.backup))
+        let ending = Ending(failure: "nothing was changed: \(why)")
+        record(asked.id, title, ending, at: now, into: &actions)
+        say(ending, of: title, into: &actions)
     }
 }

@@ -31,7 +31,8 @@ extension OperatorMachine {
                 id: asked.operation, title: "start of member \(asked.member)", step: "waiting for it",
                 held: .memberNotParticipating(asked.member))
         }
-        return work(in: .operation) + work(in: .reseed) + asked + starts + work(in: .archive)
+        let restore = unheardRestore.map { [Work(id: $0.id, title: "restore of backup \($0.backup.id)", step: "not begun", isWaiting: true)] }
+        return work(in: .operation) + (restore ?? []) + work(in: .reseed) + asked + starts + work(in: .archive)
     }
 
     private func work(in seat: Seat) -> [Work] {

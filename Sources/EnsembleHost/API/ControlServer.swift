@@ -208,6 +208,9 @@ private final class ControlChannelHandler: ChannelInboundHandler {
         let isLast = !keepAlive || isInputClosed
         if !isLast { awaitRequest(context) }
         let done = write(answer, keepAlive: !isLast, context: context)
+        let service = service
+        done.whenSuccess { service.answered(answer, isDelivered: true) }
+        done.whenFailure { _ in service.answered(answer, isDelivered: false) }
         guard isLast else { return }
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         done.whenComplete { _ in bound.value.close(promise: nil) }

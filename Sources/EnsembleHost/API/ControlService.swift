@@ -18,12 +18,20 @@ package struct ControlService: Sendable {
         package var status: Int
         /// With status 405: the methods that the path takes (RFC 9110, 15.5.6).
         package var allow: String?
+        /// The operation that the core wants to know of whether this reached whoever asked.
+        package var operation: String?
 
-        package init(_ body: [UInt8], _ status: Int, allow: String? = nil) {
+        package init(_ body: [UInt8], _ status: Int, allow: String? = nil, operation: String? = nil) {
             self.body = body
             self.status = status
             self.allow = allow
+            self.operation = operation
         }
+    }
+
+    /// Whether an answer has been handed to the kernel for whoever asked, or the connection was gone.
+    package func answered(_ answer: Answer, isDelivered: Bool) {
+        if let id = answer.operation { shell.send(.requestAnswered(id: id, isDelivered: isDelivered)) }
     }
 
     /// - Parameters:
@@ -39,8 +47,7 @@ package struct ControlService: Sendable {
                     .denied, "this user may read and not change",
                     remedy: "run as root or as the daemon's user, or join the group that owns the socket")
             }
-            let (status, body) = try await respond(route, body, user)
-            return Answer(body, status)
+            return try await respond(route, body, user)
         } catch let error as ControlError {
             let allowed = error.code == .wrongMethod ? ControlRoute.methods(of: target).joined(separator: ", ") : nil
             return Answer(encode(error), error.httpStatus, allow: allowed)
@@ -53,32 +60,35 @@ package struct ControlService: Sendable {
         }
     }
 
-    private func respond(_ route: ControlRoute, _ body: [UInt8], _ user: UInt32?) async throws -> (Int, [UInt8]) {
+    private func respond(_ route: ControlRoute, _ body: [UInt8], _ user: UInt32?) async throws -> Answer {
         switch route {
-        case .status: return (200, encode(status()))
-        case .events(let after, let limit): return (200, encode(shell.events.after(after, limit: limit)))
-        case .plan: return (200, encode(response(shell.view.machine.planAtWork(at: shell.clock.now()))))
-        case .backups: return (200, encode(try await backups()))
-        case .operation(let id): return (200, encode(try operation(id)))
-        case .operations(let limit): return (200, encode(StatusViews(shell: shell, version: version).operations(limit)))
+        case .status: return Answer(encode(status()), 200)
+        case .events(let after, let limit): return Answer(encode(shell.events.after(after, limit: limit)), 200)
+        case .plan: return Answer(encode(response(shell.view.machine.planAtWork(at: shell.clock.now()))), 200)
+        case .backups: return Answer(encode(try await backups()), 200)
+        case .operation(let id): return Answer(encode(try operation(id)), 200)
+        case .operations(let limit): return Answer(encode(StatusViews(shell: shell, version: version).operations(limit)), 200)
         case .cancel(let id):
             _ = try await accepted(.cancel(id), user)
-            return (202, encode(AcceptedResponse(operation: id)))
+            return Answer(encode(AcceptedResponse(operation: id)), 202)
         case .pause: return try await status(behind: .pause, user)
         case .resume: return try await status(behind: .resume, user)
         case .member(let id, let verb): return try await accepted(request(id, verb, body), user)
         case .restartRolling:
             let wanted = try decode(RestartRollingRequest.self, body)
             let accept = wanted.acceptOutage ?? false
-            if wanted.dryRun { return (200, encode(response(dryRun(acceptOutage: accept)))) }
+            if wanted.dryRun { return Answer(encode(response(dryRun(acceptOutage: accept))), 200) }
             return try await accepted(.restartRolling(reason: "asked for by a person", acceptOutage: accept), user)
         case .createBackup:
             let wanted = try decode(CreateBackupRequest.self, body)
             let mode = wanted.mode ?? shell.runner.cluster.manifest.backups?.mode ?? .live
             return try await accepted(.backup(mode, member: wanted.member), user)
         case .verifyBackup(let id): return try await verify(id, user)
-        case .pruneBackups: return (200, encode(try await prune(decode(PruneBackupsRequest.self, body))))
+        case .pruneBackups: return Answer(encode(try await prune(decode(PruneBackupsRequest.self, body))), 200)
         case .restore: return try await restore(decode(RestoreRequest.self, body), user)
+        case .ticket:
+            let (ticket, life) = shell.issueTicket()
+            return Answer(encode(TicketResponse(ticket: ticket, milliseconds: life.inMilliseconds)), 200)
         }
     }
 
@@ -92,26 +102,32 @@ package struct ControlService: Sendable {
         }
     }
 
-    private func accepted(_ request: OperatorRequest, _ user: UInt32?) async throws -> (Int, [UInt8]) {
-        let (id, answer) = await shell.ask(request, by: user)
+    /// - Parameter ticket: what it was asked for with, and is known by.
+    private func accepted(_ request: OperatorRequest, _ user: UInt32?, ticket: String? = nil) async throws -> Answer {
+        let (id, answer) = await shell.ask(request, by: user, id: ticket)
         switch answer {
-        case .accepted: return (202, encode(AcceptedResponse(operation: id)))
+        case .accepted: return Answer(encode(AcceptedResponse(operation: id)), 202, operation: id)
         case .refused(let error): throw error
         }
     }
 
-    private func status(behind request: OperatorRequest, _ user: UInt32?) async throws -> (Int, [UInt8]) {
+    private func status(behind request: OperatorRequest, _ user: UInt32?) async throws -> Answer {
         _ = try await accepted(request, user)
-        return (200, encode(status()))
+        return Answer(encode(status()), 200)
     }
 
-    private func restore(_ wanted: RestoreRequest, _ user: UInt32?) async throws -> (Int, [UInt8]) {
+    private func restore(_ wanted: RestoreRequest, _ user: UInt32?) async throws -> Answer {
         let cluster = shell.runner.cluster
         guard wanted.confirm == cluster.manifest.cluster else {
             throw ControlError(
                 .badRequest, "a restore replaces the data of the whole cluster and was not confirmed",
                 remedy: "confirm it by the cluster's name, \(cluster.manifest.cluster)")
         }
+        guard let ticket = wanted.ticket else {
+            throw ControlError(.badRequest, "a restore is asked for with a ticket", remedy: "POST /v1/tickets gives one, good for a moment")
+        }
+        // Asked again, it is the same request.
+        if shell.view.machine.history[ticket] != nil { return Answer(encode(AcceptedResponse(operation: ticket)), 202) }
         let found = try await listed()
         guard let backup = found.first(where: { $0.id.description == wanted.backup }),
             let reference = cluster.backups.reference(backup)
@@ -123,7 +139,12 @@ package struct ControlService: Sendable {
             throw ControlError(
                 .refused, "backup \(wanted.backup) is not verified", remedy: "verify it first: ensemblectl backup verify")
         }
-        return try await accepted(.restore(reference), user)
+        guard shell.redeem(ticket) else {
+            throw ControlError(
+                .refused, "the ticket of this restore is not good any more, and nothing was changed",
+                remedy: "the request was on its way for too long: look at `ensemblectl status`, and ask again")
+        }
+        return try await accepted(.restore(reference), user, ticket: ticket)
     }
 
     // MARK: Backups
@@ -149,7 +170,7 @@ package struct ControlService: Sendable {
             archive: cluster.backups.archivePath, backups: found.reversed().compactMap { BackupViews.describe($0) })
     }
 
-    private func verify(_ id: String, _ user: UInt32?) async throws -> (Int, [UInt8]) {
+    private func verify(_ id: String, _ user: UInt32?) async throws -> Answer {
         guard try await listed().contains(where: { $0.id.description == id }) else {
             throw ControlError(.notFound, "there is no backup \(id)", remedy: "see ensemblectl backup list")
         }

@@ -59,6 +59,8 @@ struct SimOperator: Sendable {
     var pauses: Set<String> = []
     /// Requests to cancel, and what.
     var cancellations: [String: String] = [:]
+    /// By request: whether whoever asked for the restore is still there to be answered.
+    var restores: [String: Bool] = [:]
     var ambushRandom: SeededRandom
 
     /// The state directory.

@@ -14,6 +14,9 @@ extension World {
             if bug != .ledgerNotSaved { daemon!.ledger = ledger }
         case .saveIntents(let intents):
             judgePace()
+            if let id = intents.operation?.id, daemon!.restores[id] == false {
+                checkers.fail(.doubt, "restore \(id) begins, and whoever asked for it was gone")
+            }
             if bug != .intentsNotSaved { daemon!.intents = sabotaged(intents) }
         case .saveHistory(let history): daemon!.history = history
         case .prepare, .launch, .quarantine, .seed, .capture, .verify, .checkRoom, .prune: begin(action)
@@ -24,6 +27,7 @@ extension World {
         case .answer(let request, .accepted):
             if daemon!.pauses.remove(request) != nil { daemon!.isPaused = true }
             if let operation = daemon!.cancellations[request] { checkers.oversight.isCancelled(operation) }
+            if let isHeard = daemon!.restores[request] { tell(.requestAnswered(id: request, isDelivered: isHeard)) }
         case .note(let note): record("daemon: \(note.member.map { "member \($0): " } ?? "")\(note.message)")
         case .finish:
             record("the daemon ends")

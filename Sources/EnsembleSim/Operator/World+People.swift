@@ -12,6 +12,8 @@ extension World {
         case .pause: daemon!.pauses.insert("r\(daemon!.requestCount)")
         case .resume: daemon!.isPaused = false
         case .cancel(let operation): daemon!.cancellations["r\(daemon!.requestCount)"] = operation
+        // Some have gone before they are answered.
+        case .restore: daemon!.restores["r\(daemon!.requestCount)"] = daemon!.requestCount % 5 != 0
         default: break
         }
         tell(.requested(id: "r\(daemon!.requestCount)", request))

@@ -20,9 +20,11 @@ struct Restore: ParsableCommand {
 
     func run() throws {
         let client = try connection.client()
-        let request = RestoreRequest(backup: backup, confirm: confirm)
         // The removal of old backups is over in a moment. What takes longer is for the person to know of first.
-        let body = try waiting.inTurn(patience: .seconds(10)) { () throws(CommandFailure) in try client.ask(.restore, request) }
+        let body = try waiting.inTurn(patience: .seconds(10)) { () throws(CommandFailure) in
+            let ticket = try client.decode(TicketResponse.self, try client.ask(.ticket)).ticket
+            return try client.ask(.restore, RestoreRequest(backup: backup, confirm: confirm, ticket: ticket))
+        }
         try waiting.follow(body, client, connection)
     }
 }

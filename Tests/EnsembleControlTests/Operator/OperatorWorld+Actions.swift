@@ -60,7 +60,9 @@ extension OperatorWorld {
             let newest = archive.last { $0.isVerified }?.id
             archive.removeAll { newest != nil && $0.id != newest }
             listBackups()
-        case .answer(_, let answer): answers.append(answer)
+        case .answer(let id, let answer):
+            answers.append(answer)
+            if answer == .accepted, case .restore = requests[id] { later(.requestAnswered(id: id, isDelivered: !isAskerGone)) }
         case .note, .finish: break
         }
     }

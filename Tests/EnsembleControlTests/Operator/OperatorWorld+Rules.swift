@@ -197,7 +197,9 @@ extension OperatorWorld {
     private mutating func judgeAcceptance(of id: String) {
         if savedHistory[id] == nil { violate("\(id) was accepted, and the next daemon would not know of it") }
         switch requests[id] {
-        case .stop, .restart, .restartRolling, .restore, .backup(.cold, _):
+        // It begins when its answer is on its way (issue 9, B28).
+        case .restore: break
+        case .stop, .restart, .restartRolling, .backup(.cold, _):
             let isDone = machine.outcomes.contains { $0.id == id }
             if savedIntents.operation?.id != id, !isDone { violate("\(id) was accepted and is not on the disk (S9)") }
         case .reseed:

@@ -108,6 +108,8 @@ struct OperatorWorld {
     var inspections: [InspectionDepth] = []
     var restoredEpochs: [Int64] = []
     var answers: [RequestAnswer] = []
+    /// Whoever asks has gone before the answer comes.
+    var isAskerGone = false
     /// Why the members' disks can't take a backup.
     var lackOfRoom: String?
     var requests: [String: OperatorRequest] = [:]

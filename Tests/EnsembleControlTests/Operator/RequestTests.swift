@@ -1,5 +1,5 @@
 import EnsembleBase
-import EnsembleControl
+@testable import EnsembleControl
 import Testing
 
 /// What people ask for: refused at once, or followed to its true end.
@@ -507,5 +507,43 @@ import Testing
         }
         #expect(world.isWhole && world.quarantined == 0)
         #expect(world.violations == [])
+    }
+
+    // MARK: What is answered before it begins (issue 9, B28)
+
+    @Test func aRestoreWhosePersonIsGoneIsNotBegun() {
+        var world = OperatorWorld.started(61)
+        world.isAskerGone = true
+        world.request("s", .restore(world.archive[0].reference))
+        #expect(world.machine.works.contains { $0.id == "s" && $0.isWaiting })
+        world.run(for: .seconds(10))
+        #expect(outcome("s", in: world)?.failure == "nothing was changed: whoever asked was gone before the answer")
+        #expect(world.seeds == 0 && world.terminated == [] && world.isWhole)
+        // The way is free for the next one.
+        world.isAskerGone = false
+        world.request("again", .restore(world.archive[0].reference))
+        world.run(for: .seconds(120))
+        #expect(outcome("again", in: world)?.failure == nil && world.seeds == 3)
+        #expect(world.violations == [])
+    }
+
+    @Test func aRestoreWhoseAnswerIsLateIsNotBegun() {
+        var world = OperatorWorld.started(62)
+        world.isAskerGone = true
+        world.machine.unheardRestore = OperatorMachine.UnheardRestore(id: "s", backup: world.archive[0].reference, since: world.now)
+        world.request("t", .restore(world.archive[0].reference))
+        #expect(world.answers.last != .accepted, "one waits for its answer")
+        world.run(for: .seconds(11))
+        world.step(.requestAnswered(id: "s", isDelivered: true))
+        #expect(world.machine.intents == Intents() && outcome("s", in: world)?.failure == "nothing was changed: its answer took too long")
+    }
+
+    @Test func aRestoreIsJudgedAnewWhenItsAnswerIsOut() {
+        var world = OperatorWorld.started(63)
+        world.isAskerGone = true
+        world.request("s", .restore(world.archive[0].reference))
+        world.request("p", .pause)
+        world.step(.requestAnswered(id: "s", isDelivered: true))
+        #expect(world.machine.intents.operation == nil && outcome("s", in: world)?.failure?.contains("the daemon is paused") == true)
     }
 }

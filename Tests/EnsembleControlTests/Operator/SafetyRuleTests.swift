@@ -67,7 +67,8 @@ import Testing
         #expect(world.savedIntents.operation == nil)
         world.run(for: .seconds(2))
         world.request("s", restore())
-        #expect(world.savedIntents.operation != nil)
+        for _ in 0..<500 where world.savedIntents.operation == nil { world.run(for: .milliseconds(1)) }
+        #expect(world.savedIntents.operation?.id == "s")
         #expect(world.violations == [])
     }
 
@@ -140,6 +141,7 @@ import Testing
         var world = OperatorWorld.started(61)
         world.verificationFails = true
         world.request("1", restore())
+        for _ in 0..<500 where world.machine.intents.operation == nil { world.run(for: .milliseconds(1)) }
         #expect(world.machine.intents.operation?.workflow.step == Restore.Phase.verifying.description)
         world.step(.terminationRequested(leaveMembers: false))
         world.run(for: .seconds(20))

@@ -84,7 +84,7 @@ extension FuzzedParser {
         return requests.map { Array($0.utf8) }
             + bytes(
                 "POST /v1/restart-rolling\n{\"dryRun\":true,\"acceptOutage\":false}", "POST /v1/backups\n{\"mode\":\"cold\",\"member\":2}",
-                "POST /v1/restore\n{\"backup\":\"b\",\"confirm\":\"orders\"}", "POST /v1/backups/prune\n{\"dryRun\":true}",
+                "POST /v1/restore\n{\"backup\":\"b\",\"confirm\":\"orders\",\"ticket\":\"op-1\"}", "POST /v1/tickets", "POST /v1/backups/prune\n{\"dryRun\":true}",
                 "POST /v1/operations/op-1/cancel\n", "POST /v1/pause\n", "POST /v1/members/2/stop\n{\"acceptOutage\":true}")
     }
 
@@ -109,7 +109,7 @@ extension FuzzedParser {
         case .createBackup: try checkRoundTrip(CreateBackupRequest.self, body)
         case .pruneBackups: try checkRoundTrip(PruneBackupsRequest.self, body)
         case .restore: try checkRoundTrip(RestoreRequest.self, body)
-        case .status, .events, .plan, .backups, .operations, .pause, .resume: break
+        case .status, .events, .plan, .backups, .operations, .pause, .resume, .ticket: break
         }
     }
 
