@@ -24,6 +24,7 @@ package final class OperatorShell: Sendable {
     package let journal: Journal
     package let notifier: Notifier
     package let clock: HostClock
+    package let beganAt: WallTime
     private let stream: AsyncStream<OperatorEvent>
     private let input: AsyncStream<OperatorEvent>.Continuation
     private let viewBox: NIOLockedValueBox<View>
@@ -39,6 +40,7 @@ package final class OperatorShell: Sendable {
     ) {
         let clock = HostClock()
         self.clock = clock
+        beganAt = clock.wall()
         let (stream, input) = AsyncStream.makeStream(of: OperatorEvent.self)
         self.stream = stream
         self.input = input

@@ -18,22 +18,14 @@ package enum StatusLine {
             parts.append("reseed of member \(reseed.member): \(reseed.phase.description)")
         }
         if let operation = machine.intents.operation { parts.append(operation.title) }
-        if let held = machine.holds.first { parts.append("\(held.what) waits: \(held.reason.description)") }
+        if let held = machine.holds.first(where: { $0.reason.isWorthSaying }) {
+            parts.append("\(held.what) waits: \(held.reason.description)")
+        }
         return parts.joined(separator: "; ")
     }
 }
 
 extension HoldReason {
     /// Passing states of a step that goes well aren't warnings.
-    var isWorthSaying: Bool {
-        switch self {
-        case .soaking, .waitingForBarrier, .epochPromises, .processNotProvedDead, .stopping, .lockNotHeld(nil),
-            .memberLags, .operationRunning, .directoriesNotSeen:
-            false
-        case .noLeader, .majorityLost, .turnedAway, .noQuorum, .quorumWouldBreak, .leaderCountsFewer, .memberNotParticipating,
-            .lockNotHeld, .reseedRunning, .noVerifiedBackup, .archiveUnknown, .budgetSpent, .effectFailed,
-            .noSource, .paused, .dataUnknown, .needsPerson, .verdictOpen, .anotherEndedFirst, .filesSilent, .cannotBeKilled:
-            true
-        }
-    }
+    var isWorthSaying: Bool { gravity != .step }
 }

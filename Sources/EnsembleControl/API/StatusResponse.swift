@@ -74,8 +74,20 @@ package struct Hold: Hashable, Sendable, Codable {
     /// What must come true: "a verified backup, there is none yet".
     package var missingCondition: String
     package var since: WallTime?
+    /// Nil where the daemon does not say.
+    package var gravity: Gravity?
 
-    package init(what: String, missingCondition: String, since: WallTime? = nil) {
+    /// Whom it is for.
+    package enum Gravity: String, CaseIterable, OpenVocabulary {
+        /// It passes by itself, sooner or later.
+        case waits
+        /// Somebody has to do something.
+        case person
+        case other
+    }
+
+    package init(what: String, missingCondition: String, since: WallTime? = nil, gravity: Gravity? = nil) {
+        self.gravity = gravity
         self.what = what
         self.missingCondition = missingCondition
         self.since = since
@@ -145,6 +157,8 @@ package struct MemberStatus: Hashable, Sendable, Codable {
     package var dataDirectory: String
     /// Whether it runs with the settings that the manifest declares now.
     package var upToDate: Bool
+    /// It is out of service by somebody's wish, or comes back from that; nil where the daemon does not say.
+    package var planned: Bool?
 
     package init(
         id: Int, host: String, role: Role = .unknown, state: State, detail: String = "", alive: Bool = false,
@@ -186,6 +200,12 @@ package struct BackupSummary: Hashable, Sendable, Codable {
     package var nextAt: WallTime?
     /// Why the latest attempt failed; nil when it did not.
     package var lastFailure: String?
+    /// Since when the newest that counts is older than it may be; nil: it is not.
+    package var overdueSince: WallTime?
+    /// Those whose verification has failed, or that can't be read.
+    package var damaged: Int?
+    /// Those that were taken later than now, by their word.
+    package var fromTheFuture: Int?
 
     package init() {}
 }

@@ -54,6 +54,16 @@ extension OperatorMachine {
         running.contains { $0.id == id && $0.isAdopted && $0.launchedAt.map { now - $0 < policy.stopTimeout } ?? true }
     }
 
+    /// Whether it is out of service by somebody's wish, or comes back from that.
+    package func isOutByPlan(_ id: MemberID) -> Bool {
+        if isKeptDown(id) || intents.returning == id { return true }
+        switch intents.operation?.workflow.claim {
+        case .member(let disrupted): return disrupted == id
+        case .cluster: return true
+        case .nothing, nil: return false
+        }
+    }
+
     private func isComing(_ id: MemberID) -> Bool {
         guard policy.members.contains(id), !isLost(id), !ledger.stoppedByPerson.contains(id) else { return false }
         if case .gaveUp = supervisor(id)?.state { return false }

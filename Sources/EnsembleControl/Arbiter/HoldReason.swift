@@ -9,6 +9,8 @@ package enum HoldReason: Sendable, Hashable, Codable {
     case quorumWouldBreak(participatingAfter: Int, quorum: Int)
     case leaderCountsFewer(counted: Int, seen: Int)
     case memberNotParticipating(MemberID)
+    /// It was started a moment ago, as the step wants.
+    case comesBack(MemberID)
     case turnedAway(MemberID)
     /// The evidence on a member says too little to act on.
     case verdictOpen(MemberID, Verdict.Reason)
@@ -47,6 +49,7 @@ package enum HoldReason: Sendable, Hashable, Codable {
         case .leaderCountsFewer(let counted, let seen):
             "the leader counts \(counted) participating members, the probes \(seen)"
         case .memberNotParticipating(let id): "member \(id) does not participate"
+        case .comesBack(let id): "member \(id) comes back"
         case .turnedAway(let id):
             "member \(id) closes the daemon's connections unanswered: this host has as many to it as maxClientCnxns allows"
         case .verdictOpen(let id, let reason): "member \(id): \(reason.description)"
@@ -80,6 +83,31 @@ package enum HoldReason: Sendable, Hashable, Codable {
         case .needsPerson(let what): what
         case .paused: "a person has paused it (ensemblectl resume goes on)"
         case .stopping: "the daemon is stopping"
+        }
+    }
+}
+
+extension HoldReason {
+    /// What a hold is to people.
+    package enum Gravity: Sendable, Hashable {
+        /// A passing state of a step that goes well: it is not said to be held.
+        case step
+        /// A condition that is missing, and may come true by itself.
+        case waits
+        /// It lasts until somebody does something.
+        case person
+    }
+
+    package var gravity: Gravity {
+        switch self {
+        case .soaking, .waitingForBarrier, .epochPromises, .processNotProvedDead, .stopping, .lockNotHeld(nil), .memberLags,
+            .operationRunning, .directoriesNotSeen, .comesBack:
+            .step
+        case .noLeader, .turnedAway, .noQuorum, .quorumWouldBreak, .leaderCountsFewer, .memberNotParticipating, .lockNotHeld,
+            .reseedRunning, .noVerifiedBackup, .archiveUnknown, .effectFailed, .noSource, .paused, .dataUnknown, .verdictOpen,
+            .anotherEndedFirst:
+            .waits
+        case .majorityLost, .budgetSpent, .needsPerson, .filesSilent, .cannotBeKilled: .person
         }
     }
 }

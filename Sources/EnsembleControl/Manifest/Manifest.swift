@@ -160,11 +160,14 @@ package struct BackupSettings: Hashable, Sendable {
     package var compressionLevel: Int
     /// Verify each backup as soon as it is complete. Only verified backups are ever used without a person (S7).
     package var verify: Bool
+    /// How old the newest backup that counts may become; nil: as `BackupAge` has it.
+    package var maximumAge: Duration?
 
     package init(
         archive: String? = nil, schedule: Schedule, mode: CaptureMode = .live, source: CaptureSource = .follower,
-        retention: RetentionPolicy, compressionLevel: Int = 3, verify: Bool = true
+        retention: RetentionPolicy, compressionLevel: Int = 3, verify: Bool = true, maximumAge: Duration? = nil
     ) {
+        self.maximumAge = maximumAge
         self.archive = archive
         self.schedule = schedule
         self.mode = mode

@@ -16,9 +16,13 @@ enum BackupSection {
         "verify", .boolean, standard: "true",
         about: "Read back and replay every backup once it is complete; only verified ones are used without a person.")
 
+    static let maximumAge = Field<Duration>(
+        "maximumAge", .duration(.seconds(1) ... .seconds(3650 * 86_400)),
+        about: "How old the newest verified backup may become before ensemblectl check alarms. Default: an hour behind the date at which the next was due.")
+
     static let fields = [
         archive.erased, schedule.erased, mode.erased, source.erased, retention.erased, compressionLevel.erased,
-        verify.erased,
+        verify.erased, maximumAge.erased,
     ]
     /// Nil when the schedule is absent or wrong, which has then been complained about.
     static let section = Section<BackupSettings?>(fields: fields) { reader in
@@ -28,10 +32,11 @@ enum BackupSection {
         let retention = reader.value(retention) ?? RetentionSection.standard
         let level = reader.value(compressionLevel)
         let verify = reader.value(verify)
+        let maximumAge = reader.value(maximumAge)
         guard let schedule = reader.value(schedule), let retention else { return nil }
         return BackupSettings(
             archive: archive, schedule: schedule, mode: mode ?? .live, source: source ?? .follower,
-            retention: retention, compressionLevel: level ?? 3, verify: verify ?? true)
+            retention: retention, compressionLevel: level ?? 3, verify: verify ?? true, maximumAge: maximumAge)
     }
 }
 

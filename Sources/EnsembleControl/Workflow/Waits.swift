@@ -28,6 +28,14 @@ package struct Waits: Sendable {
 
     mutating func succeeded() { failure = nil }
 
+    /// As `Barrier.objection`, of a member that this phase waits for: what was started a moment ago takes its time.
+    mutating func objection(
+        toReturnOf id: MemberID, in machine: inout OperatorMachine, at now: Instant, into actions: inout ActionBuffer<OperatorAction>
+    ) -> HoldReason? {
+        guard let reason = barrier.objection(toCounting: id, in: &machine, at: now, into: &actions) else { return nil }
+        return since.map { now - $0 < machine.policy.verdictBounds.start } ?? true ? .comesBack(id) : reason
+    }
+
     /// Whether the phase's effect is to be begun now.
     func mayBegin(at now: Instant) -> Bool { effect == nil && (retryAt.map { now >= $0 } ?? true) }
 

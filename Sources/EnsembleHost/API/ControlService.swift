@@ -167,7 +167,7 @@ package struct ControlService: Sendable {
         let cluster = shell.runner.cluster
         let found = try await listed()
         return BackupsResponse(
-            archive: cluster.backups.archivePath, backups: found.reversed().compactMap { BackupViews.describe($0) })
+            archive: cluster.backups.archivePath, backups: found.reversed().map { BackupViews.describe($0) })
     }
 
     private func verify(_ id: String, _ user: UInt32?) async throws -> Answer {

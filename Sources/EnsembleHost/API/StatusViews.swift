@@ -45,8 +45,10 @@ struct StatusViews {
 
     func held(_ view: OperatorShell.View) -> [Hold] {
         var seen: [Hold] = []
-        for (held, since) in view.holdTimes {
-            let hold = Hold(what: held.what, missingCondition: held.reason.description, since: since)
+        for (held, since) in view.holdTimes where held.reason.isWorthSaying {
+            let hold = Hold(
+                what: held.what, missingCondition: held.reason.description, since: since,
+                gravity: held.reason.gravity == .person ? .person : .waits)
             if !seen.contains(where: { $0.what == hold.what }) { seen.append(hold) }
         }
         for it in shell.runner.lanes.hanging {
@@ -93,14 +95,15 @@ struct StatusViews {
     }
 
     private func describe(_ work: Work, _ view: OperatorShell.View) -> OperationStatus {
-        let error = work.held.map {
+        let passing = work.held.flatMap { $0.isWorthSaying ? nil : ": \($0.description)" }
+        let error = (passing == nil ? work.held : nil).map {
             ControlError(
                 .held, "\(work.title) waits", remedy: "it goes on by itself when the condition holds",
                 missingCondition: $0.description)
         }
         var status = OperationStatus(
             id: work.id ?? "", kind: work.title, state: work.isWaiting ? .waiting : error == nil ? .running : .held,
-            step: work.step, startedAt: work.id.flatMap { view.machine.history[$0]?.began }, error: error)
+            step: work.step + (passing ?? ""), startedAt: work.id.flatMap { view.machine.history[$0]?.began }, error: error)
         status.by = work.id.flatMap { view.machine.history[$0]?.by }
         if let reading = work.effect.flatMap({ shell.runner.progress[$0] }) {
             (status.done, status.total, status.unit, status.rate) = (reading.done, reading.total, .bytes, reading.rate)
@@ -113,10 +116,18 @@ struct StatusViews {
     private func summary(_ backups: [ArchivedBackup], _ view: OperatorShell.View) -> BackupSummary {
         var summary = BackupSummary()
         summary.count = backups.count
-        summary.last = backups.last.flatMap(BackupViews.describe)
-        summary.lastVerified = backups.last { $0.verified != nil }.flatMap(BackupViews.describe)
+        summary.last = backups.last.map(BackupViews.describe)
+        summary.lastVerified = backups.last { $0.verified != nil }.map(BackupViews.describe)
         summary.nextAt = view.nextBackup
         summary.lastFailure = view.machine.backupFailure ?? view.machine.observed.backups.lastFailure
+        summary.damaged = backups.count { BackupViews.describe($0).damage != nil }
+        let now = shell.clock.wall()
+        summary.fromTheFuture = backups.count { $0.capturedAt > now }
+        if let settings = shell.runner.cluster.manifest.backups {
+            let counted = backups.filter { $0.verified != nil || !settings.verify }.map(\.capturedAt).filter { $0 <= now }
+            let due = BackupAge.isOverdue(from: settings, newest: counted.max(), since: shell.beganAt)
+            summary.overdueSince = due < now ? due : nil
+        }
         return summary
     }
 
@@ -144,6 +155,7 @@ struct StatusViews {
         status.memory = process.flatMap { ProcessTable.memory(of: $0.identity.pid) }
         status.uptimeMilliseconds = machine.launchedAt(id).map { (now - $0).inMilliseconds }
         if machine.intents.reseed?.member == id { status.reseed = machine.intents.reseed?.phase.description }
+        status.planned = machine.isOutByPlan(id)
         if observation?.stoppedSince != nil { status.detail = "stopped by a signal" }
         return status
     }
@@ -198,8 +210,16 @@ enum BackupViews {
         }
     }
 
-    static func describe(_ backup: ArchivedBackup) -> BackupDescription? {
-        guard case .success(let manifest) = backup.content else { return nil }
+    /// One that can't be read is shown with what is wrong with it: who looks for a backup must not think that it never was.
+    static func describe(_ backup: ArchivedBackup) -> BackupDescription {
+        let manifest: BackupManifest
+        switch backup.content {
+        case .success(let content): manifest = content
+        case .failure(let error):
+            return BackupDescription(
+                id: backup.id.description, createdAt: backup.capturedAt, mode: .live, member: 0, lastZxid: HexZxid(0), size: 0,
+                storedSize: 0, damage: "\(error.file): \(error.problem)")
+        }
         return BackupDescription(
             id: backup.id.description, createdAt: manifest.capturedAt, mode: manifest.kind == .live ? .live : .cold,
             member: Int(manifest.member), firstZxid: HexZxid(manifest.snapshotZxid.rawValue),

@@ -97,10 +97,13 @@ extension BackupsResponse {
                 if let damage = backup.damage { .init("damaged: \(damage)", .bad) } else if let at = backup.verifiedAt {
                     .init("\(at)", .good)
                 } else { .init("no", .busy) }
-            table.add([
-                .init(backup.id), .init("\(backup.createdAt)"), .init(backup.mode.rawValue), .init("\(backup.member)"),
-                .init("\(backup.lastZxid)"), .init(bytesText(backup.size)), .init(bytesText(backup.storedSize)), verdict,
-            ])
+            // Members are counted from 1: of what can't be read nothing else is known.
+            let isRead = backup.member > 0
+            let known = [
+                backup.mode.rawValue, "\(backup.member)", "\(backup.lastZxid)", bytesText(backup.size), bytesText(backup.storedSize),
+            ]
+            table.add(
+                [.init(backup.id), .init("\(backup.createdAt)")] + known.map { .init(isRead ? $0 : "-") } + [verdict])
         }
         return table.text(style)
     }

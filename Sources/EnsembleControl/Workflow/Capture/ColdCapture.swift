@@ -66,7 +66,7 @@ package struct ColdCapture: Workflow {
         case .joining:
             guard let id = member else { return .ended(Ending(failure: failure)) }
             // A member whose data is lost comes back by a reseed, which may need this very backup.
-            if !machine.isLost(id), let reason = waits.barrier.objection(toCounting: id, in: &machine, at: now, into: &actions) {
+            if !machine.isLost(id), let reason = waits.objection(toReturnOf: id, in: &machine, at: now, into: &actions) {
                 return .waits(reason, member: id)
             }
             // S7: its verification follows at once; a backup that nobody verifies is never used.

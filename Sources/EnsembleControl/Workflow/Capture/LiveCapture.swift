@@ -99,6 +99,10 @@ package struct LiveCapture: Workflow {
     ) -> WorkflowStep {
         switch (phase, outcome) {
         case (.committing, .barrier(let zxid)): return move(to: .reaching(barrier: zxid))
+        // An election takes its moment, a planned one as well: no backup is lost to that.
+        case (.committing, .failed(let why)) where waits.since.map { now - $0 < machine.policy.captureWait } ?? false:
+            waits.failed(why, tryAgainAt: now + machine.policy.retry)
+            return .waits(nil)
         case (.copying, .captured(let reference)):
             backup = reference
             // S7: it counts once it was read back.

@@ -153,7 +153,7 @@ package struct Reseed: Workflow {
             attempt += 1
             return .moved
         }
-        if let reason = waits.barrier.objection(toCounting: member, in: &machine, at: now, into: &actions) {
+        if let reason = waits.objection(toReturnOf: member, in: &machine, at: now, into: &actions) {
             return .waits(reason, member: member)
         }
         let how = "participates again, reseeded " + (backup.map { "from backup \($0)" } ?? "from the leader alone")

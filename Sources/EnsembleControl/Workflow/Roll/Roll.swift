@@ -69,7 +69,7 @@ package struct Roll: Workflow {
             guard machine.supervisor(id)?.state.mayHaveProcess == false else { return .waits(nil) }
             return move(to: .joining(id))
         case .joining(let id):
-            if let reason = waits.barrier.objection(toCounting: id, in: &machine, at: now, into: &actions) {
+            if let reason = waits.objection(toReturnOf: id, in: &machine, at: now, into: &actions) {
                 return .waits(reason, member: id)
             }
             return move(to: .soaking(id))
