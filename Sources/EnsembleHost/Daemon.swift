@@ -67,6 +67,7 @@ package struct Daemon: Sendable {
         let (history, problem) = try state.loadHistory()
         shell = OperatorShell(
             state: state, desired: desired, ledger: ledger, intents: try state.loadIntents(), history: history)
+        try await shell.runner.claimDirectories()
         start.say(to: shell)
         if let problem { shell.log(Note(.warning, .operationFailed, problem)) }
         socketPath = configuration.socket ?? Self.environment("RUNTIME_DIRECTORY").map { $0 + "/control.sock" } ?? path + "/control.sock"

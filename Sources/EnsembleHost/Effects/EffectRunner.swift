@@ -30,6 +30,7 @@ package final class EffectRunner: Sendable {
     package let progress = EffectProgress()
     private let listing = NIOLockedValueBox<[ArchivedBackup]?>(nil)
     let isEnding = NIOLockedValueBox(false)
+    private let claims = DirectoryClaims()
 
     package init(
         state: StateDirectory, desired: DesiredCluster, ledger: Ledger, clock: HostClock,
@@ -105,14 +106,35 @@ package final class EffectRunner: Sendable {
         guard let member = cluster.member(id) else { return }
         background { [self] in
             do {
-                let found = try await lanes.member(id).run(what, isLong: isLong) {
-                    try Self.requireUnused(member)
+                let found = try await lanes.member(id).run(what, isLong: isLong) { [self] in
+                    try requireOurs(member)
                     return try body(member)
                 }
                 emit(.dataInspected(id, found))
             } catch {
                 emit(.dataInspected(id, .unreadable("\(error)")))
             }
+        }
+    }
+
+    /// S3: neither another daemon's, nor in use by a server that somebody started by hand. Blocks.
+    func requireOurs(_ member: RenderedMember) throws {
+        try claims.take([member.dataDirectory, member.logDirectory], of: member.id)
+        guard let server = DirectoryUse.find([member.dataDirectory, member.logDirectory]) else { return }
+        throw HostError(
+            "the directory of member \(member.id)", "is in use: \(server)", remedy: "end that process; the member is looked at again by itself")
+    }
+
+    /// Before anything that runs is adopted. What can't be looked at is claimed when it can (`requireOurs`).
+    ///
+    /// - Throws: when another daemon has one of the members' directories.
+    package func claimDirectories() async throws {
+        for member in cluster.members {
+            do {
+                try await lanes.member(member.id).run("a claim on its directories", within: .seconds(5)) {
+                    try self.claims.take([member.dataDirectory, member.logDirectory], of: member.id)
+                }
+            } catch let error as HostError { throw error } catch {}
         }
     }
 
@@ -157,7 +179,7 @@ package final class EffectRunner: Sendable {
             guard let member = cluster.member(id) else { return }
             answer(token, background) {
                 try await lanes.member(id).run("the move of its files to quarantine") { [self] in
-                    try Self.requireUnused(member)
+                    try requireOurs(member)
                     try requireMounted(member)
                     try cluster.backups.quarantine(member, cause: reason, now: now)
                 }
@@ -171,6 +193,7 @@ package final class EffectRunner: Sendable {
                     return .seeded(
                         try await lanes.member(id).run("its seed", isLong: true) { [self] in
                             try requireMounted(member)
+                            try claims.take([member.dataDirectory, member.logDirectory], of: member.id)
                             return try cluster.backups.seed(
                                 member, seed, reason: "reseed by ensembled", now: now, progress: progress)
                         })

@@ -40,7 +40,7 @@ extension EffectRunner {
             throw HostError(
                 "process \(stray.pid)", "is a server of member \(member.id) already", remedy: "end it, or let the daemon adopt it by a restart")
         }
-        try Self.requireUnused(member)
+        try requireOurs(member)
         // S2: Apache's server can't be told what it should find, so a last look comes as late as can be.
         if member.engine == .apache, let floor, !DataProbe.finds(floor, in: member) {
             throw HostError(
@@ -125,13 +125,6 @@ extension EffectRunner {
         }
         guard found == nil else { return }
         try Directory.replace(file: member.dataDirectory + "/" + DataProbe.identityName, with: Array((identity + "\n").utf8))
-    }
-
-    /// S3: neither a second server beside one that somebody started by hand, nor a directory moved from under it.
-    static func requireUnused(_ member: RenderedMember) throws {
-        guard let server = DirectoryUse.find([member.dataDirectory, member.logDirectory]) else { return }
-        throw HostError(
-            "the directory of member \(member.id)", "is in use: \(server)", remedy: "end that process; the member is looked at again by itself")
     }
 
     /// Finds the servers that an earlier daemon started: by the record (pid and start time), or by the argument where
