@@ -55,8 +55,8 @@ struct SimOperator: Sendable {
     var mindRandom: SeededRandom
     /// A person was told that nothing voluntary is begun.
     var isPaused = false
-    /// The requests that ask for that.
-    var pauses: Set<String> = []
+    /// The requests that ask for that, and those that take it back.
+    var pauses: [String: Bool] = [:]
     /// Requests to cancel, and what.
     var cancellations: [String: String] = [:]
     /// By request: whether whoever asked for the restore is still there to be answered.

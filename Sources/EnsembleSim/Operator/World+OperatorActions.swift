@@ -25,7 +25,7 @@ extension World {
         case .releaseLock: releaseLink()
         case .answer(let request, .refused(let error)): record("request \(request) is refused: \(error.message)")
         case .answer(let request, .accepted):
-            if daemon!.pauses.remove(request) != nil { daemon!.isPaused = true }
+            if let isPaused = daemon!.pauses.removeValue(forKey: request) { daemon!.isPaused = isPaused }
             if let operation = daemon!.cancellations[request] { checkers.oversight.isCancelled(operation) }
             if let isHeard = daemon!.restores[request] { tell(.requestAnswered(id: request, isDelivered: isHeard)) }
         case .note(let note): record("daemon: \(note.member.map { "member \($0): " } ?? "")\(note.message)")

@@ -9,8 +9,11 @@ extension World {
         daemon!.requestCount += 1
         record("a person asks: \(request)")
         switch request {
-        case .pause: daemon!.pauses.insert("r\(daemon!.requestCount)")
-        case .resume: daemon!.isPaused = false
+        case .pause: daemon!.pauses["r\(daemon!.requestCount)"] = true
+        // One that stands still hears an earlier pause behind it (operated seed 2871).
+        case .resume:
+            daemon!.isPaused = false
+            daemon!.pauses["r\(daemon!.requestCount)"] = false
         case .cancel(let operation): daemon!.cancellations["r\(daemon!.requestCount)"] = operation
         // Some have gone before they are answered.
         case .restore: daemon!.restores["r\(daemon!.requestCount)"] = daemon!.requestCount % 5 != 0

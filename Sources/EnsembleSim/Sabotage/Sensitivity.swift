@@ -22,12 +22,13 @@ package struct Sensitivity: Sendable {
     /// - Parameters:
     ///   - outsideOnly: whether clients and final trees alone must notice.
     ///   - only: the one rule that counts; nil for all.
-    ///   - limit: how many seeds are tried.
+    ///   - limit: how many seeds are tried, from `firstSeed` on.
     package static func find(
         _ bug: DeliberateBug, outsideOnly: Bool = false, only: Rule? = nil, limit: UInt64
     ) -> Finding {
         var steps = 0
-        for seed in 1...max(limit, 1) {
+        let first = bug.firstSeed
+        for seed in first...(first + max(limit, 1) - 1) {
             var plan = Plan.showing(bug, seed: seed)
             plan.outsideOnly = outsideOnly
             plan.only = only
@@ -43,6 +44,16 @@ package struct Sensitivity: Sendable {
 }
 
 extension DeliberateBug {
+    /// Where the search begins. What takes a meeting that comes about once in some hundreds of seeds begins where one is known,
+    /// so that a proof takes minutes; with the world changed, another may have to be looked for.
+    var firstSeed: UInt64 {
+        switch self {
+        // Two pairs that serve in two epochs, while the fifth is brought back.
+        case .promisesByServingAlone: 650
+        default: 1
+        }
+    }
+
     /// The rules that must find it, each by itself: together the bugs show of every rule that it finds something.
     package var aims: [Rule] {
         switch self {
