@@ -1,3 +1,4 @@
+import CLinux
 import EnsembleControl
 import Glibc
 import NIOConcurrencyHelpers
