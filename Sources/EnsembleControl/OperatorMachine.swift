@@ -125,6 +125,7 @@ package struct OperatorMachine: Sendable {
             isAwake = true
             concludeInterrupted(at: now, into: &actions)
         }
+        giveUpUnheardRestore(at: now, into: &actions)
         // A daemon that stood still has seen nobody be silent meanwhile: it listens anew before it judges (S10).
         if let steppedAt, now - steppedAt >= .seconds(2) { observed.listenAnew(at: now) }
         steppedAt = now

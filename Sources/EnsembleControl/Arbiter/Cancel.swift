@@ -13,6 +13,13 @@ extension OperatorMachine {
             say(ending, of: title, into: &actions)
             return nil
         }
+        if let asked = unheardRestore, asked.id == id {
+            unheardRestore = nil
+            let (title, ending) = ("restore of backup \(asked.backup.id)", Ending(result: "it had not begun", isCancelled: true))
+            record(id, title, ending, at: now, into: &actions)
+            say(ending, of: title, into: &actions)
+            return nil
+        }
         if let asked = startsAskedFor.first(where: { $0.operation == id }) {
             return ControlError(
                 .refused, "member \(asked.member) is started by now", remedy: "ensemblectl stop \(asked.member) stops it again")

@@ -39,7 +39,9 @@ package struct Held: Sendable, Hashable {
 
 extension OperatorMachine {
     mutating func hold(_ subject: HoldSubject, member: MemberID? = nil, _ reason: HoldReason) {
-        holds.append(Held(subject: subject, member: member, reason: reason))
+        // A step may drive the members more than once.
+        let held = Held(subject: subject, member: member, reason: reason)
+        if !holds.contains(held) { holds.append(held) }
     }
 
     func reason(_ subject: HoldSubject) -> HoldReason? { holds.first { $0.subject == subject }?.reason }

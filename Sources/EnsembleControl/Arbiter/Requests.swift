@@ -7,7 +7,7 @@ extension OperatorMachine {
         _ request: OperatorRequest, id: String, by user: UInt32?, at now: Instant,
         into actions: inout ActionBuffer<OperatorAction>
     ) {
-        if let error = refusal(of: request, at: now) ?? refusalByPause(of: request) ?? refusalByQuorum(of: request, at: now) {
+        if let error = refusal(of: request) ?? refusalByPause(of: request) ?? refusalByQuorum(of: request, at: now) {
             return actions.append(.answer(request: id, .refused(error)))
         }
         let title = title(of: request)
@@ -88,7 +88,7 @@ extension OperatorMachine {
         return nil
     }
 
-    private func refusal(of request: OperatorRequest, at now: Instant) -> ControlError? {
+    private func refusal(of request: OperatorRequest) -> ControlError? {
         guard termination == nil else {
             return ControlError(.notReady, "the daemon is stopping", remedy: "ask the next daemon")
         }
@@ -113,7 +113,7 @@ extension OperatorMachine {
             return isAsked || isAtWork ? busy("a reseed of member \(member)") : nil
         case .backup(.live, _), .verify: return archiveWork.map { busy("a \($0.title)") }
         case .restore:
-            if let other = unheardRestore, now - other.since < UnheardRestore.patience { return busy("a restore") }
+            guard unheardRestore == nil else { return busy("a restore") }
             // S6: retention may be about to remove the very backup. It is over in a moment.
             guard pruning == nil else { return busy("the removal of old backups") }
             // A restore is the way out when an operation can't go on, also when that is a restore of a backup that
@@ -181,15 +181,19 @@ extension OperatorMachine {
         guard let asked = unheardRestore, asked.id == id else { return }
         unheardRestore = nil
         let request = OperatorRequest.restore(asked.backup)
-        let isLate = now - asked.since >= UnheardRestore.patience
-        guard isDelivered, !isLate else {
-            return giveUp(asked, isDelivered ? "its answer took too long" : "whoever asked was gone before the answer", at: now, into: &actions)
-        }
+        guard isDelivered else { return giveUp(asked, "whoever asked was gone before the answer", at: now, into: &actions) }
         // What stood against it a moment ago may be another thing now.
-        if let error = refusal(of: request, at: now) ?? refusalByPause(of: request) {
+        if let error = refusal(of: request) ?? refusalByPause(of: request) {
             return giveUp(asked, error.message, at: now, into: &actions)
         }
         beginRestore(of: asked.backup, id: id, at: now, into: &actions)
+    }
+
+    /// Asked at the beginning of each step: a word that comes later finds nothing.
+    mutating func giveUpUnheardRestore(at now: Instant, into actions: inout ActionBuffer<OperatorAction>) {
+        guard let asked = unheardRestore, now - asked.since >= UnheardRestore.patience else { return }
+        unheardRestore = nil
+        giveUp(asked, "its answer took too long", at: now, into: &actions)
     }
 
     private mutating func giveUp(

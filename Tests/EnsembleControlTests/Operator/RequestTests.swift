@@ -538,6 +538,15 @@ import Testing
         #expect(world.machine.intents == Intents() && outcome("s", in: world)?.failure == "nothing was changed: its answer took too long")
     }
 
+    @Test func aRestoreIsCancelledBeforeItsAnswerIsOut() {
+        var world = OperatorWorld.started(64)
+        world.request("s", .restore(world.archive[0].reference))
+        world.request("c", .cancel("s"))
+        world.run(for: .seconds(10))
+        #expect(outcome("s", in: world)?.isCancelled == true && outcome("c", in: world)?.failure == nil)
+        #expect(world.seeds == 0 && world.terminated == [] && world.violations == [])
+    }
+
     @Test func aRestoreIsJudgedAnewWhenItsAnswerIsOut() {
         var world = OperatorWorld.started(63)
         world.isAskerGone = true
