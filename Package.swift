@@ -67,7 +67,7 @@ let package = Package(
         .target(
             name: "EnsembleBackup",
             dependencies: [
-                "EnsembleBase", "KeeperStorage", "KeeperCodec", "KeeperCore", "CZstd", "CLinux", nioCore, crypto,
+                "EnsembleBase", "EnsembleControl", "KeeperStorage", "KeeperCodec", "KeeperCore", "CZstd", "CLinux", nioCore, crypto,
             ], swiftSettings: settings),
         .target(
             name: "EnsembleHost",
@@ -92,8 +92,7 @@ let package = Package(
         .executableTarget(
             name: "ensemblectl",
             dependencies: [
-                "EnsembleControl", "EnsembleBackup", "EnsembleBase", "KeeperClient", "CLinux", nioCore, nioPosix, nioHTTP1,
-                argumentParser,
+                "EnsembleControl", "EnsembleBackup", "EnsembleBase", argumentParser,
             ], swiftSettings: settings),
         .executableTarget(
             name: "ensemble-server", dependencies: ["KeeperServer", "EnsembleBase", logging, argumentParser],
@@ -133,7 +132,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "EnsembleBackupTests",
-            dependencies: ["EnsembleBackup", "KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioLocks],
+            dependencies: ["EnsembleBackup", "EnsembleControl", "KeeperStorage", "KeeperCodec", "KeeperCore", "EnsembleBase", nioCore, nioLocks],
             swiftSettings: settings),
         .testTarget(
             name: "EnsembleHostTests",

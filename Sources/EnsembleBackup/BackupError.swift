@@ -1,5 +1,5 @@
 /// Why a backup operation stopped. Nothing half-done is ever listed as a backup or trusted as a data directory.
-package struct BackupError: Error, Hashable, CustomStringConvertible {
+package struct BackupError: Error, Hashable, Codable, CustomStringConvertible {
     package enum Kind: String, Hashable, Sendable, Codable {
         /// A system call failed: disk full, permission, I/O error.
         case inputOutput

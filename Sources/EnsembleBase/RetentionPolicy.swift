@@ -1,6 +1,6 @@
 /// Which backups an archive keeps. A backup stays if either rule wants it; rule S6 keeps the newest verified one
 /// whatever the policy says.
-package struct RetentionPolicy: Hashable, Sendable {
+package struct RetentionPolicy: Hashable, Sendable, Codable {
     /// The newest this many stay. At least 1.
     package let keepLast: Int
     /// Backups younger than this stay too. Nil: only `keepLast` counts.

@@ -59,7 +59,7 @@ package enum LaunchMode: String, Sendable, Hashable, Codable {
 }
 
 /// What a data directory is made from.
-package enum Seed: Sendable, Hashable {
+package enum Seed: Sendable, Hashable, Codable {
     /// Nothing but `myid` and the identity file: Apache's server abstains with it (reference/operators.md, R1).
     case empty
     /// The files of a backup and the `recovering` mark (R5).

@@ -56,9 +56,11 @@ package struct Daemon: Sendable {
         let (manifest, text) = (start.manifest, start.text)
         var ledger = saved ?? Ledger(cluster: manifest.cluster)
         try Self.checkHosts(of: manifest, isKnownHere: ledger.isBootstrapped)
+        let archivePlace = try state.loadArchivePlace()
         if ledger.clusterIdentity.isEmpty {
-            let archive = manifest.archiveDirectory(on: layout)
-            ledger.clusterIdentity = try await Self.identity(of: manifest.cluster, inArchive: archive) ?? RandomName.hex(words: 2)
+            let path = manifest.archiveDirectory(on: layout)
+            let place = archivePlace.flatMap { $0.path == path ? $0 : nil } ?? ArchivePlace(path: path, mounts: [])
+            ledger.clusterIdentity = try await Self.identity(of: manifest.cluster, in: place) ?? RandomName.hex(words: 2)
             try state.save(ledger)
         }
         try state.save(manifestInForce: text)
@@ -66,7 +68,8 @@ package struct Daemon: Sendable {
             manifest: manifest, layout: layout, clusterIdentity: ledger.clusterIdentity, version: configuration.version)
         let (history, problem) = try state.loadHistory()
         shell = OperatorShell(
-            state: state, desired: desired, ledger: ledger, intents: try state.loadIntents(), history: history)
+            state: state, desired: desired, manifestFile: configuration.manifestFile, textInForce: text, ledger: ledger,
+            archivePlace: archivePlace, intents: try state.loadIntents(), history: history)
         try await shell.runner.claimDirectories()
         start.say(to: shell)
         if let problem { shell.log(Note(.warning, .operationFailed, problem)) }
@@ -79,13 +82,14 @@ package struct Daemon: Sendable {
         let server = try await ControlServer.start(
             at: socketPath, access: shell.runner.cluster.manifest.operatorAccess, service: service,
             group: MultiThreadedEventLoopGroup.singleton)
+        shell.whenAccessChanges { try server.apply($0) }
         let (signals, input) = AsyncStream.makeStream(of: Int32.self)
         _ = try DedicatedThread(name: "signals") {
             while true { input.yield(HostSignals.wait()) }
         }
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { for await number in signals { await self.handle(number, server) } }
+                group.addTask { for await number in signals { await self.handle(number) } }
                 group.addTask { try await self.shell.run() }
                 // The shell's end, or its failure, is the daemon's.
                 _ = try await group.next()
@@ -99,9 +103,9 @@ package struct Daemon: Sendable {
         await server.stop()
     }
 
-    private func handle(_ number: Int32, _ server: ControlServer) async {
+    private func handle(_ number: Int32) async {
         switch number {
-        case SIGHUP: await reload(server)
+        case SIGHUP: await reload()
         case SIGTERM, SIGINT: await terminate()
         default: break
         }
@@ -124,31 +128,13 @@ package struct Daemon: Sendable {
         shell.send(.terminationRequested(leaveMembers: mode == .leave))
     }
 
-    private func reload(_ server: ControlServer) async {
+    private func reload() async {
         // What has not been ready yet doesn't become so by a reload.
         let isReady = shell.hasServed
         if isReady { shell.notifier.reloading() }
-        do {
-            let (manifest, text) = try Self.readManifest(configuration.manifestFile)
-            let change = await shell.reload(manifest)
-            if change.refusals.isEmpty { await keep(text) }
-            if change.refusals.isEmpty, change.live.contains("operator") { try server.apply(manifest.operatorAccess) }
-            if change.isEmpty { shell.log(Note(.information, .manifestChanged, "the manifest says what it said before")) }
-        } catch {
-            shell.note(refusedReload: ["\(error)"])
-        }
+        // What is wrong with it has been said.
+        _ = try? await shell.apply(nil)
         if isReady { shell.notifier.ready(StatusLine.text(shell.view.machine, at: shell.clock.now())) }
-    }
-
-    /// For `refusals(of:stateDirectory:)`; the manifest is in force with or without it.
-    private func keep(_ manifestInForce: [UInt8]) async {
-        do {
-            try await shell.runner.lanes.state.run("writing the manifest in force") {
-                try self.state.save(manifestInForce: manifestInForce)
-            }
-        } catch {
-            shell.log(Note(.error, .manifestChanged, "it is in force, and the next reload is checked against the one before: \(error)"))
-        }
     }
 
     /// What keeps a manifest from being applied to the cluster that lives; `ensembled check` says it before the daemon is
@@ -185,16 +171,16 @@ package struct Daemon: Sendable {
     }
 
     /// S10: of an archive that does not answer it isn't known whether it holds backups of this cluster.
-    private static func identity(of cluster: String, inArchive path: String) async throws -> String? {
+    private static func identity(of cluster: String, in place: ArchivePlace) async throws -> String? {
         let clock = HostClock()
         let lane = HostLane("archive", now: { clock.now() })
         do {
             return try await lane.run("a look at whose backups it holds", within: .seconds(20)) {
-                try BackupEffects.identity(ofCluster: cluster, inArchive: path)
+                try Worker().run(FindIdentity(cluster: cluster, place: place))
             }
         } catch let failure as HostLane.Failure {
             throw HostError(
-                path, "does not answer: \(failure)", remedy: "look at what it is mounted from; systemd starts the daemon again",
+                place.path, "does not answer: \(failure)", remedy: "look at what it is mounted from; systemd starts the daemon again",
                 exitStatus: 71)
         }
     }

@@ -1,5 +1,5 @@
 /// What the operator's hands could not do: the operation, the file or process, and what a person can do about it.
-package struct HostError: Error, Hashable, Sendable, CustomStringConvertible {
+package struct HostError: Error, Hashable, Sendable, Codable, CustomStringConvertible {
     package var subject: String
     package var problem: String
     package var remedy: String

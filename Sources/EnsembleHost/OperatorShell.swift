@@ -34,17 +34,30 @@ package final class OperatorShell: Sendable {
     private let tickets = NIOLockedValueBox<[String: Instant]>([:])
     private let steps = NIOLockedValueBox<UInt64>(0)
     private let isReady = NIOLockedValueBox(false)
+    package let manifestFile: String
+    /// The manifest in force, as it was read.
+    let textInForce: NIOLockedValueBox<[UInt8]>
+    let isApplying = NIOLockedValueBox(false)
+    /// Gives the control socket to those who may use it.
+    let accessHook = NIOLockedValueBox<(@Sendable (OperatorAccess) throws -> Void)?>(nil)
 
+    /// - Parameters:
+    ///   - manifestFile: where the manifest's file is, which may say something else than what is in force.
+    ///   - textInForce: what `desired` was made from.
     package init(
-        state: StateDirectory, desired: DesiredCluster, ledger: Ledger, intents: Intents, history: History
+        state: StateDirectory, desired: DesiredCluster, manifestFile: String, textInForce: [UInt8], ledger: Ledger,
+        archivePlace: ArchivePlace?, intents: Intents, history: History
     ) {
+        self.manifestFile = manifestFile
+        self.textInForce = NIOLockedValueBox(textInForce)
         let clock = HostClock()
         self.clock = clock
         beganAt = clock.wall()
         let (stream, input) = AsyncStream.makeStream(of: OperatorEvent.self)
         self.stream = stream
         self.input = input
-        runner = EffectRunner(state: state, desired: desired, ledger: ledger, clock: clock, emit: { input.yield($0) })
+        runner = EffectRunner(
+            state: state, desired: desired, ledger: ledger, archivePlace: archivePlace, clock: clock, emit: { input.yield($0) })
         events = EventLog(file: state.path + "/events.jsonl")
         journal = Journal(cluster: desired.manifest.cluster)
         notifier = Notifier()
@@ -361,17 +374,15 @@ package final class OperatorShell: Sendable {
         for problem in problems { log(Note(.error, .manifestChanged, "not applied, the former manifest stays in force: \(problem)")) }
     }
 
-    package func reload(_ new: Manifest) async -> ManifestChange {
+    /// Of what may be changed while the cluster lives. Returns when the core judges by it.
+    func changeCluster(to new: Manifest) async {
         let old = runner.cluster
-        let change = ManifestChange(from: old.manifest, to: new, on: old.layout)
-        note(refusedReload: change.refusals.map(\.description))
-        guard change.refusals.isEmpty, !change.isEmpty else { return change }
         let desired = DesiredCluster(
             manifest: new, layout: old.layout, clusterIdentity: old.backups.clusterIdentity, version: old.backups.version)
         runner.change(to: desired)
         viewBox.withLockedValue { $0.generation += 1 }
         if old.backups.archivePath != desired.backups.archivePath { Task { await runner.refreshBackups() } }
         send(.policyChanged(OperatorPolicy(new), fingerprints: desired.fingerprints))
-        return change
+        while view.machine.fingerprints != desired.fingerprints, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(5)) }
     }
 }

@@ -9,8 +9,8 @@ struct Ensemblectl: ParsableCommand {
         discussion: "Exit codes:\n" + CommandStatus.allCases.map { "  \($0.rawValue)\t\($0.meaning)" }.joined(separator: "\n"),
         version: "ensemblectl 0.1.0",
         subcommands: [
-            Validate.self, Status.self, Check.self, Start.self, Stop.self, Restart.self, Backup.self, Reseed.self, Restore.self,
-            PlanVerb.self, Cancel.self, Pause.self, Resume.self, HistoryVerb.self, Events.self, Logs.self, Completions.self,
+            Validate.self, Status.self, Describe.self, Check.self, Wait.self, Start.self, Stop.self, Restart.self, Backup.self, Reseed.self, Restore.self,
+            Diff.self, Apply.self, PlanVerb.self, Cancel.self, Pause.self, Resume.self, HistoryVerb.self, Events.self, Logs.self, Completions.self,
         ])
 }
 

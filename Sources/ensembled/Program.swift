@@ -19,7 +19,7 @@ struct Ensembled: AsyncParsableCommand {
             Exit status: 0 ended as asked; 64 wrong usage; 73 the state directory or socket can't be used; 74 the \
             daemon's own state could not be made durable; 75 another daemon runs this cluster; 78 the manifest is wrong.
             """,
-        version: version, subcommands: [Run.self, Check.self])
+        version: version, subcommands: [Run.self, Check.self, Work.self])
 
     static let version = "0.1.0"
 }
@@ -83,6 +83,18 @@ struct Check: ParsableCommand {
         } catch {
             throw Failure.report(error)
         }
+    }
+}
+
+/// What a daemon begins for work that may hang, or needs memory: no person does.
+struct Work: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Do one piece of a daemon's work.", shouldDisplay: false)
+
+    @Argument var job: String
+    @Option var parent: Int32
+
+    func run() throws {
+        do { try WorkerProgram.run(job, parent: parent) } catch { throw Failure.report(error) }
     }
 }
 

@@ -38,6 +38,7 @@ private struct MemberOnDisk {
         try effects.verify(backup.id, now: WallTime(milliseconds: 1_800_000_000_000), progress: .silent)
     }
 
+    var observation: BackupObservation { effects.observation(of: Result { try effects.list() }) }
     func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
     func remove() { try? FileManager.default.removeItem(atPath: root) }
     var now: WallTime { WallTime(milliseconds: 1_800_000_100_000) }
@@ -89,7 +90,7 @@ private struct MemberOnDisk {
         let disk = try MemberOnDisk()
         defer { disk.remove() }
         try disk.effects.quarantine(disk.member, cause: "a test", now: disk.now)
-        #expect(disk.effects.observe().observation.verified.last?.id == disk.backup.id)
+        #expect(disk.observation.verified.last?.id == disk.backup.id)
         let objects = disk.root + "/archive/objects/sha256"
         for folder in try FileManager.default.contentsOfDirectory(atPath: objects) {
             for name in try FileManager.default.contentsOfDirectory(atPath: "\(objects)/\(folder)") {
@@ -100,8 +101,8 @@ private struct MemberOnDisk {
             try disk.effects.seed(
                 disk.member, .recovering(backup: disk.backup.id), reason: "a test", now: disk.now, progress: .silent)
         }
-        #expect(disk.effects.observe().observation.verified.isEmpty)
-        #expect(disk.effects.observe().observation.count == 1, "it is kept for a person to look at")
+        #expect(disk.observation.verified.isEmpty)
+        #expect(disk.observation.count == 1, "it is kept for a person to look at")
     }
 
     /// S6: a backup that a reseed or a restore is made from is not pruned under it.
@@ -117,6 +118,6 @@ private struct MemberOnDisk {
         _ = try disk.effects.prune(keeping: disk.backup.id, now: later, dryRun: false)
         #expect(try disk.effects.list().map(\.id.description).contains(disk.backup.id))
         _ = try disk.effects.prune(now: later, dryRun: false)
-        #expect(disk.effects.observe().observation.count == 1)
+        #expect(disk.observation.count == 1)
     }
 }

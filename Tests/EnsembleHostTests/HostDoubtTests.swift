@@ -140,11 +140,11 @@ import Testing
             id: 1, host: "127.0.0.1", clientPort: 2181, quorumPort: 2881, electionPort: 3881, dataDirectory: root + "/data")
         let manifest = Manifest(cluster: "orders", dataDirectory: root, members: [declaration])
         let member = manifest.rendered(on: HostLayout(stateDirectory: root, bundledServer: "/usr/bin/ensemble-server"))[0]
-        #expect(!DataProbe.finds(DataFloor(zxid: 0, acceptedEpoch: 0), in: member))
+        #expect(!DataProbe.inspect(member, .seals).meets(DataFloor(zxid: 0, acceptedEpoch: 0)))
         _ = try Recovery(layout: DataLayout(dataDir: root + "/data", dataLogDir: root + "/data"), isStandalone: false).recover()
-        #expect(DataProbe.finds(DataFloor(zxid: 0, acceptedEpoch: 0), in: member))
-        #expect(!DataProbe.finds(DataFloor(zxid: 1, acceptedEpoch: 0), in: member))
-        #expect(!DataProbe.finds(DataFloor(zxid: 0, acceptedEpoch: 1), in: member))
+        #expect(DataProbe.inspect(member, .seals).meets(DataFloor(zxid: 0, acceptedEpoch: 0)))
+        #expect(!DataProbe.inspect(member, .seals).meets(DataFloor(zxid: 1, acceptedEpoch: 0)))
+        #expect(!DataProbe.inspect(member, .seals).meets(DataFloor(zxid: 0, acceptedEpoch: 1)))
     }
 
     /// The last words of a server whose output was cut after its start are at the beginning of what is left.

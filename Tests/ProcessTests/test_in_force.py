@@ -10,7 +10,7 @@ from stream import HAS_KAZOO, Stream
 
 
 @unittest.skipUnless(HAS_KAZOO, "Debian's package `python3-kazoo` is not installed")
-class InForce(unittest.TestCase):
+class InForceCase(unittest.TestCase):
     def setUp(self):
         reason = daemon.missing()
         if reason:
@@ -33,6 +33,8 @@ class InForce(unittest.TestCase):
     def alone(self):
         return "".join(line for line in self.text.splitlines(True) if "id: 2," not in line and "id: 3," not in line)
 
+
+class InForce(InForceCase):
     def test_a_restart_of_the_daemon_does_not_cut_the_ensemble(self):
         """Member 1 once served alone beside 2 and 3, which nobody watched: both histories acknowledged writes."""
         before = self.pids()

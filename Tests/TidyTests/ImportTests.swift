@@ -19,8 +19,8 @@ import Testing
         ],
         "KeeperClient": ["EnsembleBase", "KeeperCore", "KeeperCodec", "Glibc", "NIOCore", "NIOConcurrencyHelpers", "NIOPosix", "Synchronization"],
         "EnsembleBackup": [
-            "EnsembleBase", "KeeperCore", "KeeperCodec", "KeeperStorage", "CZstd", "CLinux", "Glibc", "NIOCore", "Crypto",
-            "FoundationEssentials", "Foundation",
+            "EnsembleBase", "EnsembleControl", "KeeperCore", "KeeperCodec", "KeeperStorage", "CZstd", "CLinux", "Glibc", "NIOCore",
+            "Crypto", "FoundationEssentials", "Foundation",
         ],
         "EnsembleHost": [
             "EnsembleBase", "EnsembleControl", "EnsembleBackup", "KeeperClient", "KeeperStorage", "KeeperCodec", "KeeperCore",
@@ -38,8 +38,7 @@ import Testing
             "Foundation",
         ],
         "ensemblectl": [
-            "EnsembleBase", "EnsembleControl", "EnsembleBackup", "KeeperClient", "CLinux", "Glibc", "NIOCore", "NIOPosix",
-            "NIOHTTP1", "ArgumentParser", "FoundationEssentials", "Foundation",
+            "EnsembleBase", "EnsembleControl", "EnsembleBackup", "Glibc", "ArgumentParser", "FoundationEssentials", "Foundation",
         ],
         "ensemble-server": ["EnsembleBase", "KeeperServer", "Logging", "ArgumentParser", "Glibc"],
         "ensemble-sim": ["EnsembleBase", "EnsembleSim", "ArgumentParser", "Glibc"],

@@ -91,7 +91,7 @@ import Testing
         let failure = #expect(throws: CommandFailure.self) {
             try ControlClient(path: daemon.path).ask(.restore, RestoreRequest(backup: "b", confirm: "c"))
         }
-        #expect(failure == CommandFailure(.held, "not now (waits for a verified backup)", remedy: "wait"))
+        #expect(failure == CommandFailure(.held, "not now (a verified backup)", remedy: "wait"))
         let request = daemon.request()
         #expect(request.hasPrefix("POST /v1/restore HTTP/1.1\r\nHost: ensembled\r\nConnection: close\r\n"))
         #expect(request.contains(#""confirm":"c""#))

@@ -47,9 +47,26 @@ import Testing
                  2  leader    participating  0x100000009    0  2m02s   42         0  127.0.0.1:21812
                  3  -         backingOff     -              -      -    -        12  127.0.0.1:21813  needs a restart
                 member 3: killed by signal 9, restarts in 2s
-                held  rolling restart: waits for member 3 participates (1m00s ago)
+                held  rolling restart: member 3 participates (1m00s ago)
                 backups: 4, last b4 10s ago, last verified b3, next in 5s
                 at work: restart of all members  member 3  (o)
+
+                """)
+    }
+
+    /// Issue 9, B33: at 80 columns nothing important fitted.
+    @Test func aNarrowTerminalShowsWhatMatters() {
+        let text = status().text(Style(isColoured: false, width: 60))
+        #expect(text.split(separator: "\n").dropFirst().prefix(5).allSatisfy { $0.count <= 60 }, "\(text)")
+        #expect(text.contains("STATE") && text.contains("LAG") && !text.contains("PID"))
+        var table = Table([.init("A"), .init("REASON", wraps: true)])
+        table.add([.init("x"), .init("one two three four five six seven")])
+        #expect(
+            table.text(Style(isColoured: false, width: 20)) == """
+                A  REASON
+                x  one two three
+                   four five six
+                   seven
 
                 """)
     }
@@ -68,7 +85,7 @@ import Testing
     }
 
     @Test func statusCheck() {
-        #expect(throws: CommandFailure(.held, "rolling restart is held", remedy: "it waits for member 3 participates")) {
+        #expect(throws: CommandFailure(.held, "rolling restart is held: member 3 participates", remedy: "see `ensemblectl status`")) {
             try Status.judge(status())
         }
         var lost = status()
@@ -93,7 +110,7 @@ import Testing
             ])
         #expect(
             plan.text(plain) == """
-                STEP  ACTION            REASON                WAITS FOR
+                STEP  ACTION            REASON                HELD BACK
                 done  restart member 1  its settings changed
                    2  restart member 2  it leads: last        member 1 participates
 
@@ -145,7 +162,7 @@ import Testing
         #expect(pipe.update(status) == "")
         status.state = .held
         status.error = ControlError(.held, "m", remedy: "r", missingCondition: "a quorum")
-        #expect(pipe.update(status) == "backup  copying  held: waits for a quorum\n")
+        #expect(pipe.update(status) == "backup  copying  held: a quorum\n")
         var terminal = ProgressLine(isTerminal: true)
         #expect(terminal.update(status).hasPrefix("\r\u{1B}[Kbackup"))
         status.state = .succeeded

@@ -30,6 +30,15 @@ package struct BackupArchive: Sendable {
         return archive
     }
 
+    /// One that is there: nothing is made, so that a mistyped path stays one.
+    package static func existing(_ path: String) throws(BackupError) -> BackupArchive {
+        let archive = BackupArchive(path: path, disk: .real)
+        for directory in [archive.objectsPath, archive.backupsPath] where fileKind(directory) != .directory {
+            throw BackupError(.missing, file: path, problem: "is no archive: it has no \(directory)", remedy: "name the directory that holds `backups` and `objects`")
+        }
+        return archive
+    }
+
     var objectsPath: String { path + "/objects/sha256" }
     var backupsPath: String { path + "/backups" }
     var stagingPath: String { path + "/staging" }
@@ -121,7 +130,12 @@ package struct BackupArchive: Sendable {
     /// Additions are idempotent and may run side by side; a deletion runs alone. Does not wait.
     func lock(exclusively: Bool) throws(BackupError) -> ArchiveLock {
         let file = path + "/lock"
-        let descriptor = Glibc.open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
+        var descriptor = Glibc.open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
+        if descriptor < 0, errno == EROFS, !exclusively {
+            // What nobody can write to, nobody prunes.
+            descriptor = Glibc.open(file, O_RDONLY | O_CLOEXEC)
+            if descriptor < 0, errno == ENOENT { return ArchiveLock(handle: nil) }
+        }
         guard descriptor >= 0 else { throw systemError("open", file) }
         let handle = FileHandle(descriptor: descriptor, path: file)
         if flock(descriptor, (exclusively ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0 {
@@ -136,7 +150,8 @@ package struct BackupArchive: Sendable {
 
 /// Holds the archive until it is let go.
 struct ArchiveLock: ~Copyable {
-    let handle: FileHandle
+    /// Nil: there is nothing to hold it against.
+    let handle: FileHandle?
 }
 
 /// A backup as it stands in an archive.
@@ -157,5 +172,31 @@ package struct ArchivedBackup: Sendable {
     package var capturedAt: WallTime {
         if case .success(let manifest) = content { return manifest.capturedAt }
         return id.second
+    }
+}
+
+/// For a process that lists an archive for another.
+extension ArchivedBackup: Codable {
+    private enum CodingKeys: CodingKey { case id, manifest, damage, manifestSHA256, verified }
+
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        let damage = try container.decodeIfPresent(BackupError.self, forKey: .damage)
+        self.init(
+            id: try container.decode(BackupID.self, forKey: .id),
+            content: try damage.map { .failure($0) } ?? .success(container.decode(BackupManifest.self, forKey: .manifest)),
+            manifestSHA256: try container.decode(ContentHash.self, forKey: .manifestSHA256),
+            verified: try container.decodeIfPresent(VerifiedRecord.self, forKey: .verified))
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(id, forKey: .id)
+        switch content {
+        case .success(let manifest): try container.encode(manifest, forKey: .manifest)
+        case .failure(let damage): try container.encode(damage, forKey: .damage)
+        }
+        try container.encode(manifestSHA256, forKey: .manifestSHA256)
+        try container.encodeIfPresent(verified, forKey: .verified)
     }
 }

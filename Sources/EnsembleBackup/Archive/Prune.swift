@@ -2,7 +2,7 @@ import EnsembleBase
 import Glibc
 
 /// What a prune did, or would do.
-package struct PruneReport: Sendable {
+package struct PruneReport: Sendable, Codable {
     package var decisions: [Retention.Decision]
     package var objectsRemoved: [ContentHash]
     package var bytesFreed: Int64

@@ -19,7 +19,7 @@ package enum Retention {
         }
     }
 
-    package enum Reason: Hashable, Sendable, CustomStringConvertible {
+    package enum Reason: Hashable, Sendable, Codable, CustomStringConvertible {
         case newestVerified
         case inUse
         case withinKeepLast
@@ -48,7 +48,7 @@ package enum Retention {
         }
     }
 
-    package struct Decision: Hashable, Sendable {
+    package struct Decision: Hashable, Sendable, Codable {
         package var id: BackupID
         package var isKept: Bool
         package var reason: Reason

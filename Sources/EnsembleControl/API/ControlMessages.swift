@@ -270,6 +270,62 @@ package struct BackupDescription: Hashable, Sendable, Codable {
     }
 }
 
+/// Answer to `GET /v1/backups/<id>`: all that its manifest says.
+package struct BackupDetails: Hashable, Sendable, Codable {
+    package struct Object: Hashable, Sendable, Codable {
+        /// The file's name in `version-2`.
+        package var name: String
+        /// Bytes.
+        package var size: Int64
+        package var storedSize: Int64
+        /// Of the stored bytes: the object's name in the archive.
+        package var storedSHA256: String
+
+        package init(name: String, size: Int64, storedSize: Int64, storedSHA256: String) {
+            self.name = name
+            self.size = size
+            self.storedSize = storedSize
+            self.storedSHA256 = storedSHA256
+        }
+    }
+
+    package var summary: BackupDescription
+    package var cluster: String
+    package var clusterIdentity: String
+    package var engine: Engine
+    /// The leader's clock at the first and at the last transaction of the logs.
+    package var firstTransactionAt: WallTime?
+    package var lastTransactionAt: WallTime?
+    package var acceptedEpoch: Int64?
+    /// Sixteen hexadecimal digits: what the ensemble itself wrote of the tree; nil: it wrote none.
+    package var digest: String?
+    /// Znodes, as the verification counted them.
+    package var nodeCount: Int?
+    package var toolVersion: String
+    package var objects: [Object]
+    /// `zoo.cfg` of the member.
+    package var configuration: String
+
+    package init(
+        summary: BackupDescription, cluster: String, clusterIdentity: String, engine: Engine, firstTransactionAt: WallTime?,
+        lastTransactionAt: WallTime?, acceptedEpoch: Int64?, digest: String?, nodeCount: Int?, toolVersion: String, objects: [Object],
+        configuration: String
+    ) {
+        self.summary = summary
+        self.cluster = cluster
+        self.clusterIdentity = clusterIdentity
+        self.engine = engine
+        self.firstTransactionAt = firstTransactionAt
+        self.lastTransactionAt = lastTransactionAt
+        self.acceptedEpoch = acceptedEpoch
+        self.digest = digest
+        self.nodeCount = nodeCount
+        self.toolVersion = toolVersion
+        self.objects = objects
+        self.configuration = configuration
+    }
+}
+
 /// Answer to `POST /v1/backups/prune`.
 package struct PruneBackupsResponse: Hashable, Sendable, Codable {
     package struct Verdict: Hashable, Sendable, Codable {

@@ -2,7 +2,7 @@
 /// makes its requests from them, so that a path is spelled in one place.
 ///
 /// Answers: `status` → `StatusResponse`, `events` → `EventsResponse`, `plan` and a dry `restartRolling` →
-/// `PlanResponse`, `backups` → `BackupsResponse`, `operation` → `OperationStatus`, `operations` → `OperationsResponse`,
+/// `PlanResponse`, `diff` and `apply` → `DiffResponse`, `backups` → `BackupsResponse`, `backup` → `BackupDetails`, `memberDetails` → `MemberDetails`, `operation` → `OperationStatus`, `operations` → `OperationsResponse`,
 /// `pruneBackups` → `PruneBackupsResponse`, `ticket` → `TicketResponse`, `pause` and `resume` → `StatusResponse`; every other change →
 /// `AcceptedResponse` with status 202, and the work goes on as an operation. Whatever is not a success carries a
 /// `ControlError`. The client reads until the connection closes.
@@ -11,7 +11,12 @@ package enum ControlRoute: Hashable, Sendable {
     /// Events with a sequence number greater than `after`, oldest first, at most `limit` (1 to 1000).
     case events(after: UInt64, limit: Int)
     case plan
+    /// What the manifest's file says otherwise than the manifest in force.
+    case diff
+    /// Body: `ApplyRequest`.
+    case apply
     case backups
+    case backup(String)
     case operation(String)
     /// The latest, at most `limit` (1 to 1000).
     case operations(limit: Int)
@@ -20,6 +25,8 @@ package enum ControlRoute: Hashable, Sendable {
     /// Begin nothing voluntary, until `resume`.
     case pause
     case resume
+    /// A member, what is believed of it, and why.
+    case memberDetails(Int)
     case member(Int, MemberVerb)
     /// Body: `RestartRollingRequest`.
     case restartRolling
@@ -43,8 +50,8 @@ package enum ControlRoute: Hashable, Sendable {
     /// Reads and changes are separate rights: whoever may only read is refused a route for which this is true.
     package var changes: Bool {
         switch self {
-        case .status, .events, .plan, .backups, .operation, .operations: false
-        case .cancel, .pause, .resume, .member, .restartRolling, .createBackup, .verifyBackup, .pruneBackups, .restore, .ticket:
+        case .status, .events, .plan, .diff, .backups, .backup, .memberDetails, .operation, .operations: false
+        case .apply, .cancel, .pause, .resume, .member, .restartRolling, .createBackup, .verifyBackup, .pruneBackups, .restore, .ticket:
             true
         }
     }
@@ -57,12 +64,16 @@ package enum ControlRoute: Hashable, Sendable {
         case .status: "/v1/status"
         case .events(let after, let limit): "/v1/events?after=\(after)&limit=\(limit)"
         case .plan: "/v1/plan"
+        case .diff: "/v1/diff"
+        case .apply: "/v1/apply"
         case .backups, .createBackup: "/v1/backups"
+        case .backup(let id): "/v1/backups/\(id)"
         case .operation(let id): "/v1/operations/\(id)"
         case .operations(let limit): "/v1/operations?limit=\(limit)"
         case .cancel(let id): "/v1/operations/\(id)/cancel"
         case .pause: "/v1/pause"
         case .resume: "/v1/resume"
+        case .memberDetails(let id): "/v1/members/\(id)"
         case .member(let id, let verb): "/v1/members/\(id)/\(verb.rawValue)"
         case .restartRolling: "/v1/restart-rolling"
         case .verifyBackup(let id): "/v1/backups/\(id)/verify"
@@ -104,6 +115,8 @@ extension ControlRoute {
             case "events": return [try events(query)]
             case "operations": return [.operations(limit: try parameters(query, ["limit"]).limit)]
             case "plan": return [.plan]
+            case "diff": return [.diff]
+            case "apply": return [.apply]
             case "backups": return [.backups, .createBackup]
             case "restart-rolling": return [.restartRolling]
             case "pause": return [.pause]
@@ -114,16 +127,22 @@ extension ControlRoute {
             }
         case 2 where parts[0] == "operations": return [.operation(try identifier(parts[1]))]
         case 2 where parts == ["backups", "prune"]: return [.pruneBackups]
+        case 2 where parts[0] == "backups": return [.backup(try identifier(parts[1]))]
         case 3 where parts[0] == "operations" && parts[2] == "cancel": return [.cancel(try identifier(parts[1]))]
         case 3 where parts[0] == "backups" && parts[2] == "verify": return [.verifyBackup(try identifier(parts[1]))]
+        case 2 where parts[0] == "members": return [.memberDetails(try memberID(parts[1]))]
         case 3 where parts[0] == "members":
             guard let verb = MemberVerb(rawValue: parts[2]) else { return [] }
-            guard let id = Int(parts[1]), (1...254).contains(id) else {
-                throw ControlError(.badRequest, "\"\(parts[1])\" is not a member id", remedy: "ids are whole numbers from 1 to 254")
-            }
-            return [.member(id, verb)]
+            return [.member(try memberID(parts[1]), verb)]
         default: return []
         }
+    }
+
+    private static func memberID(_ text: String) throws(ControlError) -> Int {
+        guard let id = Int(text), (1...254).contains(id) else {
+            throw ControlError(.badRequest, "\"\(text)\" is not a member id", remedy: "ids are whole numbers from 1 to 254")
+        }
+        return id
     }
 
     /// Ids come from outside and end up in file names: letters, digits, `-`, `_` and `.` only, no `.` in front, at

@@ -66,7 +66,7 @@ extension StatusResponse {
         let isForPerson = lasting.contains { $0.gravity == .person }
         let worst = lasting.first { $0.gravity == .person } ?? first
         let more = lasting.count > 1 ? ", and \(lasting.count - 1) more" : ""
-        return HealthCheck("held", isForPerson ? .critical : .warning, "\(worst.what) waits: \(worst.missingCondition)\(more)")
+        return HealthCheck("held", isForPerson ? .critical : .warning, "\(worst.what): \(worst.missingCondition)\(more)")
     }
 
     private var backupsCheck: HealthCheck {

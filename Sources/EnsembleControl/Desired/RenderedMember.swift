@@ -15,7 +15,7 @@ package struct HostLayout: Hashable, Sendable {
 
 /// One member as it should be on disk and as a process: everything needed to launch it, and nothing that changes by
 /// itself. Equal inputs give equal bytes.
-package struct RenderedMember: Hashable, Sendable {
+package struct RenderedMember: Hashable, Sendable, Codable {
     package var id: Int
     package var declaration: MemberDeclaration
     package var engine: Engine
@@ -85,7 +85,7 @@ extension RenderedMember {
     package var clientAddress: ClientAddress { ClientAddress(host: declaration.host, port: declaration.clientPort) }
 }
 
-package struct LaunchCommand: Hashable, Sendable {
+package struct LaunchCommand: Hashable, Sendable, Codable {
     /// Absolute path.
     package var executable: String
     /// Without the executable itself.
@@ -110,7 +110,7 @@ package struct LaunchCommand: Hashable, Sendable {
 
 /// FNV-1a, 64 bits, over rendered text: tells whether two renderings differ, on any host and in any version. It is no
 /// protection against someone who wants a collision; whoever may write the manifest may do worse.
-package struct Fingerprint: Hashable, Sendable, CustomStringConvertible {
+package struct Fingerprint: Hashable, Sendable, Codable, CustomStringConvertible {
     package private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
 
     package init() {}

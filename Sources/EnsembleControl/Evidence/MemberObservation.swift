@@ -173,7 +173,7 @@ package enum InspectionDepth: Sendable, Hashable {
 }
 
 /// What is in a member's data directory, found by looking, before the ledger's opinion (`DataTrust`).
-package enum DataDirectoryCondition: Sendable, Hashable {
+package enum DataDirectoryCondition: Sendable, Hashable, Codable {
     /// No such directory, while its parent is there.
     case missing
     /// There, without snapshots, logs or epoch files.

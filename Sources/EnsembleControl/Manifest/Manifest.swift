@@ -61,7 +61,7 @@ package enum MemberRole: String, CaseIterable, Hashable, Sendable, Codable {
 }
 
 /// One numbered member of the cluster.
-package struct MemberDeclaration: Hashable, Sendable {
+package struct MemberDeclaration: Hashable, Sendable, Codable {
     /// 1 to 254: Apache's server packs it into one byte of each session id, and its documentation allows no more.
     package var id: Int
     /// Name or address at which peers and clients reach the member. On the loopback interface it serves only this host.

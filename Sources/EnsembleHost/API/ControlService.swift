@@ -52,20 +52,27 @@ package struct ControlService: Sendable {
             let allowed = error.code == .wrongMethod ? ControlRoute.methods(of: target).joined(separator: ", ") : nil
             return Answer(encode(error), error.httpStatus, allow: allowed)
         } catch let error as BackupError {
-            let failure = ControlError(BackupViews.code(of: error), "\(error.file): \(error.problem)", remedy: error.remedy)
-            return Answer(encode(failure), failure.httpStatus)
+            return failed(ControlError(error))
+        } catch let error as HostError {
+            return failed(ControlError(.failed, "\(error.subject): \(error.problem)", remedy: error.remedy))
+        } catch let error as ManifestError {
+            return failed(ControlError(.failed, "\(error)", remedy: "correct the file; the manifest in force stays"))
         } catch {
-            let failure = ControlError(.failed, "\(error)", remedy: "see the daemon's journal")
-            return Answer(encode(failure), failure.httpStatus)
+            return failed(ControlError(.failed, "\(error)", remedy: "see the daemon's journal"))
         }
     }
+
+    private func failed(_ error: ControlError) -> Answer { Answer(encode(error), error.httpStatus) }
 
     private func respond(_ route: ControlRoute, _ body: [UInt8], _ user: UInt32?) async throws -> Answer {
         switch route {
         case .status: return Answer(encode(status()), 200)
         case .events(let after, let limit): return Answer(encode(shell.events.after(after, limit: limit)), 200)
         case .plan: return Answer(encode(response(shell.view.machine.planAtWork(at: shell.clock.now()))), 200)
+        case .diff: return Answer(encode(response(try await answering { try await shell.wish() })), 200)
+        case .apply: return Answer(encode(try await apply(decode(ApplyRequest.self, body), user)), 200)
         case .backups: return Answer(encode(try await backups()), 200)
+        case .backup(let id): return Answer(encode(try await details(of: id)), 200)
         case .operation(let id): return Answer(encode(try operation(id)), 200)
         case .operations(let limit): return Answer(encode(StatusViews(shell: shell, version: version).operations(limit)), 200)
         case .cancel(let id):
@@ -73,6 +80,11 @@ package struct ControlService: Sendable {
             return Answer(encode(AcceptedResponse(operation: id)), 202)
         case .pause: return try await status(behind: .pause, user)
         case .resume: return try await status(behind: .resume, user)
+        case .memberDetails(let id):
+            guard let details = StatusViews(shell: shell, version: version).details(of: id) else {
+                throw ControlError(.notFound, "there is no member \(id)", remedy: "see ensemblectl status")
+            }
+            return Answer(encode(details), 200)
         case .member(let id, let verb): return try await accepted(request(id, verb, body), user)
         case .restartRolling:
             let wanted = try decode(RestartRollingRequest.self, body)
@@ -151,8 +163,12 @@ package struct ControlService: Sendable {
 
     /// An archive that hangs is said to, before the one who asks gives up.
     private func listed() async throws -> [ArchivedBackup] {
-        let backups = shell.runner.cluster.backups
-        return try await answering { try await shell.runner.lanes.catalog.run("a listing", within: .seconds(10)) { try backups.list() } }
+        let runner = shell.runner
+        return try await answering {
+            try await runner.lanes.catalog.run("a listing", within: .seconds(10)) {
+                try runner.worker.run(ListBackups(effects: runner.effects), runner.wanted).backups
+            }
+        }
     }
 
     private func answering<Result>(_ body: () async throws -> Result) async throws -> Result {
@@ -167,22 +183,30 @@ package struct ControlService: Sendable {
         let cluster = shell.runner.cluster
         let found = try await listed()
         return BackupsResponse(
-            archive: cluster.backups.archivePath, backups: found.reversed().map { BackupViews.describe($0) })
+            archive: cluster.backups.archivePath, backups: found.reversed().map(\.summary))
+    }
+
+    private func details(of id: String) async throws -> BackupDetails { try await backup(id).details() }
+
+    private func backup(_ id: String) async throws -> ArchivedBackup {
+        guard let found = try await listed().first(where: { $0.id.description == id }) else {
+            throw ControlError(.notFound, "there is no backup \(id)", remedy: "see ensemblectl backup list")
+        }
+        return found
     }
 
     private func verify(_ id: String, _ user: UInt32?) async throws -> Answer {
-        guard try await listed().contains(where: { $0.id.description == id }) else {
-            throw ControlError(.notFound, "there is no backup \(id)", remedy: "see ensemblectl backup list")
-        }
+        _ = try await backup(id)
         return try await accepted(.verify(backup: id), user)
     }
 
     private func prune(_ wanted: PruneBackupsRequest) async throws -> PruneBackupsResponse {
-        let (backups, now, inUse) = (shell.runner.cluster.backups, shell.clock.wall(), shell.view.machine.intents.backupInUse)
+        let runner = shell.runner
+        let job = PruneArchive(
+            effects: runner.effects, inUse: shell.view.machine.intents.backupInUse, now: shell.clock.wall(),
+            dryRun: wanted.dryRun)
         let found = try await answering {
-            try await shell.runner.lanes.archive.run("pruning", within: .seconds(20)) {
-                try backups.prune(keeping: inUse, now: now, dryRun: wanted.dryRun)
-            }
+            try await runner.lanes.archive.run("pruning", within: .seconds(20)) { try runner.worker.run(job, runner.wanted) }
         }
         guard let report = found else {
             throw ControlError(.refused, "the manifest declares no backups, so no retention", remedy: "declare backups")
@@ -201,6 +225,25 @@ package struct ControlService: Sendable {
 
     private func status() -> StatusResponse {
         StatusViews(shell: shell, version: version).status(backups: shell.runner.backups)
+    }
+
+    private func apply(_ wanted: ApplyRequest, _ user: UInt32?) async throws -> DiffResponse {
+        let wish = try await answering { try await shell.apply(wanted.plan) }
+        let applied = response(wish)
+        guard applied.refusals.isEmpty else {
+            throw ControlError(
+                .refused, "not applied, the manifest in force stays: \(applied.refusals.joined(separator: "; "))",
+                remedy: "change \(applied.file), and look at ensemblectl diff")
+        }
+        return applied
+    }
+
+    private func response(_ wish: ManifestWish) -> DiffResponse {
+        let plan = shell.view.machine.planOfRollingRestart(wish.change.restarts, reason: "changed settings", at: shell.clock.now())
+        return DiffResponse(
+            file: shell.manifestFile, plan: wish.token, differences: wish.difference.entries,
+            refusals: wish.change.refusals.map(\.description), live: wish.change.live, restarts: wish.change.restarts,
+            steps: wish.change.restarts.isEmpty ? [] : response(plan).steps)
     }
 
     private func dryRun(acceptOutage: Bool) -> Plan {

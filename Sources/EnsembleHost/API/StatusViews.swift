@@ -33,35 +33,56 @@ struct StatusViews {
         return status
     }
 
+    /// Nil: there is no such member.
+    func details(of id: Int) -> MemberDetails? {
+        let (view, now) = (shell.view, shell.clock.now())
+        guard let rendered = shell.runner.cluster.member(id) else { return nil }
+        let process = shell.runner.status(of: id)
+        let observed = StatusViews.withoutTheDead(view.machine.observed, process.map { [id: $0] } ?? [:], only: [id])
+        let verdict = view.machine.verdict(on: id, at: now)
+        let held = view.holdTimes.filter { $0.held.member == id }.map { hold($0.held, since: $0.since) }
+        return MemberDetails(
+            member: member(rendered, view, observed, process, at: now), verdict: verdict.kind.rawValue,
+            reason: verdict.reason.description, evidence: view.machine.testimonies(on: id, at: now), held: held,
+            events: shell.events.latest(of: id, limit: 12), logDirectory: rendered.logDirectory,
+            configurationFile: rendered.configurationFile)
+    }
+
     /// What was observed, without the answers of processes that have ended since: the kernel knows of a death before the
     /// core has been told, and nobody is to read that a dead server participates.
     private static func withoutTheDead(
-        _ observed: EnsembleObservation, _ processes: [Int: ProcessTable.Status]
+        _ observed: EnsembleObservation, _ processes: [Int: ProcessTable.Status], only asked: [Int]? = nil
     ) -> EnsembleObservation {
         var observed = observed
-        for member in observed.members where processes[member.id]?.isAlive != true { observed[member.id]?.answer = nil }
+        for member in observed.members where processes[member.id]?.isAlive != true && asked?.contains(member.id) != false {
+            observed[member.id]?.answer = nil
+        }
         return observed
     }
 
     func held(_ view: OperatorShell.View) -> [Hold] {
         var seen: [Hold] = []
         for (held, since) in view.holdTimes where held.reason.isWorthSaying {
-            let hold = Hold(
-                what: held.what, missingCondition: held.reason.description, since: since,
-                gravity: held.reason.gravity == .person ? .person : .waits)
+            let hold = hold(held, since: since)
             if !seen.contains(where: { $0.what == hold.what }) { seen.append(hold) }
         }
         for it in shell.runner.lanes.hanging {
             seen.append(
                 Hold(
                     what: "\(it.lane): \(it.work)",
-                    missingCondition: "an answer, for \(it.lasting.inMilliseconds / 1000) s: it hangs, its disk or server perhaps"))
+                    missingCondition: "no answer for \(it.lasting.inMilliseconds / 1000) s: it hangs, its disk or server perhaps"))
         }
         if !view.refusedReload.isEmpty {
             let problems = view.refusedReload.joined(separator: "; ")
-            seen.append(Hold(what: "reload of the manifest", missingCondition: "a manifest that can be applied: \(problems)"))
+            seen.append(Hold(what: "reload of the manifest", missingCondition: "the file can't be applied: \(problems)"))
         }
         return seen
+    }
+
+    private func hold(_ held: Held, since: WallTime) -> Hold {
+        Hold(
+            what: held.what, missingCondition: held.reason.description, since: since,
+            gravity: held.reason.gravity == .person ? .person : .waits)
     }
 
     /// How the operation goes, from its beginning to its end; nil: no such operation is remembered.
@@ -116,11 +137,11 @@ struct StatusViews {
     private func summary(_ backups: [ArchivedBackup], _ view: OperatorShell.View) -> BackupSummary {
         var summary = BackupSummary()
         summary.count = backups.count
-        summary.last = backups.last.map(BackupViews.describe)
-        summary.lastVerified = backups.last { $0.verified != nil }.map(BackupViews.describe)
+        summary.last = backups.last?.summary
+        summary.lastVerified = backups.last { $0.verified != nil }?.summary
         summary.nextAt = view.nextBackup
         summary.lastFailure = view.machine.backupFailure ?? view.machine.observed.backups.lastFailure
-        summary.damaged = backups.count { BackupViews.describe($0).damage != nil }
+        summary.damaged = backups.count { $0.summary.damage != nil }
         let now = shell.clock.wall()
         summary.fromTheFuture = backups.count { $0.capturedAt > now }
         if let settings = shell.runner.cluster.manifest.backups {
@@ -200,30 +221,15 @@ struct StatusViews {
     }
 }
 
-enum BackupViews {
-    static func code(of error: BackupError) -> ControlError.Code {
-        switch error.kind {
-        case .busy: .busy
-        case .missing: .notFound
-        case .refused, .unsupported: .refused
-        case .inputOutput, .otherFileSystem, .damaged, .unstable, .cancelled: .failed
-        }
-    }
-
-    /// One that can't be read is shown with what is wrong with it: who looks for a backup must not think that it never was.
-    static func describe(_ backup: ArchivedBackup) -> BackupDescription {
-        let manifest: BackupManifest
-        switch backup.content {
-        case .success(let content): manifest = content
-        case .failure(let error):
-            return BackupDescription(
-                id: backup.id.description, createdAt: backup.capturedAt, mode: .live, member: 0, lastZxid: HexZxid(0), size: 0,
-                storedSize: 0, damage: "\(error.file): \(error.problem)")
-        }
-        return BackupDescription(
-            id: backup.id.description, createdAt: manifest.capturedAt, mode: manifest.kind == .live ? .live : .cold,
-            member: Int(manifest.member), firstZxid: HexZxid(manifest.snapshotZxid.rawValue),
-            lastZxid: HexZxid(manifest.lastZxid.rawValue), epoch: manifest.epochs?.current, size: manifest.size,
-            storedSize: manifest.storedSize, verifiedAt: backup.verified?.verifiedAt)
+extension ControlError {
+    init(_ error: BackupError) {
+        let code: Code =
+            switch error.kind {
+            case .busy: .busy
+            case .missing: .notFound
+            case .refused, .unsupported: .refused
+            case .inputOutput, .otherFileSystem, .damaged, .unstable, .cancelled: .failed
+            }
+        self.init(code, "\(error.file): \(error.problem)", remedy: error.remedy)
     }
 }

@@ -5,11 +5,14 @@ import Glibc
 import KeeperCore
 import KeeperStorage
 
-/// What touches the archive and members' directories. Everything here blocks: it runs on lanes.
-package struct BackupEffects: Sendable {
+/// What touches the archive and members' directories. Everything here blocks: what needs the archive is a worker's
+/// (`WorkerJob`), all else runs on lanes.
+package struct BackupEffects: Sendable, Codable {
     package var cluster: String
     package var clusterIdentity: String
     package var archivePath: String
+    /// Where the archive's disks were mounted when it was listed last.
+    package var archiveMounts: [String] = []
     package var quarantinePath: String
     package var compressionLevel: Int
     package var retention: RetentionPolicy?
@@ -17,7 +20,9 @@ package struct BackupEffects: Sendable {
 
     /// The identity that backups of this cluster carry, for a daemon whose ledger was lost. Nil when there are none.
     /// - Throws: when there are several: then it isn't known which is ours (S10).
-    package static func identity(ofCluster name: String, inArchive path: String) throws -> String? {
+    package static func identity(ofCluster name: String, in place: ArchivePlace) throws -> String? {
+        let path = place.path
+        try place.requireMounted()
         guard Directory.exists(path) else { return nil }
         let identities = try BackupArchive.open(path).list().compactMap { backup -> String? in
             guard case .success(let manifest) = backup.content, manifest.cluster == name else { return nil }
@@ -31,7 +36,10 @@ package struct BackupEffects: Sendable {
         return identities.first
     }
 
-    private func archive() throws -> BackupArchive { try BackupArchive.open(archivePath) }
+    private func archive() throws -> BackupArchive {
+        try ArchivePlace(path: archivePath, mounts: archiveMounts).requireMounted()
+        return try BackupArchive.open(archivePath)
+    }
 
     // MARK: Backups
 
@@ -42,19 +50,17 @@ package struct BackupEffects: Sendable {
         }
     }
 
-    package func observe() -> (found: [ArchivedBackup], observation: BackupObservation) {
+    package func observation(of listing: Result<[ArchivedBackup], any Error>) -> BackupObservation {
         var observation = BackupObservation()
-        var found: [ArchivedBackup] = []
-        do {
-            let backups = try list()
-            found = backups
+        switch listing {
+        case .success(let backups):
             observation.isListed = true
             observation.count = backups.count
             observation.verified = backups.filter { $0.verified != nil }.compactMap(reference)
-        } catch {
+        case .failure(let error):
             observation.lastFailure = "\(error)"
         }
-        return (found, observation)
+        return observation
     }
 
     package func reference(_ backup: ArchivedBackup) -> BackupReference? {
@@ -95,11 +101,16 @@ package struct BackupEffects: Sendable {
             of: clusterIdentity, policy: retention, inUse: inUse.flatMap { BackupID($0) }, now: now, dryRun: dryRun)
     }
 
-    /// Bytes of what it restores to.
-    package func size(of id: String) throws -> (snapshots: Int64, logs: Int64) {
+    /// Bytes of what a backup restores to.
+    package struct Size: Sendable, Codable {
+        package var snapshots: Int64
+        package var logs: Int64
+    }
+
+    package func size(of id: String) throws -> Size {
         let objects = try archive().manifest(try backupID(id)).objects
         func sum(_ role: BackupObject.Role) -> Int64 { objects.filter { $0.role == role }.reduce(0) { $0 + $1.size } }
-        return (sum(.snapshot), sum(.log))
+        return Size(snapshots: sum(.snapshot), logs: sum(.log))
     }
 
     private func backupID(_ text: String) throws -> BackupID {

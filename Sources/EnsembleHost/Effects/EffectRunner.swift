@@ -19,6 +19,7 @@ package final class EffectRunner: Sendable {
 
     let state: StateDirectory
     package let lanes: HostLanes
+    package let worker = Worker()
     let emit: @Sendable (OperatorEvent) -> Void
     let clock: HostClock
     package let credential: EnsembleCredential
@@ -31,14 +32,17 @@ package final class EffectRunner: Sendable {
     private let listing = NIOLockedValueBox<[ArchivedBackup]?>(nil)
     let isEnding = NIOLockedValueBox(false)
     private let claims = DirectoryClaims()
+    /// Nil: it was never listed.
+    private let archivePlace: NIOLockedValueBox<ArchivePlace?>
 
     package init(
-        state: StateDirectory, desired: DesiredCluster, ledger: Ledger, clock: HostClock,
+        state: StateDirectory, desired: DesiredCluster, ledger: Ledger, archivePlace: ArchivePlace?, clock: HostClock,
         emit: @escaping @Sendable (OperatorEvent) -> Void
     ) {
         self.state = state
         self.clock = clock
         self.ledger = NIOLockedValueBox(ledger)
+        self.archivePlace = NIOLockedValueBox(archivePlace)
         lanes = HostLanes(now: { clock.now() })
         self.emit = emit
         let (cluster, servers) = (NIOLockedValueBox(desired), NIOLockedValueBox(Servers()))
@@ -70,7 +74,7 @@ package final class EffectRunner: Sendable {
             try await lanes.state.run("writing what was asked for") { try self.state.save(history) }
         case .inspectData(let id, let depth):
             inspect(id, "a look at its files", isLong: depth == .replay, background) { [self] member in
-                let found = DataProbe.inspect(member, depth)
+                let found = try look(at: member, depth)
                 if found.isBlank { try requireMounted(member) }
                 return found
             }
@@ -117,6 +121,11 @@ package final class EffectRunner: Sendable {
         }
     }
 
+    /// What is in a member's directories: by a worker where it takes reading all of it. Blocks.
+    func look(at member: RenderedMember, _ depth: InspectionDepth) throws -> DataDirectoryCondition {
+        try DataProbe.glimpse(of: member, depth) ?? worker.run(ReplayMember(member: member), wanted)
+    }
+
     /// S3: neither another daemon's, nor in use by a server that somebody started by hand. Blocks.
     func requireOurs(_ member: RenderedMember) throws {
         try claims.take([member.dataDirectory, member.logDirectory], of: member.id)
@@ -131,7 +140,7 @@ package final class EffectRunner: Sendable {
     package func claimDirectories() async throws {
         for member in cluster.members {
             do {
-                try await lanes.member(member.id).run("a claim on its directories", within: .seconds(5)) {
+                _ = try await lanes.member(member.id).run("a claim on its directories", within: .seconds(5)) {
                     try self.claims.take([member.dataDirectory, member.logDirectory], of: member.id)
                 }
             } catch let error as HostError { throw error } catch {}
@@ -165,15 +174,18 @@ package final class EffectRunner: Sendable {
     }
 
     private func reporting(_ token: EffectToken) -> BackupProgress {
-        BackupProgress(
-            report: { [progress, clock] done, total in
-                progress.report(token, done: done, total: total, at: clock.now())
-            },
-            isCancelled: { [weak self] in self?.isEnding.withLockedValue { $0 } ?? true })
+        var wanted = wanted
+        wanted.report = { [progress, clock] done, total in progress.report(token, done: done, total: total, at: clock.now()) }
+        return wanted
+    }
+
+    /// Nothing is, once the daemon ends.
+    package var wanted: BackupProgress {
+        BackupProgress(isCancelled: { [weak self] in self?.isEnding.withLockedValue { $0 } ?? true })
     }
 
     private func startFileEffect(_ action: OperatorAction, _ background: Background) {
-        let (cluster, lanes, now) = (cluster, lanes, clock.wall())
+        let (cluster, lanes, effects, now) = (cluster, lanes, effects, clock.wall())
         switch action {
         case .quarantine(let id, let reason, let token):
             guard let member = cluster.member(id) else { return }
@@ -193,9 +205,12 @@ package final class EffectRunner: Sendable {
                     return .seeded(
                         try await lanes.member(id).run("its seed", isLong: true) { [self] in
                             try requireMounted(member)
-                            try claims.take([member.dataDirectory, member.logDirectory], of: member.id)
-                            return try cluster.backups.seed(
-                                member, seed, reason: "reseed by ensembled", now: now, progress: progress)
+                            // S3: what the worker writes stays claimed for as long as it lives, also when it hangs and its
+                            // daemon does not live any more.
+                            let held = try claims.take([member.dataDirectory, member.logDirectory], of: member.id)
+                            let job = SeedMember(
+                                effects: effects, member: member, seed: seed, reason: "reseed by ensembled", now: now)
+                            return try worker.run(job, holding: held, progress)
                         })
                 } catch {
                     // The backup may be why, and no longer count as verified.
@@ -206,22 +221,23 @@ package final class EffectRunner: Sendable {
         case .capture(let id, let mode, let end, let token):
             guard let member = cluster.member(id) else { return }
             let progress = reporting(token)
-            answer(token, background) {
+            answer(token, background) { [worker] in
                 .captured(
                     try await lanes.archive.run("a backup of member \(id)", isLong: true) {
-                        try cluster.backups.capture(member, mode, upTo: end, now: now, progress: progress)
+                        try worker.run(
+                            CaptureMember(effects: effects, member: member, mode: mode, end: end, now: now), progress)
                     })
             }
         case .verify(let backup, let token):
             let progress = reporting(token)
             answer(token, background) { [self] in
                 await refreshBackups()
-                let proof = try await lanes.archive.run("the verification of \(backup)", isLong: true) {
-                    Result { try cluster.backups.verify(backup, now: now, progress: progress) }
+                let proof = try await lanes.archive.run("the verification of \(backup)", isLong: true) { [worker] in
+                    Result { try worker.run(VerifyBackup(effects: effects, backup: backup, now: now), progress) }
                 }
                 // What it proved, or withdrew.
                 await refreshBackups()
-                try proof.get()
+                _ = try proof.get()
                 return .done
             }
         case .checkRoom(let backup, let token):
@@ -231,7 +247,9 @@ package final class EffectRunner: Sendable {
             }
         case .prune(let token):
             answer(token, background) { [self] in
-                _ = try await lanes.archive.run("pruning") { try cluster.backups.prune(now: now, dryRun: false) }
+                _ = try await lanes.archive.run("pruning") { [self] in
+                    try worker.run(PruneArchive(effects: effects, now: now, dryRun: false), wanted)
+                }
                 await refreshBackups()
                 return .done
             }
@@ -246,15 +264,36 @@ package final class EffectRunner: Sendable {
     package var backups: [ArchivedBackup] { listing.withLockedValue { $0 } ?? [] }
     package var hasListed: Bool { listing.withLockedValue { $0 } != nil }
 
-    package func refreshBackups() async {
-        let backups = cluster.backups
-        guard let (found, observation) = try? await lanes.catalog.run("a look at it", { backups.observe() }) else { return }
-        listing.withLockedValue { $0 = found }
-        emit(.backupsListed(observation))
+    /// What a worker is told of the archive.
+    package var effects: BackupEffects {
+        var effects = cluster.backups
+        let place = archivePlace.withLockedValue { $0 }
+        if let place, place.path == effects.archivePath { effects.archiveMounts = place.mounts }
+        return effects
     }
 
-    /// The daemon ends. Copies that are under way end at their next chunk: the daemon does not outstay its stop for them.
-    /// What they leave is nothing, or begun anew (S9). What hangs is left behind.
+    package func refreshBackups() async {
+        let effects = effects
+        let look = try? await lanes.catalog.run("a look at it") { [self] in
+            Result { try worker.run(ListBackups(effects: effects), wanted) }
+        }
+        guard let look else { return }
+        listing.withLockedValue { $0 = (try? look.get().backups) ?? [] }
+        emit(.backupsListed(effects.observation(of: look.map(\.backups))))
+        guard case .success(let listed) = look else { return }
+        await remember(listed.place)
+    }
+
+    /// For the next daemon as well, which may be started before the disk is mounted.
+    private func remember(_ place: ArchivePlace) async {
+        guard archivePlace.withLockedValue({ $0 }) != place else { return }
+        archivePlace.withLockedValue { $0 = place }
+        // Not written, it is written behind the next look by another daemon.
+        try? await lanes.state.run("writing where the archive is") { [state] in try state.save(place) }
+    }
+
+    /// The daemon ends. Workers end at their next chunk, or are killed: the daemon does not outstay its stop for them. What
+    /// they leave is nothing, or begun anew (S9). What hangs is left behind.
     package func end() {
         isEnding.withLockedValue { $0 = true }
         lanes.close()

@@ -9,11 +9,14 @@ import KeeperStorage
 extension EffectRunner {
     func checkRoom(for backup: String) async throws {
         let cluster = cluster
-        let (snapshots, logs) = try await lanes.catalog.run("the size of \(backup)", within: .seconds(20)) { try cluster.backups.size(of: backup) }
+        let size = try await lanes.catalog.run("the size of \(backup)", within: .seconds(20)) { [self] in
+            try worker.run(SizeBackup(effects: effects, backup: backup), wanted)
+        }
         var room = RestoreRoom()
         for member in cluster.members {
             let demands = member.logDirectory == member.dataDirectory
-                ? [(member.dataDirectory, snapshots + logs)] : [(member.dataDirectory, snapshots), (member.logDirectory, logs)]
+                ? [(member.dataDirectory, size.snapshots + size.logs)]
+                : [(member.dataDirectory, size.snapshots), (member.logDirectory, size.logs)]
             let found = try await lanes.member(member.id).run("a look at its disks", within: .seconds(20)) { [self] in
                 try requireMounted(member)
                 try RestoreRoom.tryWriting(in: cluster.backups.quarantinePath, of: member.id)

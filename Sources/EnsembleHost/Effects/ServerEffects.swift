@@ -42,7 +42,7 @@ extension EffectRunner {
         }
         try requireOurs(member)
         // S2: Apache's server can't be told what it should find, so a last look comes as late as can be.
-        if member.engine == .apache, let floor, !DataProbe.finds(floor, in: member) {
+        if member.engine == .apache, let floor, try !look(at: member, .seals).meets(floor) {
             throw HostError(
                 member.dataDirectory, "is not what was looked at just now", remedy: "it is looked at again before the next launch")
         }

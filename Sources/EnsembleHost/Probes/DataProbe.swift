@@ -8,8 +8,13 @@ import KeeperStorage
 package enum DataProbe {
     package static let identityName = "ensembled.identity"
 
-    /// Blocks; for a thread of a pool.
+    /// Blocks; may need memory by the size of the tree (`replay`).
     package static func inspect(_ member: RenderedMember, _ depth: InspectionDepth) -> DataDirectoryCondition {
+        glimpse(of: member, depth) ?? replay(member)
+    }
+
+    /// What can be told without reading all of it; nil: nothing. Blocks.
+    static func glimpse(of member: RenderedMember, _ depth: InspectionDepth) -> DataDirectoryCondition? {
         let layout = DataLayout(dataDir: member.dataDirectory, dataLogDir: member.logDirectory)
         // S10: a log directory that can't be looked at is not one without logs.
         errno = 0
@@ -24,22 +29,37 @@ package enum DataProbe {
         do throws(StorageError) {
             let (snapshots, logs) = (try layout.snapshots(), try layout.logs())
             guard !snapshots.isEmpty || !logs.isEmpty else { return blank(member, layout) }
-            func holding(_ end: Zxid, _ accepted: Int64, _ current: Int64) throws(StorageError) -> DataDirectoryCondition {
-                .holding(
-                    DataDirectoryContents(
-                        identity: try identity(of: member), zxid: end.rawValue, acceptedEpoch: accepted,
-                        currentEpoch: current, recovering: try layout.recoveringMark.isSet))
-            }
-            if depth == .seals, let glance = try DataGlance.look(at: layout) {
-                return try holding(glance.endZxid, glance.acceptedEpoch, glance.currentEpoch)
-            }
-            let report = try KeeperStorage.Verification.verify(layout)
-            return try holding(report.endZxid, report.acceptedEpoch, report.currentEpoch)
+            guard depth == .seals, let glance = try DataGlance.look(at: layout) else { return nil }
+            return try holding(member, layout, glance.endZxid, accepted: glance.acceptedEpoch, current: glance.currentEpoch)
         } catch {
-            switch error.cause {
-            case .system, .held: return .unreadable(error.description)
-            case .damaged, .inconsistent, .cutShort: return .damaged(error.description)
-            }
+            return condition(error)
+        }
+    }
+
+    /// Reads everything and builds the tree: a worker's work. Blocks.
+    static func replay(_ member: RenderedMember) -> DataDirectoryCondition {
+        let layout = DataLayout(dataDir: member.dataDirectory, dataLogDir: member.logDirectory)
+        do throws(StorageError) {
+            let report = try KeeperStorage.Verification.verify(layout)
+            return try holding(member, layout, report.endZxid, accepted: report.acceptedEpoch, current: report.currentEpoch)
+        } catch {
+            return condition(error)
+        }
+    }
+
+    private static func holding(
+        _ member: RenderedMember, _ layout: DataLayout, _ end: Zxid, accepted: Int64, current: Int64
+    ) throws(StorageError) -> DataDirectoryCondition {
+        .holding(
+            DataDirectoryContents(
+                identity: try identity(of: member), zxid: end.rawValue, acceptedEpoch: accepted, currentEpoch: current,
+                recovering: try layout.recoveringMark.isSet))
+    }
+
+    private static func condition(_ error: StorageError) -> DataDirectoryCondition {
+        switch error.cause {
+        case .system, .held: .unreadable(error.description)
+        case .damaged, .inconsistent, .cutShort: .damaged(error.description)
         }
     }
 
@@ -56,14 +76,6 @@ package enum DataProbe {
             case .damaged, .inconsistent, .cutShort: return .empty
             }
         }
-    }
-
-    /// S2: whether all of what was seen there is there. Blocks.
-    package static func finds(_ floor: DataFloor, in member: RenderedMember) -> Bool {
-        guard case .holding(let contents) = inspect(member, .seals) else { return false }
-        return floor.isMet(
-            zxid: contents.zxid, acceptedEpoch: contents.acceptedEpoch, currentEpoch: contents.currentEpoch,
-            isMarked: contents.recovering)
     }
 
     /// - Throws: when it can't be told (S10): a directory without identity is reseeded, one that can't be read is not.
@@ -94,5 +106,15 @@ package enum DataProbe {
         } catch {
             return .untold
         }
+    }
+}
+
+extension DataDirectoryCondition {
+    /// S2: whether all of what was seen there is there.
+    package func meets(_ floor: DataFloor) -> Bool {
+        guard case .holding(let contents) = self else { return false }
+        return floor.isMet(
+            zxid: contents.zxid, acceptedEpoch: contents.acceptedEpoch, currentEpoch: contents.currentEpoch,
+            isMarked: contents.recovering)
     }
 }

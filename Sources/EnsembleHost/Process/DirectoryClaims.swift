@@ -24,15 +24,20 @@ package final class DirectoryClaims: Sendable {
 
     /// Claims those of `directories` that are there. What was made anew since it was claimed is claimed anew. Blocks.
     ///
+    /// - Returns: the descriptors that hold them: whoever has a copy of one holds the claim as well.
     /// - Throws: when another daemon has one of them.
-    package func take(_ directories: [String], of member: MemberID) throws(HostError) {
+    @discardableResult
+    package func take(_ directories: [String], of member: MemberID) throws(HostError) -> [Int32] {
+        var held: [Int32] = []
         for path in directories {
             var status = stat()
             guard stat(path, &status) == 0 else { continue }
             let name = "ensembled-" + String(UInt64(status.st_dev), radix: 16) + "-" + String(UInt64(status.st_ino), radix: 16)
             // Log and data may be one directory, by two paths.
-            let isTaken = claims.withLockedValue { claims in claims.values.contains { $0.name == name } }
-            if isTaken { continue }
+            if let taken = claims.withLockedValue({ claims in claims.values.first { $0.name == name } }) {
+                held.append(taken.descriptor)
+                continue
+            }
             let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
             guard descriptor >= 0 else { continue }
             guard Self.withAddress(of: name, { bind(descriptor, $0, $1) }) == 0, listen(descriptor, 1) == 0 else {
@@ -42,7 +47,9 @@ package final class DirectoryClaims: Sendable {
             }
             let former = claims.withLockedValue { $0.updateValue(Claim(name: name, descriptor: descriptor), forKey: path) }
             if let former { close(former.descriptor) }
+            held.append(descriptor)
         }
+        return held
     }
 
     private static func error(_ path: String, _ member: MemberID, _ holder: Int32) -> HostError {

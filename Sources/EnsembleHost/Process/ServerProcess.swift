@@ -5,43 +5,22 @@ import KeeperStorage
 
 /// Starting a server, knowing it again, and hearing of its end.
 package enum ServerProcess {
-    /// Spawns with an empty signal mask and default dispositions (a child of a Swift thread otherwise inherits blocked
-    /// signals and is deaf to SIGTERM: reference/swift-linux.md, section 4), a session of its own, no descriptor but
-    /// 0, 1 and 2, and its output appended to `outputFile`.
+    /// Its output is appended to `outputFile`.
     package static func spawn(
         _ launch: LaunchCommand, directory: String, outputFile: String
     ) throws(HostError) -> ProcessIdentity {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, outputFile, O_WRONLY | O_CREAT | O_APPEND, 0o640)
-        posix_spawn_file_actions_adddup2(&actions, 1, 2)
-        posix_spawn_file_actions_addchdir_np(&actions, directory)
-        posix_spawn_file_actions_addclosefrom_np(&actions, 3)
-
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        var none = sigset_t()
-        var all = sigset_t()
-        sigemptyset(&none)
-        sigfillset(&all)
-        posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setsigdefault(&attributes, &all)
-        let flags = Int32(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF) | 0x80 /* POSIX_SPAWN_SETSID */
-        posix_spawnattr_setflags(&attributes, Int16(flags))
-
-        var pid: pid_t = 0
-        let code = withCStrings([launch.executable] + launch.arguments) { arguments in
-            withCStrings(launch.environment) { environment in
-                posix_spawn(&pid, launch.executable, &actions, &attributes, arguments, environment)
-            }
-        }
-        guard code == 0 else {
+        let child = ChildProcess.spawn(
+            launch.executable, launch.arguments, environment: launch.environment, directory: directory,
+            descriptors: [
+                .file("/dev/null", flags: O_RDONLY), .file(outputFile, flags: O_WRONLY | O_CREAT | O_APPEND), .copy(of: 1),
+            ])
+        let pid: pid_t
+        switch child {
+        case .success(let started): pid = started
+        case .failure(let failure):
             throw HostError(
-                launch.executable, "can't be started: \(String(cString: strerror(code)))",
-                remedy: "check the program, its rights and \(directory)", isLasting: isLasting(code))
+                launch.executable, "can't be started: \(failure.reason)", remedy: "check the program, its rights and \(directory)",
+                isLasting: failure.isLasting)
         }
         limit(pid, launch)
         guard let status = ProcessTable.status(of: pid) else {
@@ -52,12 +31,6 @@ package enum ServerProcess {
             throw HostError(launch.executable, "could not be looked at when it was started", remedy: "see \(outputFile)")
         }
         return status.identity
-    }
-
-    /// execve(2): what the program itself, its path or our rights are the reason for. EAGAIN, ENOMEM, EMFILE, ENFILE,
-    /// ETXTBSY (an upgrade writes the program at this moment) and EIO pass.
-    static func isLasting(_ code: Int32) -> Bool {
-        [ENOENT, EACCES, EPERM, ENOEXEC, ENOTDIR, ELOOP, ENAMETOOLONG, E2BIG, EINVAL].contains(code)
     }
 
     /// Limits are set from outside, after the start: posix_spawn has no hook, and a server opens its many files later.
@@ -109,14 +82,5 @@ package enum ServerProcess {
             if clx_wait_pidfd(descriptor, &status) == 0 { return status }
             if errno != EINTR { return nil }
         }
-    }
-
-    private static func withCStrings<R>(
-        _ strings: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> R
-    ) -> R {
-        var pointers: [UnsafeMutablePointer<CChar>?] = strings.map { strdup($0) }
-        pointers.append(nil)
-        defer { for pointer in pointers { free(pointer) } }
-        return pointers.withUnsafeBufferPointer { body($0.baseAddress.unsafelyUnwrapped) }
     }
 }

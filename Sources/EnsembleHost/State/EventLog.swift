@@ -60,6 +60,11 @@ package final class EventLog: Sendable {
         }
     }
 
+    /// The latest that concern a member, oldest first.
+    package func latest(of member: Int, limit: Int) -> [EventRecord] {
+        state.withLockedValue { Array($0.events.filter { $0.member == member }.suffix(limit)) }
+    }
+
     /// Blocks, and is called in the events' order by one thread at a time. Not synced: an event that a power failure takes
     /// is a loss for the reader, not for safety.
     package func write(_ event: EventRecord) {

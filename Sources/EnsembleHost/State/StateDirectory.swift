@@ -10,6 +10,7 @@ import KeeperStorage
 ///     intents.json    what the daemon is in the middle of (S9)
 ///     history.json    what was asked for, by whom, and what came of it
 ///     manifest.yaml   the manifest in force, as it was read
+///     archive.json    where the archive was seen last, and on which mounts
 ///     session.json    what the daemon is known by in the ensemble; private (`EnsembleCredential`)
 ///     events.jsonl    what happened, bounded
 ///     lock            held while a daemon lives
@@ -78,6 +79,10 @@ package final class StateDirectory: Sendable {
     }
 
     package func save(_ history: History) throws(HostError) { try save(history, path + "/history.json") }
+
+    /// S10: one that can't be read is not one that was never written.
+    package func loadArchivePlace() throws(HostError) -> ArchivePlace? { try load(ArchivePlace.self, path + "/" + ArchivePlace.fileName) }
+    package func save(_ place: ArchivePlace) throws(HostError) { try save(place, path + "/" + ArchivePlace.fileName) }
 
     package func load<Value: Decodable>(_ type: Value.Type, _ file: String) throws(HostError) -> Value? {
         do {

@@ -2,6 +2,12 @@ import ArgumentParser
 import EnsembleControl
 import Glibc
 
+/// Options of the verbs that need no daemon.
+struct OutputOptions: ParsableArguments {
+    @Flag(name: .long, help: "Print JSON instead of text.")
+    var json = false
+}
+
 /// Options of every verb that talks to the daemon.
 struct ConnectionOptions: ParsableArguments {
     @Option(name: .long, help: ArgumentHelp("Control socket of the daemon. Default: the variable ENSEMBLECTL_SOCKET, else found under /run/ensembled.", valueName: "path"))
@@ -13,6 +19,9 @@ struct ConnectionOptions: ParsableArguments {
     @Flag(name: .long, help: "Print the daemon's JSON instead of text.")
     var json = false
 
+    @Flag(name: .long, help: "Show all columns, however narrow the terminal is.")
+    var wide = false
+
     @Flag(name: .customLong("no-color"), help: "Do not colour the output (nor with NO_COLOR set).")
     var noColor = false
 
@@ -23,7 +32,7 @@ struct ConnectionOptions: ParsableArguments {
         var rest = arguments[...]
         scan: while let first = rest.first {
             switch first {
-            case "--json", "--no-color":
+            case "--json", "--no-color", "--wide":
                 leading.append(rest.removeFirst())
             case "--socket", "--cluster":
                 guard rest.count >= 2 else { break scan }
@@ -41,7 +50,7 @@ struct ConnectionOptions: ParsableArguments {
         return Array(rest[..<end]) + leading + Array(rest[end...])
     }
 
-    var style: Style { Style.forOutput(noColor: noColor) }
+    var style: Style { Style.forOutput(noColor: noColor, isWide: wide) }
 
     func client() throws(CommandFailure) -> ControlClient {
         let found = SocketDirectory(path: SocketDirectory.standardPath).clusters()

@@ -66,7 +66,7 @@ struct ControlClient {
 extension CommandFailure {
     init(_ error: ControlError) {
         var message = printable(error.message)
-        if let condition = error.missingCondition { message += " (waits for \(printable(condition)))" }
+        if let condition = error.missingCondition { message += " (\(printable(condition)))" }
         self.init(error.code.exitStatus, message, remedy: printable(error.remedy))
         isBusy = error.code == .busy
     }

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 
 /// Standard output or standard error.
@@ -19,6 +20,24 @@ struct StandardStream {
         }
     }
 
+    /// For scripts: one object, its keys in order.
+    func write(json value: some Encodable) throws(CommandFailure) {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        guard let bytes = try? encoder.encode(value) else {
+            throw CommandFailure("the answer cannot be written as JSON", remedy: "this is a defect of ensemblectl")
+        }
+        write(Array(bytes) + [UInt8(ascii: "\n")])
+    }
+
+    /// Nil: it isn't known. COLUMNS is what a person says who knows better (environ(7)).
+    var terminalWidth: Int? {
+        if let said = environment("COLUMNS").flatMap(Int.init), said >= 40 { return said }
+        var size = winsize()
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col >= 40 else { return nil }
+        return Int(size.ws_col)
+    }
+
     var isTerminal: Bool { isatty(descriptor) == 1 }
 }
 
@@ -27,11 +46,14 @@ struct Style {
     enum Tone: Equatable { case plain, good, busy, bad, faint, strong }
 
     let isColoured: Bool
+    /// Characters in a line; nil: as many as it takes.
+    var width: Int?
 
     /// Colour only for a person: on a terminal, without `--no-color`, without `NO_COLOR` (no-color.org), not on `dumb`.
-    static func forOutput(noColor: Bool) -> Style {
+    static func forOutput(noColor: Bool, isWide: Bool = false) -> Style {
         let refused = noColor || !(environment("NO_COLOR") ?? "").isEmpty || environment("TERM") == "dumb"
-        return Style(isColoured: !refused && StandardStream.output.isTerminal)
+        let isTerminal = StandardStream.output.isTerminal
+        return Style(isColoured: !refused && isTerminal, width: isTerminal && !isWide ? StandardStream.output.terminalWidth : nil)
     }
 
     func paint(_ text: String, _ tone: Tone) -> String {

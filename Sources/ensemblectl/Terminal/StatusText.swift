@@ -9,9 +9,7 @@ extension StatusResponse {
             text += "member \(member.id): \(printable(member.detail))\n"
         }
         for hold in held {
-            text += style.paint("held", .busy) + "  \(printable(hold.what)): waits for \(printable(hold.missingCondition))"
-            text += hold.since.map { " (\(agoText($0, now: observedAt)))" } ?? ""
-            text += "\n"
+            text += hold.text(style, now: observedAt)
         }
         text += backupLine
         for operation in works {
@@ -41,9 +39,9 @@ extension StatusResponse {
 
     private func memberTable(_ style: Style) -> String {
         var table = Table([
-            .init("ID", .right), .init("ROLE"), .init("STATE"), .init("ZXID"), .init("LAG", .right),
-            .init("UP", .right), .init("CLIENTS", .right), .init("MEMORY", .right), .init("PID", .right),
-            .init("RESTARTS", .right), .init("ADDRESS"), .init(""),
+            .init("ID", .right), .init("ROLE"), .init("STATE"), .init("ZXID", leaves: 4), .init("LAG", .right),
+            .init("UP", .right, leaves: 5), .init("CLIENTS", .right, leaves: 6), .init("MEMORY", .right, leaves: 2),
+            .init("PID", .right, leaves: 1), .init("RESTARTS", .right, leaves: 3), .init("ADDRESS", leaves: 7), .init("", wraps: true),
         ])
         for member in members {
             table.add([
@@ -74,6 +72,16 @@ extension StatusResponse {
         if let next = backups.nextAt { parts.append("next \(agoText(next, now: observedAt))") }
         if let failure = backups.lastFailure { parts.append("the latest attempt failed: \(failure)") }
         return "backups: \(printable(parts.joined(separator: ", ")))\n"
+    }
+}
+
+extension Hold {
+    /// A sentence of what is so, and keeps it.
+    func text(_ style: Style, now: WallTime? = nil) -> String {
+        let ago = now.flatMap { now in since.map { " (\(agoText($0, now: now)))" } } ?? ""
+        let sentence = printable("\(what): \(missingCondition)\(ago)")
+        let lines = style.width.map { wrapped(sentence, to: $0 - 6) } ?? [sentence]
+        return style.paint("held", .busy) + "  " + lines.joined(separator: "\n      ") + "\n"
     }
 }
 
@@ -108,7 +116,7 @@ extension OperationStatus {
                 parts.append("\(spanText(Int64(seconds * 1000))) left")
             }
         }
-        if state == .held, let error { parts.append("held: waits for \(error.missingCondition ?? error.message)") }
+        if state == .held, let error { parts.append("held: \(error.missingCondition ?? error.message)") }
         if !message.isEmpty { parts.append(message) }
         return printable(parts.joined(separator: "  "))
     }

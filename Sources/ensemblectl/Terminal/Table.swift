@@ -15,10 +15,16 @@ struct Table {
     struct Column {
         var title: String
         var alignment: Alignment
+        /// Where the terminal is too narrow for all: which goes first, from 1 on. Nil: it stays.
+        var leaves: Int?
+        /// Its text may be broken between words.
+        var wraps: Bool
 
-        init(_ title: String, _ alignment: Alignment = .left) {
+        init(_ title: String, _ alignment: Alignment = .left, leaves: Int? = nil, wraps: Bool = false) {
             self.title = title
             self.alignment = alignment
+            self.leaves = leaves
+            self.wraps = wraps
         }
     }
 
@@ -32,15 +38,43 @@ struct Table {
         rows.append(cells)
     }
 
-    /// Lines ending in a line feed, without blanks at their ends; columns that are empty in every row are left out.
+    /// Lines ending in a line feed, without blanks at their ends; columns that are empty in every row are left out. In
+    /// `style.width` what may leave does so, and what may be broken is.
     func text(_ style: Style) -> String {
-        let shown = columns.indices.filter { index in rows.contains { !$0[index].text.isEmpty } }
-        let widths = shown.map { index in
-            ([columns[index].title] + rows.map { $0[index].text }).map(\.count).max() ?? 0
+        var shown = columns.indices.filter { index in rows.contains { !$0[index].text.isEmpty } }
+        func width(_ index: Int) -> Int { ([columns[index].title] + rows.map { $0[index].text }).map(\.count).max() ?? 0 }
+        var widths = shown.map(width)
+        func total() -> Int { widths.reduce(0, +) + 2 * max(widths.count - 1, 0) }
+        if let limit = style.width {
+            while total() - room(shown, widths) > limit, let first = shown.indices.filter({ columns[shown[$0]].leaves != nil })
+                .min(by: { (columns[shown[$0]].leaves ?? 0) < (columns[shown[$1]].leaves ?? 0) })
+            {
+                shown.remove(at: first)
+                widths.remove(at: first)
+            }
+            for index in shown.indices where columns[shown[index]].wraps && total() > limit {
+                widths[index] = max(widths[index] - (total() - limit), Self.narrowest)
+            }
         }
         let head = shown.map { Cell(columns[$0].title, .faint) }
-        let lines = [head] + rows.map { row in shown.map { row[$0] } }
+        let lines = [head] + rows.flatMap { row in broken(shown.map { row[$0] }, to: widths) }
         return lines.map { line($0, shown, widths, style) + "\n" }.joined()
+    }
+
+    /// Columns of text are not broken further.
+    private static let narrowest = 16
+
+    /// How much narrower it gets by breaking text.
+    private func room(_ shown: [Int], _ widths: [Int]) -> Int {
+        zip(shown, widths).reduce(0) { $0 + (columns[$1.0].wraps ? max($1.1 - Self.narrowest, 0) : 0) }
+    }
+
+    /// A row as lines of cells.
+    private func broken(_ cells: [Cell], to widths: [Int]) -> [[Cell]] {
+        let parts = zip(cells, widths).map { cell, width in cell.text.count <= width ? [cell.text] : wrapped(cell.text, to: width) }
+        return (0..<(parts.map(\.count).max() ?? 1)).map { number in
+            zip(cells, parts).map { cell, parts in Cell(number < parts.count ? parts[number] : "", cell.tone) }
+        }
     }
 
     private func line(_ cells: [Cell], _ shown: [Int], _ widths: [Int], _ style: Style) -> String {
@@ -69,4 +103,23 @@ func printable(_ text: String) -> String {
         result.append(scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) ? "?" : scalar)
     }
     return String(result)
+}
+
+/// The text in lines of at most `width` characters, broken between words where there are any.
+func wrapped(_ text: String, to width: Int) -> [String] {
+    var lines: [String] = []
+    var line = ""
+    for word in text.split(separator: " ", omittingEmptySubsequences: false) {
+        var word = String(word)
+        if !line.isEmpty, line.count + 1 + word.count > width {
+            lines.append(line)
+            line = ""
+        }
+        while word.count > width {
+            lines.append(String(word.prefix(width)))
+            word = String(word.dropFirst(width))
+        }
+        line = line.isEmpty ? word : line + " " + word
+    }
+    return lines + [line]
 }

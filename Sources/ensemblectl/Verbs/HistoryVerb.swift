@@ -32,7 +32,7 @@ extension OperationsResponse {
     func text(_ style: Style, userName: (UInt32) -> String) -> String {
         guard !operations.isEmpty else { return "nothing was asked for yet\n" }
         var table = Table([
-            Table.Column("ASKED"), Table.Column("BY"), Table.Column("WHAT"), Table.Column("TOOK", .right), Table.Column("RESULT"),
+            Table.Column("ASKED"), Table.Column("BY", leaves: 2), Table.Column("WHAT", wraps: true), Table.Column("TOOK", .right, leaves: 1), Table.Column("RESULT", wraps: true),
         ])
         for operation in operations {
             let took = operation.startedAt.flatMap { began in operation.finishedAt.map { spanText($0.milliseconds - began.milliseconds) } }

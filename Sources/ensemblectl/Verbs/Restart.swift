@@ -56,7 +56,7 @@ struct PlanVerb: ParsableCommand {
 extension PlanResponse {
     func text(_ style: Style) -> String {
         var text = steps.isEmpty ? "nothing is planned\n" : ""
-        var table = Table([.init("STEP", .right), .init("ACTION"), .init("REASON"), .init("WAITS FOR")])
+        var table = Table([.init("STEP", .right), .init("ACTION", wraps: true), .init("REASON", wraps: true), .init("HELD BACK", wraps: true)])
         for (index, step) in steps.enumerated() {
             table.add([
                 .init(step.done ? "done" : step.running == true ? "now" : "\(index + 1)", step.done ? .faint : .plain), .init(step.action),
@@ -65,7 +65,7 @@ extension PlanResponse {
         }
         if !steps.isEmpty { text += table.text(style) }
         for hold in held {
-            text += style.paint("held", .busy) + "  \(printable(hold.what)): waits for \(printable(hold.missingCondition))\n"
+            text += hold.text(style)
         }
         return text
     }

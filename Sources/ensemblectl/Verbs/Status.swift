@@ -16,8 +16,9 @@ struct Status: ParsableCommand {
 
     func run() throws {
         let client = try connection.client()
+        var absence = Absence()
         repeat {
-            let body = try client.ask(.status)
+            guard let body = try absence.ask(client, .status, isFollowing: watch) else { continue }
             let status = try client.decode(StatusResponse.self, body)
             let text = connection.json ? String(decoding: body, as: UTF8.self) + "\n" : status.text(connection.style)
             let clears = watch && !connection.json && StandardStream.output.isTerminal
@@ -34,6 +35,6 @@ struct Status: ParsableCommand {
                 remedy: "see `ensemblectl events`")
         }
         guard let hold = status.held.first else { return }
-        throw CommandFailure(.held, "\(hold.what) is held", remedy: "it waits for \(hold.missingCondition)")
+        throw CommandFailure(.held, "\(hold.what) is held: \(hold.missingCondition)", remedy: "see `ensemblectl status`")
     }
 }

@@ -19,6 +19,9 @@ struct WaitingOptions: ParsableArguments {
         }
     }
 
+    /// How long at most; nil: for as long as it takes.
+    var limit: Duration? { timeout.flatMap { try? Duration.parsed($0) } }
+
     /// Asks, and asks again while something else is at work: what the daemon does by its schedule must not fail what a
     /// person wants.
     ///
@@ -26,7 +29,7 @@ struct WaitingOptions: ParsableArguments {
     func inTurn(
         patience: Duration? = nil, _ ask: () throws(CommandFailure) -> [UInt8]
     ) throws(CommandFailure) -> [UInt8] {
-        let limit = patience ?? timeout.flatMap { try? Duration.parsed($0) }
+        let limit = patience ?? limit
         let start = wallClock()
         var said = ""
         while true {
@@ -54,8 +57,7 @@ struct WaitingOptions: ParsableArguments {
         guard !noWait else {
             return StandardStream.output.write(connection.json ? String(decoding: accepted, as: UTF8.self) + "\n" : "\(id)\n")
         }
-        let limit = timeout.flatMap { try? Duration.parsed($0) }
-        let start = wallClock()
+        let (limit, start) = (limit, wallClock())
         var progress = ProgressLine(isTerminal: StandardStream.error.isTerminal)
         var heard = start
         while true {
@@ -108,7 +110,7 @@ struct WaitingOptions: ParsableArguments {
             return CommandFailure(.held, "\(status.kind) is still at work (operation \(status.id))", remedy: "it goes on; see `ensemblectl status`")
         }
         return CommandFailure(
-            .held, "\(status.kind) is held: it waits for \(error.missingCondition ?? error.message)",
+            .held, "\(status.kind) is held: \(error.missingCondition ?? error.message)",
             remedy: "it goes on by itself; see `ensemblectl status`")
     }
 }
@@ -124,11 +126,11 @@ struct ProgressLine {
     mutating func update(_ status: OperationStatus) -> String {
         if isTerminal {
             guard !status.state.isFinal else { return finish() }
-            let line = String(status.line.prefix(160))
+            let line = String(status.line.prefix((StandardStream.error.terminalWidth ?? 160) - 1))
             last = line
             return "\r\u{1B}[K\(line)"
         }
-        let words = [status.kind, status.step, status.state == .held ? "held: waits for \(status.error?.missingCondition ?? "")" : ""]
+        let words = [status.kind, status.step, status.state == .held ? "held: \(status.error?.missingCondition ?? "")" : ""]
         let line = printable(words.filter { !$0.isEmpty }.joined(separator: "  "))
         guard !status.state.isFinal, line != last else { return "" }
         last = line

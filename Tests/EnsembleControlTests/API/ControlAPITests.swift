@@ -57,7 +57,7 @@ import Testing
 
     private static let routes: [ControlRoute] = [
         .status, .events(after: 7, limit: 9), .plan, .backups, .operation("op-1"), .operations(limit: 9), .member(254, .reseed),
-        .restartRolling, .createBackup, .verifyBackup("20260101T000000Z"), .pruneBackups, .restore, .cancel("op-1"), .pause, .resume,
+        .diff, .apply, .backup("20260101T000000Z"), .memberDetails(2), .restartRolling, .createBackup, .verifyBackup("20260101T000000Z"), .pruneBackups, .restore, .cancel("op-1"), .pause, .resume,
     ]
 
     @Test(arguments: routes) func everyRouteIsFoundAgain(_ route: ControlRoute) throws {

@@ -102,14 +102,15 @@ extension FuzzedParser {
         try requireEqual(route.method, words[0], "the method of \(route)")
         try requireEqual(try? ControlRoute.match(method: route.method, target: route.target), route, "a route, written and matched")
         switch route {
-        case .operation(let id), .cancel(let id), .verifyBackup(let id):
+        case .operation(let id), .cancel(let id), .backup(let id), .verifyBackup(let id):
             try require(!id.contains("/") && !id.hasPrefix("."), "the id \(id) leaves its directory")
         case .member: try checkRoundTrip(MemberRequest.self, body)
         case .restartRolling: try checkRoundTrip(RestartRollingRequest.self, body)
         case .createBackup: try checkRoundTrip(CreateBackupRequest.self, body)
         case .pruneBackups: try checkRoundTrip(PruneBackupsRequest.self, body)
         case .restore: try checkRoundTrip(RestoreRequest.self, body)
-        case .status, .events, .plan, .backups, .operations, .pause, .resume, .ticket: break
+        case .apply: try checkRoundTrip(ApplyRequest.self, body)
+        case .status, .events, .plan, .diff, .backups, .memberDetails, .operations, .pause, .resume, .ticket: break
         }
     }
 
