@@ -133,7 +133,7 @@ package struct Daemon: Sendable {
         let isReady = shell.hasServed
         if isReady { shell.notifier.reloading() }
         // What is wrong with it has been said.
-        _ = try? await shell.apply(nil)
+        _ = try? await shell.apply(nil, by: nil)
         if isReady { shell.notifier.ready(StatusLine.text(shell.view.machine, at: shell.clock.now())) }
     }
 

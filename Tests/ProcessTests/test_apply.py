@@ -45,6 +45,7 @@ class Apply(InForceCase):
         with open(self.daemon.configuration(1)) as file:
             self.assertIn("maxClientCnxns=78", file.read())
         self.assertIn("says what is in force", self.daemon.ask("diff").stdout)
+        self.assertRegex(self.daemon.events(), r"asked for by user \d+: settings.maxClientCnxns")
         self.assertTrue(self.stream.flows())
         # It is what the next daemon has, whatever the file says.
         self.changed(("settings:\n", "settings:\n  maxClientCnxns: 79\n"))

@@ -228,7 +228,7 @@ package struct ControlService: Sendable {
     }
 
     private func apply(_ wanted: ApplyRequest, _ user: UInt32?) async throws -> DiffResponse {
-        let wish = try await answering { try await shell.apply(wanted.plan) }
+        let wish = try await answering { try await shell.apply(wanted.plan, by: user) }
         let applied = response(wish)
         guard applied.refusals.isEmpty else {
             throw ControlError(

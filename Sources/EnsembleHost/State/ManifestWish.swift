@@ -44,9 +44,11 @@ extension OperatorShell {
 
     /// Takes it, if it can be taken as a whole; what it changes in running servers is done by a roll.
     ///
-    /// - Parameter token: of the change that is meant; nil: whatever the file says.
+    /// - Parameters:
+    ///   - token: of the change that is meant; nil: whatever the file says.
+    ///   - user: the user id of who asks; nil: it came as a signal.
     /// - Throws: what is wrong with the file, or that it means another change by now.
-    package func apply(_ token: String?) async throws -> ManifestWish {
+    package func apply(_ token: String?, by user: UInt32?) async throws -> ManifestWish {
         while isApplying.withLockedValue({ applying in defer { applying = true }; return applying }) {
             try await Task.sleep(for: .milliseconds(10))
         }
@@ -70,14 +72,18 @@ extension OperatorShell {
                 throw error
             }
         }
-        await take(wish)
+        await take(wish, by: user)
         return wish
     }
 
-    private func take(_ wish: ManifestWish) async {
+    private func take(_ wish: ManifestWish, by user: UInt32?) async {
         if wish.change.isEmpty {
             log(Note(.information, .manifestChanged, "the manifest says what it said before"))
         } else {
+            let paths = wish.difference.entries.map(\.path)
+            let what = paths.prefix(8).joined(separator: ", ") + (paths.count > 8 ? " and \(paths.count - 8) more" : "")
+            let who = user.map { "user \($0)" } ?? "a reload"
+            log(Note(.information, .manifestChanged, "in force from now on, asked for by \(who): \(what)"))
             await changeCluster(to: wish.manifest)
         }
         textInForce.withLockedValue { $0 = wish.text }
