@@ -84,10 +84,7 @@ extension DiffResponse {
         guard refusals.isEmpty else { return text + "nothing of it can be applied\n" }
         if isEmpty { return text + "it means the same\n" }
         if !live.isEmpty { text += "takes effect at once: \(printable(live.joined(separator: ", ")))\n" }
-        for (index, step) in steps.enumerated() {
-            let hold = step.heldBack.map { ", held back: \($0)" } ?? ""
-            text += "step \(index + 1): \(printable(step.action)), \(printable(step.reason))\(style.paint(printable(hold), .busy))\n"
-        }
+        if !steps.isEmpty { text += PlanResponse(steps: steps, held: []).text(style) }
         return text + "plan \(printable(plan))\n"
     }
 }
