@@ -9,6 +9,8 @@ package final class HostLanes: Sendable {
     package let archive: HostLane
     /// What the archive holds.
     package let catalog: HostLane
+    /// The manifest's file, which may lie elsewhere than the state directory: one that hangs keeps no ledger waiting (S13).
+    package let manifest: HostLane
     /// systemd's answer to why the daemon is to end.
     package let bus: HostLane
     /// The host's name service (nsswitch.conf(5)): who belongs to a group.
@@ -21,6 +23,7 @@ package final class HostLanes: Sendable {
         state = HostLane("state directory", now: now)
         archive = HostLane("archive", now: now)
         catalog = HostLane("catalog", limit: 4, now: now)
+        manifest = HostLane("manifest", limit: 4, now: now)
         bus = HostLane("systemd", now: now)
         names = HostLane("name service", now: now)
     }
@@ -44,6 +47,6 @@ package final class HostLanes: Sendable {
 
     private var all: [HostLane] {
         let members = members.withLockedValue { $0 }
-        return [state, archive, catalog, bus, names] + members.keys.sorted().compactMap { members[$0] }
+        return [state, archive, catalog, manifest, bus, names] + members.keys.sorted().compactMap { members[$0] }
     }
 }

@@ -37,7 +37,7 @@ extension OperatorShell {
     /// - Throws: what is wrong with the file; `HostLane.Failure` where it can't be read in time.
     package func wish() async throws -> ManifestWish {
         let (file, cluster, text) = (manifestFile, runner.cluster, textInForce.withLockedValue { $0 })
-        return try await runner.lanes.state.run("reading the manifest", within: .seconds(10)) {
+        return try await runner.lanes.manifest.run("reading it", within: .seconds(10)) {
             try ManifestWish(file: file, inForce: (cluster.manifest, text), on: cluster.layout)
         }
     }

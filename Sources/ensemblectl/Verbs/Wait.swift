@@ -42,12 +42,7 @@ struct Wait: ParsableCommand {
         }
     }
 
-    func validate() throws {
-        guard let timeout else { return }
-        do throws(ScheduleError) { _ = try Duration.parsed(timeout) } catch {
-            throw ValidationError("--timeout: \(error.problem); \(error.remedy)")
-        }
-    }
+    func validate() throws { try checkTimeout(timeout) }
 
     func run() throws {
         let client = try connection.client()

@@ -11,13 +11,7 @@ struct WaitingOptions: ParsableArguments {
     @Option(name: .long, help: ArgumentHelp("Wait at most this long, such as 10m; the operation goes on.", valueName: "duration"))
     var timeout: String?
 
-    func validate() throws {
-        if let timeout {
-            do throws(ScheduleError) { _ = try Duration.parsed(timeout) } catch {
-                throw ValidationError("--timeout: \(error.problem); \(error.remedy)")
-            }
-        }
-    }
+    func validate() throws { try checkTimeout(timeout) }
 
     /// How long at most; nil: for as long as it takes.
     var limit: Duration? { timeout.flatMap { try? Duration.parsed($0) } }
@@ -112,6 +106,13 @@ struct WaitingOptions: ParsableArguments {
         return CommandFailure(
             .held, "\(status.kind) is held: \(error.missingCondition ?? error.message)",
             remedy: "it goes on by itself; see `ensemblectl status`")
+    }
+}
+
+func checkTimeout(_ text: String?) throws {
+    guard let text else { return }
+    do throws(ScheduleError) { _ = try Duration.parsed(text) } catch {
+        throw ValidationError("--timeout: \(error.problem); \(error.remedy)")
     }
 }
 
